@@ -1,0 +1,188 @@
+/* kern.h - the arithmetic: every kernel's contract, and the one table through which they are reached.
+ *
+ * The idea: a kernel is a pure function of pointers and shapes. It returns nothing and cannot fail: what it needs was proven when the
+ * plan was made. Rows in kernels.def say which kernels exist and on which instruction tier; kern_table() starts full of plain C
+ * references and is overlaid tier by tier with what this processor can run (RUDD_ISA=ref|blas|avx2|avx512 caps it).
+ *
+ *     nn/ ops  --kern_table()->gemm_f32(...)-->  kern_gemm_f32_avx512 | kern_gemm_f32_avx2 | kern_gemm_f32_ref
+ *
+ * Common to all: float32, NHWC, contiguous, row-major; destination first. Pointers may have any alignment; buffers are never read or
+ * written outside the stated shape, also at tails. `restrict`ed destinations overlap nothing; where aliasing is allowed it is said.
+ * Every kernel may run parallel inside; its result depends on shapes and tier only, never on the number of threads: work is either cut
+ * into disjoint outputs, or into KERN_CHUNKS-style chunks whose bounds follow from the shape and whose partial sums are added in
+ * order. Kernels are called from one thread at a time per scratch buffer, never from inside a parallel region.
+ *
+ * Who may include this: nn, bench, tests (and train for the optimiser kernels). Nothing here knows graphs, files or errors. */
+#ifndef KERN_H
+#define KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Activation applied by epilogues.   SILU(z) = z * sigmoid(z)   (arXiv:1702.03118) */
+enum kern_act { KERN_ACT_NONE, KERN_ACT_SILU, KERN_ACT_SIGMOID, KERN_ACT_RELU };
+
+/* ---- matrix product ------------------------------------------------------------------------------------------------------- */
+
+/* c[m,n] = act(op(a)[m,k] * op(b)[k,n] + bias[n]) + residual[m,n]          (accumulate: c += the product; then no epilogue)
+ *   a is [m,k], or [k,m] when trans_a; b is [k,n], or [n,k] when trans_b. bias and residual may be NULL. c overlaps nothing, except
+ *   that residual may be c itself. Any m, n, k >= 1.   2*m*n*k flops. scratch: kern_gemm_scratch(s) floats, contents free. */
+struct kern_gemm {
+    int m, n, k;
+    bool trans_a, trans_b, accumulate;
+    enum kern_act act;
+    const float *bias, *residual;
+};
+typedef void kern_gemm_f32(float *c, const float *a, const float *b, const struct kern_gemm *s, float *scratch);
+size_t kern_gemm_scratch(const struct kern_gemm *s); /* floats, enough for every tier and the current kern_threads() */
+
+/* ---- convolution ---------------------------------------------------------------------------------------------------------- */
+
+/* Geometry of a convolution, dense or depthwise (then ic == oc == the channel count), and the forward epilogue.
+ * Input row of output row p and tap r: p*stride + r - pad_top; taps outside the image count as 0. */
+struct kern_conv {
+    int n, ih, iw, ic, oh, ow, oc, k, stride, pad_top, pad_left;
+    bool accumulate;                   /* conv_bwd_data only: dx += */
+    enum kern_act act;                 /* forward only, as in kern_gemm */
+    const float *bias, *residual;      /* forward only; NULL: none; residual [n,oh,ow,oc] */
+};
+
+/* Dense convolution.   y[n,p,q,o] = act(sum_{r,t,i} x[n, p*stride+r-pad_top, q*stride+t-pad_left, i] * w[o,r,t,i] + bias[o]) + residual
+ *   x [n,ih,iw,ic]   w [oc,k,k,ic]   y [n,oh,ow,oc].   2*n*oh*ow*oc*k*k*ic flops.   scratch: kern_conv_scratch(s) floats. */
+typedef void kern_conv_fwd_f32(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s,
+                               float *restrict scratch);
+/* Gradient of the input:  dx[n,i,j,:] = sum over (p,q,r,t) that read (i,j) of  dy[n,p,q,:] * w[:,r,t,:] */
+typedef void kern_conv_bwd_data_f32(float *restrict dx, const float *restrict dy, const float *restrict w,
+                                    const struct kern_conv *s, float *restrict scratch);
+/* Gradient of the weight: dw[o,r,t,i] = sum_{n,p,q} dy[n,p,q,o] * x[n, p*stride+r-pad_top, q*stride+t-pad_left, i]; dw is overwritten */
+typedef void kern_conv_bwd_weight_f32(float *restrict dw, const float *restrict x, const float *restrict dy,
+                                      const struct kern_conv *s, float *restrict scratch);
+size_t kern_conv_scratch(const struct kern_conv *s); /* floats, enough for the three above, every tier, the current kern_threads() */
+
+/* Depthwise convolution, forward.   y[n,p,q,c] = act(sum_{r,t} x[n, p*stride+r-pad_top, q*stride+t-pad_left, c] * w[r,t,c] + bias[c])
+ *   x [n,ih,iw,c]   w [k,k,c]   y [n,oh,ow,c]; any c >= 1.   2*n*oh*ow*c*k*k flops.   MobileNets, arXiv:1704.04861, eq. 3. */
+typedef void kern_dwconv_fwd_f32(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s);
+/* dx[n,i,j,c] = sum over (p,q,r,t) that read (i,j) of dy[n,p,q,c] * w[r,t,c]; dx is overwritten */
+typedef void kern_dwconv_bwd_data_f32(float *restrict dx, const float *restrict dy, const float *restrict w,
+                                      const struct kern_conv *s);
+/* dw[r,t,c] = sum_{n,p,q} dy[n,p,q,c] * x[n, p*stride+r-pad_top, q*stride+t-pad_left, c]; scratch: kern_dwconv_scratch(s) floats */
+typedef void kern_dwconv_bwd_weight_f32(float *restrict dw, const float *restrict x, const float *restrict dy,
+                                        const struct kern_conv *s, float *restrict scratch);
+size_t kern_dwconv_scratch(const struct kern_conv *s);
+
+/* ---- per-channel reductions and maps over x [rows,c] ----------------------------------------------------------------------- */
+
+/* Sums over rows are cut into at most KERN_CHUNKS pieces of equal, shape-derived size; partial sums are added in piece order. */
+enum { KERN_CHUNKS = 32 };
+size_t kern_rows_scratch(int c); /* floats of scratch for every kernel of this section that takes it */
+
+/* mean[c] = sum_rows x / rows;  var[c] = sum_rows (x - mean)^2 / rows  (biased)      Batch Normalization, arXiv:1502.03167, alg. 1
+ * Summed around the first row, partial sums kept in double, so that a mean far from 0 costs no accuracy. */
+typedef void kern_bn_stats_f32(float *restrict mean, float *restrict var, const float *restrict x, int rows, int c,
+                               float *restrict scratch);
+/* y = act(x * a[c] + b[c]);  a may be NULL (1), b may be NULL (0); y may be x */
+typedef void kern_affine_act_f32(float *y, const float *x, const float *a, const float *b, enum kern_act act, int rows, int c);
+
+/* What batch norm's backward needs: y = act(z), z = gamma * xhat + beta, xhat = (x - mean) * rstd; all four [c].
+ * frozen: mean and rstd are constants, not functions of x. */
+struct kern_bn {
+    int rows, c;
+    enum kern_act act;
+    bool frozen;
+    const float *mean, *rstd, *gamma, *beta;
+};
+/* dz = dy * act'(z), z recomputed from x;  dbeta[c] = sum_rows dz;  dgamma[c] = sum_rows dz * xhat.   dz may be dy. */
+typedef void kern_bn_bwd_reduce_f32(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                                    const float *restrict x, const struct kern_bn *s, float *restrict scratch);
+/* dx = gamma*rstd * (dz - dbeta/rows - xhat*dgamma/rows), or gamma*rstd*dz when frozen (x, dgamma, dbeta unused).   dx may be dz.
+ *                                                                                                  arXiv:1502.03167, section 3 */
+typedef void kern_bn_bwd_apply_f32(float *dx, const float *dz, const float *restrict x, const float *restrict dgamma,
+                                   const float *restrict dbeta, const struct kern_bn *s);
+/* out[c] = sum_rows x */
+typedef void kern_colsum_f32(float *restrict out, const float *restrict x, int rows, int c, float *restrict scratch);
+
+/* ---- per-image maps over x [n,hw,c] ---------------------------------------------------------------------------------------- */
+
+/* y[n,c] = sum_p x[n,p,c] / hw */
+typedef void kern_pool_fwd_f32(float *restrict y, const float *restrict x, int n, int hw, int c);
+/* dx[n,p,c] = dy[n,c] / hw   (accumulate: +=) */
+typedef void kern_pool_bwd_f32(float *restrict dx, const float *restrict dy, int n, int hw, int c, bool accumulate);
+/* y[n,p,c] = x[n,p,c] * s[n,c]; y may be x.     Squeeze-and-Excitation, arXiv:1709.01507, eq. 4 */
+typedef void kern_scale_f32(float *y, const float *x, const float *restrict s, int n, int hw, int c);
+/* ds[n,c] = sum_p dy[n,p,c] * x[n,p,c] */
+typedef void kern_scale_bwd_s_f32(float *restrict ds, const float *restrict dy, const float *restrict x, int n, int hw, int c);
+/* y[n,i] = x[n,i] * scale[n] + r[n,i], i < count; scale NULL: 1; r NULL: 0; y may be x or r.   Stochastic depth, arXiv:1603.09382 */
+typedef void kern_residual_f32(float *y, const float *x, const float *r, const float *scale, int n, int count);
+
+/* ---- elementwise over count floats ------------------------------------------------------------------------------------------ */
+
+typedef void kern_act_fwd_f32(float *y, const float *x, enum kern_act act, size_t count);                  /* y may be x */
+typedef void kern_act_bwd_f32(float *dx, const float *dy, const float *x, enum kern_act act, size_t count); /* dx = dy*act'(x); may be dy */
+typedef void kern_mul_f32(float *y, const float *a, const float *b, size_t count);                         /* y may be a or b */
+typedef void kern_add_f32(float *y, const float *a, const float *b, size_t count);                         /* y may be a or b */
+
+/* ---- loss ------------------------------------------------------------------------------------------------------------------- */
+
+/* p[n,c] = softmax(logits) per row, by subtracting the row's maximum; p may be logits */
+typedef void kern_softmax_f32(float *p, const float *logits, int n, int c);
+/* Cross-entropy against any non-negative target mass q [n,c] (one-hot, smoothed, class-weighted, mixed: the caller's affair):
+ *   *loss = -inv_norm * sum_{n,c} q log softmax(logits);   dlogits = inv_norm * (softmax(logits) * sum_c q - q);   summed in double.
+ *   dlogits may be NULL or logits. */
+typedef void kern_xent_f32(double *loss, float *dlogits, const float *logits, const float *restrict q, double inv_norm, int n, int c);
+
+/* ---- optimiser steps, elementwise over one parameter tensor ----------------------------------------------------------------- */
+
+/* Decoupled weight decay Adam, arXiv:1711.05101, alg. 2, as PyTorch does it:
+ *   w -= lr*decay*w;  m = b1*m + (1-b1)*g;  v = b2*v + (1-b2)*g^2;  w -= lr * (m/bias1) / (sqrt(v/bias2) + eps);  g is read times g_scale */
+struct kern_adamw {
+    float lr, beta1, beta2, eps, decay, bias1, bias2, g_scale; /* bias1 = 1 - beta1^t, bias2 = 1 - beta2^t */
+};
+typedef void kern_adamw_f32(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
+                            const struct kern_adamw *s);
+/* Momentum: g' = g*g_scale + decay*w;  m = momentum*m + g';  w -= lr * (nesterov ? g' + momentum*m : m)        (PyTorch's form) */
+struct kern_sgd {
+    float lr, momentum, decay, g_scale;
+    bool nesterov;
+};
+typedef void kern_sgd_f32(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_sgd *s);
+/* y = y*keep + x*(1-keep): exponential moving averages of weights and of batch-norm statistics */
+typedef void kern_lerp_f32(float *restrict y, const float *restrict x, float keep, size_t count);
+/* *sum = sum of x^2, partial sums per fixed chunk, in double */
+typedef void kern_sumsq_f32(double *sum, const float *x, size_t count);
+
+/* ---- the table -------------------------------------------------------------------------------------------------------------- */
+
+/* Processor features a row may need. */
+enum { KERN_CPU_AVX2 = 1 << 0, KERN_CPU_AVX512 = 1 << 1 }; /* AVX2: also FMA. AVX512: F, BW, DQ, VL */
+
+/* One prototype per row. */
+#define KERNEL(name, type, tier, cpu) kern_##name##_##type kern_##name##_##type##_##tier;
+#include "kernels.def"
+#undef KERNEL
+
+/* One field per kernel: the reference rows name them. */
+#define KERN_FIELD_ref(name, type) kern_##name##_##type *name##_##type;
+#define KERN_FIELD_blas(name, type)
+#define KERN_FIELD_avx2(name, type)
+#define KERN_FIELD_avx512(name, type)
+#define KERNEL(name, type, tier, cpu) KERN_FIELD_##tier(name, type)
+struct kern_table {
+#include "kernels.def"
+};
+#undef KERNEL
+
+/* The table for this processor, capped by RUDD_ISA (ref, blas, avx2, avx512; read once, at the first call). Thread-safe. */
+const struct kern_table *kern_table(void);
+/* Features of this processor, uncapped; and the name of the tier kern_table() uses: "blas" (OpenBLAS products,
+ * C for the rest), "avx2", "avx512"; "ref" when capped. */
+unsigned kern_cpu_features(void);
+const char *kern_isa(void);
+/* A table limited to the given features, for tests and benches. */
+void kern_table_fill(struct kern_table *t, unsigned features);
+
+/* Threads: the one place that owns their number (threads.c). n <= 0: one per physical core this process may use, up to 64. */
+void kern_set_threads(int n);
+int kern_threads(void);
+
+#endif
