@@ -1,0 +1,109 @@
+/* model.h - a model in memory: what it is (architecture, conventions, labels) and its parameters, in one block, under timm's
+ * names.
+ *
+ *     params[i] : name "blocks.1.0.conv_dw.weight", kind, shape (PyTorch's: OIHW), offset into values and into any block alike
+ *     values    : |conv_stem.weight|bn1.weight|bn1.bias|bn1.running_mean|...|classifier.bias|      float32, in graph order
+ *
+ * Gradients, moments and averages are blocks of the same layout, so one offset serves all. Numeric conventions (epsilon,
+ * padding, preprocessing, labels) are data of the model file, never code: they live here.
+ *
+ * Thread-safety: a model is read-only while plans run on it, except for the training plan that owns it. */
+#ifndef NN_MODEL_H
+#define NN_MODEL_H
+
+#include <stdbool.h>
+#include "nn/rudd.h"
+
+enum { NN_NAME = 96, NN_MAX_CLASSES = 65536 };
+
+enum nn_pad { NN_PAD_SYMMETRIC, NN_PAD_SAME };
+
+/* What stands before the network. */
+enum nn_resize_mode {
+    NN_RESIZE_CROP,   /* short side to round(image_size / crop_fraction), centre crop */
+    NN_RESIZE_SQUASH, /* both sides to image_size, aspect lost */
+    NN_RESIZE_PAD     /* long side to image_size, centred on the mean colour */
+};
+enum nn_filter { NN_BICUBIC, NN_BILINEAR };
+struct nn_preprocess {
+    int image_size;
+    enum nn_resize_mode mode;
+    enum nn_filter filter;
+    double crop_fraction;  /* NN_RESIZE_CROP only; 224/256 = 0.875 */
+    float mean[3], std[3]; /* of pixels scaled to 0..1 */
+};
+
+/* A class of the label map. name is the key (folder name); the rest may be NULL. */
+struct nn_class {
+    char *name, *latin, *en, *ru;
+};
+
+enum nn_param_kind {
+    NN_CONV_WEIGHT,   /* [oc, ic, k, k] */
+    NN_DWCONV_WEIGHT, /* [c, 1, k, k] */
+    NN_LINEAR_WEIGHT, /* [out, in] */
+    NN_BIAS,          /* [c] of a convolution or linear layer */
+    NN_BN_WEIGHT,
+    NN_BN_BIAS,
+    NN_BN_MEAN, /* running statistics: saved and loaded, never trained */
+    NN_BN_VAR
+};
+struct nn_param {
+    char name[NN_NAME];
+    enum nn_param_kind kind;
+    int rank;
+    int shape[4];         /* beyond rank: 1 */
+    size_t count, offset; /* in floats; each offset a multiple of 16 */
+    int stage;            /* 0 stem, 1..N stages, N+1 head convolution, N+2 classifier */
+};
+
+struct nn_graph; /* nn/graph.h */
+
+struct nn_model {
+    char arch[48]; /* "tf_efficientnetv2_b0" */
+    float bn_eps;
+    enum nn_pad pad;
+    struct nn_preprocess preprocess;
+    struct nn_class *classes;
+    int class_count;
+    char *metrics, *run, *dataset; /* metadata carried along: JSON text, run id, data-set root hash; may be NULL */
+    char *sha256;                  /* of the file it came from, hex; NULL when new */
+    struct nn_graph *graph;        /* unfused, resolution-independent */
+    struct nn_param *params;
+    int param_count;
+    size_t value_count; /* floats in values, padding included */
+    float *values;
+};
+
+/* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3. NULL past the end. */
+const char *nn_arch_name(int index);
+
+/* Builds the graph and the parameter table of arch with the default conventions of that family (epsilon, padding, image size,
+ * mean and std) and class_count classes named "class_0", ...; values are initialised by nn_model_init_params with seed 0.
+ * RUDD_ARGUMENT for an unknown arch (the message lists those known) or class_count outside 1..NN_MAX_CLASSES. */
+enum rudd_status nn_model_create(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err);
+void nn_model_destroy(struct nn_model *model);
+
+/* Fresh parameters, as timm initialises: convolutions N(0, sqrt(2/fan_out)), linear U(+-1/sqrt(classes)), norms 1 and 0. Only
+ * those with which[i] (which NULL: all). Deterministic by seed and parameter name. */
+void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which);
+
+/* Index of the parameter of that name; -1 if there is none. */
+int nn_model_find(const struct nn_model *model, const char *name);
+
+/* Takes over copies of count classes (name required, the rest may be NULL); count must be the model's. */
+enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_class *classes, int count,
+                                      struct rudd_error *err);
+/* Replaces *field (metrics, run, dataset or sha256) by a copy of text; text may be NULL. */
+enum rudd_status nn_model_set_text(char **field, const char *text, struct rudd_error *err);
+
+size_t nn_model_parameter_count(const struct nn_model *model); /* trainable: without running statistics */
+/* Multiply-adds of convolutions and linear layers for one image of size*size. */
+uint64_t nn_model_macs(const struct nn_model *model, int size);
+
+/* First trainable stage for --freeze: "none" -> 0, "all" -> the classifier's; "stem" freezes the stem, "1".."N" up to and
+ * including that stage, "head" the head convolution too. -1 for anything else. */
+int nn_model_freeze_stage(const struct nn_model *model, const char *text);
+int nn_model_stage_count(const struct nn_model *model); /* the classifier's stage number + 1 */
+
+#endif

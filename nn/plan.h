@@ -1,0 +1,68 @@
+/* plan.h - a plan: the flat list of steps that computes a graph, with every buffer at a fixed offset of ONE block of memory.
+ *
+ *     graph --passes--> nodes --shapes for (batch, size)--> steps --lifetimes--> offsets --> run
+ *
+ * Everything is decided in nn_plan_create; running allocates nothing and cannot fail. A training plan has its backward steps in
+ * the same list, planned by the same planner. Weights are used from model->values; forms that kernels want (folded batch norm,
+ * OHWI) are made by prepare steps into the plan's own memory: call nn_plan_prepare after the model's values changed (training
+ * plans do it by themselves at each forward).
+ *
+ * Thread-safety: one thread at a time per plan. */
+#ifndef NN_PLAN_H
+#define NN_PLAN_H
+
+#include "nn/model.h"
+
+struct nn_plan_options {
+    int batch, image_size;
+    bool train;          /* keep activations, add backward steps, batch statistics, dropout */
+    int freeze_stage;    /* train: parameters of stages below are constants, their batch norms use running statistics */
+    bool freeze_bn;      /* train: all batch norms use running statistics (their weight and bias still learn) */
+    bool unfused;        /* infer: no folding or fusing, the plain graph; for tests */
+    float dropout;       /* train: before the classifier */
+    float drop_path;     /* train: stochastic depth of the last block, growing linearly from 0; arXiv:1603.09382 */
+    float bn_momentum;   /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
+    size_t memory_limit; /* bytes for the plan's block; 0: none */
+};
+
+struct nn_plan;
+/* RUDD_LIMIT when the block would exceed memory_limit (says both figures), RUDD_ARGUMENT for sizes the network cannot take. */
+enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, const struct nn_plan_options *options,
+                                struct rudd_error *err);
+void nn_plan_destroy(struct nn_plan *plan);
+
+float *nn_plan_input(struct nn_plan *plan); /* [batch, size, size, 3] NHWC, normalised; filled by the caller before each run */
+const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes] */
+size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block */
+int nn_plan_batch(const struct nn_plan *plan);
+
+void nn_plan_prepare(struct nn_plan *plan);
+/* Forward over the first n <= batch images. */
+void nn_plan_forward(struct nn_plan *plan, int n);
+/* p [n, classes] = softmax of the logits. */
+void nn_plan_softmax(const struct nn_plan *plan, float *p, int n);
+
+/* ---- training plans
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Keys the dropout and drop-path masks of the next forward: they depend on (seed, step, layer, image) alone. */
+void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step);
+
+/* After nn_plan_forward(n), with q [n, classes] of target mass (see nn_targets):
+ *     loss = -inv_norm * sum q log softmax(logits)                                                             (returned)
+ *     grads += dloss/dparameter for every trainable parameter (model layout; the caller zeroes it; accumulation over calls is a
+ * sum) Running statistics of unfrozen batch norms in model->values are updated. */
+double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, double inv_norm, int n);
+
+/* Loss of the last forward without gradients (any plan). */
+double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm, int n);
+
+/* Target mass for labels [n] with label smoothing s and optional class weights w [classes] (NULL: 1):
+ *     q[n,c] = w[c] * ((1-s)*[c == label] + s/classes)     returns inv_norm = 1 / sum_n w[label_n]
+ * which together are PyTorch's CrossEntropyLoss(weight, label_smoothing), mean reduction. arXiv:1512.00567, section 7. */
+double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes);
+
+/* Whether parameter i receives gradients in this plan. */
+bool nn_plan_trains(const struct nn_plan *plan, int i);
+
+#endif

@@ -1,0 +1,108 @@
+/* rudd.h - the public interface for programs that embed rudd: open a model file, predict, close.
+ *
+ *     struct rudd_error err;
+ *     rudd_model *m;  rudd_session *s;  struct rudd_top top[3];
+ *     if (rudd_model_open(&m, "fish.safetensors", &err) || rudd_session_create(&s, m, 1, &err)) ...err.message...
+ *     if (rudd_predict_bytes(s, jpeg, jpeg_len, NULL, &err)) ...
+ *     rudd_top_k(top, 3, rudd_session_probabilities(s), rudd_model_class_count(m));
+ *
+ * Rules: functions that can fail return a status and fill a caller-owned error (err may be NULL); on failure the caller's
+ * objects are unchanged. Nothing here prints, exits or aborts. A model is read-only after opening and may serve many sessions
+ * in many threads; a session belongs to one thread at a time. */
+#ifndef RUDD_H
+#define RUDD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RUDD_VERSION "0.1.0"
+
+enum rudd_status {
+    RUDD_OK,
+    RUDD_NO_MEMORY, /* an allocation failed */
+    RUDD_IO,        /* the operating system refused: open, read, write, rename */
+    RUDD_FORMAT,    /* foreign bytes break their format */
+    RUDD_MISMATCH,  /* well-formed, but not what this model or data set needs */
+    RUDD_LIMIT,     /* larger than an agreed limit (pixels, bytes, classes, memory) */
+    RUDD_ARGUMENT,  /* an option or argument has no meaning here */
+    RUDD_CANCELLED  /* stopped on request */
+};
+
+/* What went wrong: where, what was found, what was expected, what to do; one line, always terminated. */
+struct rudd_error {
+    enum rudd_status status;
+    char message[2000];
+};
+
+#if defined(__GNUC__)
+#define RUDD_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
+#else
+#define RUDD_PRINTF(format_index, first)
+#endif
+
+/* Fills err (if not NULL) and returns status, so that a failing function can end with `return rudd_fail(err, ...)`. */
+enum rudd_status rudd_fail(struct rudd_error *err, enum rudd_status status, const char *format, ...) RUDD_PRINTF(3, 4);
+const char *rudd_status_name(enum rudd_status status); /* "ok", "no_memory", "io", ... */
+
+/* ---- memory: one hook for every allocation of the library -------------------------------------------------------------------
+ */
+
+/* Blocks are aligned to 64 bytes. rudd_alloc(0) gives a valid pointer. Callers check for NULL and report RUDD_NO_MEMORY. */
+void *rudd_alloc(size_t bytes);
+void *rudd_zalloc(size_t count, size_t size);  /* zeroed; NULL when count*size overflows */
+void *rudd_realloc(void *block, size_t bytes); /* keeps the contents; NULL leaves block as it was */
+char *rudd_strdup(const char *s);
+void rudd_free(void *block); /* NULL is fine */
+
+/* Called before each allocation with the bytes asked for; returning 0 makes it fail. For embedders' budgets and for tests that
+ * fail the N-th allocation. NULL: allow all. Not to be changed while another thread allocates. */
+void rudd_set_alloc_hook(int (*allow)(void *user, size_t bytes), void *user);
+
+/* ---- models and predictions
+ * --------------------------------------------------------------------------------------------------- */
+
+typedef struct nn_model rudd_model;
+typedef struct rudd_session rudd_session;
+
+/* Opens a native model file (safetensors with rudd.* metadata, or timm's own with a recognised architecture). */
+enum rudd_status rudd_model_open(rudd_model **model, const char *path, struct rudd_error *err);
+void rudd_model_close(rudd_model *model);
+int rudd_model_class_count(const rudd_model *model);
+const char *rudd_model_class_name(const rudd_model *model, int index);
+const char *rudd_model_arch(const rudd_model *model);
+int rudd_model_image_size(const rudd_model *model);
+
+/* A session owns the plan and its one block of memory for up to max_batch images at a time. The model must outlive it. */
+enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err);
+void rudd_session_destroy(rudd_session *session);
+
+/* Milliseconds that one prediction spent on decoding + resizing, and on the network. */
+struct rudd_timing {
+    double decode_ms, infer_ms;
+};
+/* One JPEG or PNG file in memory, or on disk, or w*h*3 bytes of RGB. timing may be NULL. Afterwards the session holds the
+ * results. */
+enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, size_t length, struct rudd_timing *timing,
+                                    struct rudd_error *err);
+enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err);
+enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int w, int h, struct rudd_timing *timing,
+                                  struct rudd_error *err);
+/* count <= max_batch normalised images [count,3,h,w], h = w = the image size: straight into the network. */
+enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,
+                                     struct rudd_error *err);
+
+/* Results of the last prediction, [count, classes]; valid until the next one. */
+const float *rudd_session_logits(const rudd_session *session);
+const float *rudd_session_probabilities(const rudd_session *session);
+
+struct rudd_top {
+    int index;
+    float probability;
+};
+/* The k <= classes largest of probabilities [classes], largest first, ties by lower index. Returns how many were written. */
+int rudd_top_k(struct rudd_top *top, int k, const float *probabilities, int classes);
+
+/* Threads for all sessions of the process; n <= 0: one per core. */
+void rudd_set_threads(int n);
+
+#endif
