@@ -1,0 +1,47 @@
+/* loader.h - batches ahead of time: worker threads decode, augment and normalise pictures while the network computes.
+ *
+ *     order for (seed, epoch) --> slots of a ring of `depth` batches, filled by threads in any order --> handed out strictly in
+ * order
+ *
+ * A picture that cannot be read is named, counted and left out of its batch; it never stops a run. What a batch holds depends
+ * on (seed, epoch, options) alone. The caller uses a loader from one thread. */
+#ifndef DATA_LOADER_H
+#define DATA_LOADER_H
+
+#include "data/augment.h"
+#include "data/dataset.h"
+
+struct data_loader_options {
+    int batch, image_size;
+    int threads;  /* workers; <= 0: one per core, at most 8 */
+    int depth;    /* batches ahead; <= 0: 2 */
+    bool shuffle; /* by (seed, epoch) */
+    bool drop_last;
+    uint64_t seed;
+    const struct data_augment *augment; /* NULL: the evaluation path */
+    struct nn_preprocess preprocess;
+};
+
+struct data_batch {
+    const float *x;    /* [n, size, size, 3] normalised; valid until the next call */
+    const int *labels; /* [n] */
+    const int *items;  /* [n] indices into set->items */
+    int n;
+};
+
+struct data_loader;
+/* set must outlive the loader. */
+enum rudd_status data_loader_create(struct data_loader **loader, const struct data_set *set,
+                                    const struct data_loader_options *options, struct rudd_error *err);
+void data_loader_destroy(struct data_loader *loader);
+/* Starts (or restarts) at batch `first` of an epoch. */
+void data_loader_start(struct data_loader *loader, uint64_t epoch, int first);
+/* The next batch; false at the end of the epoch. n may be below the batch size (bad pictures, last batch) but is never 0. */
+bool data_loader_next(struct data_loader *loader, struct data_batch *batch);
+int data_loader_batches(const struct data_loader *loader); /* per epoch, at most */
+
+/* Pictures that could not be read since creation: how many distinct ones, and the i-th one's message. */
+int data_loader_bad_count(const struct data_loader *loader);
+const char *data_loader_bad(const struct data_loader *loader, int i);
+
+#endif
