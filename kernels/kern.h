@@ -181,7 +181,9 @@ const char *kern_isa(void);
 /* A table limited to the given features, for tests and benches. */
 void kern_table_fill(struct kern_table *t, unsigned features);
 
-/* Threads: the one place that owns their number (threads.c). n <= 0: one per physical core this process may use, up to 64. */
+/* Threads: the one place that owns their number (threads.c). n <= 0: one per processor this process may use, up to 64. The number is
+ * process-wide; every parallel region says num_threads(kern_threads()), because OpenMP's own setting belongs to the calling thread.
+ * Thread-safe; set it while no kernel runs, and make scratch (kern_*_scratch) afterwards. */
 void kern_set_threads(int n);
 int kern_threads(void);
 

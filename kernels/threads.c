@@ -1,0 +1,42 @@
+/* threads.c - the one owner of thread counts: OpenMP's and OpenBLAS's.
+ *
+ * The number is process-wide and is passed by every parallel region as num_threads(kern_threads()): OpenMP's own setting
+ * belongs to the calling thread only, so a server worker that never called kern_set_threads would otherwise get a team of its
+ * own size.
+ *
+ * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
+ * and rudd promises the same bits for any number of threads. */
+#define _GNU_SOURCE /* sched_getaffinity */
+#include "kern.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+enum { MAX_THREADS = 64 };
+
+static atomic_int threads; /* 0: not decided yet */
+
+/* Processors this process may run on; a container or taskset may grant fewer than the machine has. */
+static int allowed_processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+    return omp_get_num_procs();
+}
+
+void kern_set_threads(int n)
+{
+    if (n <= 0) n = allowed_processors();
+    if (n > MAX_THREADS) n = MAX_THREADS;
+    openblas_set_num_threads(1);
+    omp_set_num_threads(n);
+    atomic_store(&threads, n);
+}
+
+int kern_threads(void)
+{
+    if (atomic_load(&threads) == 0) kern_set_threads(0);
+    return atomic_load(&threads);
+}
