@@ -2,7 +2,8 @@
  *
  * All three walk the same relation: output (p,q) reads input (i,j) through tap (r,t) when
  *     i = p*stride + r - pad_top,   j = q*stride + t - pad_left,   0 <= i < ih,  0 <= j < iw. */
-#include "kern.h"
+#include "kernels/act_ref.h"
+#include "kernels/kern.h"
 
 /* &x[n,i,j,0] of an [n,h,w,c] array, or NULL outside the image. */
 static const float *pixel(const float *x, int n, int i, int j, int h, int w, int c)
@@ -28,9 +29,7 @@ void kern_conv_fwd_f32_ref(float *restrict y, const float *restrict x, const flo
                             const float *tap = &w[(((size_t)o * s->k + r) * s->k + t) * s->ic];
                             for (int i = 0; in && i < s->ic; i++) sum += (double)in[i] * tap[i];
                         }
-                    float z = (float)sum;
-                    kern_act_fwd_f32_ref(&z, &z, s->act, 1);
-                    y[out] = z + (s->residual ? s->residual[out] : 0);
+                    y[out] = (float)(act_value(s->act, sum) + (s->residual ? s->residual[out] : 0));
                 }
 }
 

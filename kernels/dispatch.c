@@ -6,7 +6,7 @@
  *
  * Not here: benchmarking at start. The order of the rows is a measured fact (rudd-bench kernels), not a guess made anew each
  * run. */
-#include "kern.h"
+#include "kernels/kern.h"
 
 #include <pthread.h>
 #include <stdlib.h>

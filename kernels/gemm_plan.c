@@ -1,5 +1,5 @@
 /* gemm_plan.c - scratch of products and dense convolutions. */
-#include "kern.h"
+#include "kernels/kern.h"
 
 size_t kern_gemm_scratch(const struct kern_gemm *s)
 {

@@ -1,5 +1,6 @@
 /* gemm_ref.c - the matrix product as its contract says it, summed in double. The truth that faster rows are tested against. */
-#include "kern.h"
+#include "kernels/act_ref.h"
+#include "kernels/kern.h"
 
 void kern_gemm_f32_ref(float *c, const float *a, const float *b, const struct kern_gemm *s, float *scratch)
 {
@@ -15,8 +16,7 @@ void kern_gemm_f32_ref(float *c, const float *a, const float *b, const struct ke
                 *out += (float)sum;
                 continue;
             }
-            float z = (float)(sum + (s->bias ? s->bias[j] : 0));
-            kern_act_fwd_f32_ref(&z, &z, s->act, 1);
-            *out = z + (s->residual ? s->residual[(size_t)i * s->n + j] : 0);
+            double z = act_value(s->act, sum + (s->bias ? s->bias[j] : 0));
+            *out = (float)(z + (s->residual ? s->residual[(size_t)i * s->n + j] : 0));
         }
 }

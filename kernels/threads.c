@@ -7,7 +7,7 @@
  * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
  * and rudd promises the same bits for any number of threads. */
 #define _GNU_SOURCE /* sched_getaffinity */
-#include "kern.h"
+#include "kernels/kern.h"
 
 #include <cblas.h>
 #include <omp.h>
