@@ -1,0 +1,335 @@
+/* dwconv_body.h - depthwise convolution over vectors of channels; included by dwconv_avx2.c and dwconv_avx512.c.
+ *
+ * The forward pass and the gradient of the input are one algorithm, a sliding product along a line of one output row:
+ *
+ *     out[m] = bias + sum over rows r < line.rows, taps t < K of  in[r][m*S + first + t] * w[r][t]        m < line.count
+ *
+ *   forward                 out = row p of y,  in = rows of x,  S = stride, K = k
+ *   gradient of the input   out = columns par, par+stride, ... of row i of dx (one line per residue), in = rows of dy, S = 1,
+ *                           K = the taps t = (par + pad_left) mod stride, + stride, ...; weights run backwards
+ *
+ * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of them:
+ *
+ *     in    x0 x1 x2 x3 x4 x5 x6 x7 x8 x9       Q = 8, K = 3, S = 1: 10 loads, 24 multiply-adds
+ *           '--.--'        '--.--'
+ *     out     y0 y1 .. y5 .. y7                 input columns outside the image are skipped by a test per load
+ *
+ * Sums run over r, then t, whatever Q is, so that neighbours agree bit for bit however the line is cut. Work is shared over
+ * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first cache.
+ *
+ * The gradient of the weight keeps K*K sums in registers along an output row, adds them to its chunk's partial gradient, and the
+ * partials in chunk order.
+ *
+ * Not here: what it means (dwconv_ref.c); dense convolution. */
+#include "kernels/vec_act.h"
+
+enum { GROUP = 4 }; /* vectors of channels between two steps to the next row */
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Steps are in floats and may be negative. */
+struct line {
+    const float *in, *w, *bias, *residual; /* in: row 0, column 0; w: row 0, tap 0; residual like out */
+    float *out;
+    ptrdiff_t in_row, in_col, w_row, w_tap, out_col;
+    int rows, taps, step, first, width, count; /* step: S; width: input columns */
+    enum kern_act act;
+};
+
+/* Outputs m .. m+Q-1. */
+INLINE void tile(const struct line *l, int m, ptrdiff_t lanes, const int K, const int S, const int Q)
+{
+    vf sum[8];
+    vf start = l->bias ? v_load(l->bias, lanes) : v_set(0);
+    UNROLL
+    for (int q = 0; q < Q; q++) sum[q] = start;
+
+    const int first = m * S + l->first;
+    for (int r = 0; r < l->rows; r++) {
+        const float *in = l->in + r * l->in_row, *w = l->w + r * l->w_row;
+        UNROLL
+        for (int j = 0; j < (Q - 1) * S + K; j++) {
+            if ((unsigned)(first + j) >= (unsigned)l->width) continue;
+            vf x = v_load(in + (first + j) * l->in_col, lanes);
+            UNROLL
+            for (int q = 0; q < Q; q++)
+                if (j - q * S >= 0 && j - q * S < K) sum[q] = v_fma(x, v_load(w + (j - q * S) * l->w_tap, lanes), sum[q]);
+        }
+    }
+
+    UNROLL
+    for (int q = 0; q < Q; q++) v_store(l->out + (m + q) * l->out_col, sum[q], lanes);
+    if (l->act == KERN_ACT_NONE && !l->residual) return;
+    for (int q = 0; q < Q; q++) {
+        ptrdiff_t at = (m + q) * l->out_col;
+        vf y = v_act(l->act, v_load(l->out + at, lanes));
+        if (l->residual) y = v_add(y, v_load(l->residual + at, lanes));
+        v_store(l->out + at, y, lanes);
+    }
+}
+
+/* Multiples of 7 are common widths (224 = 32 * 7) and go in sevens, all others in eights; few channels share one small tile. */
+INLINE void walk(const struct line *l, ptrdiff_t lanes, const int K, const int S)
+{
+    int m = 0;
+    if (lanes < VW) {
+        for (; m + 4 <= l->count; m += 4) tile(l, m, lanes, K, S, 4);
+    } else {
+        if (l->count % 7 == 0)
+            for (; m < l->count; m += 7) tile(l, m, VW, K, S, 7);
+        for (; m + 8 <= l->count; m += 8) tile(l, m, VW, K, S, 8);
+        if (m + 4 <= l->count) tile(l, m, VW, K, S, 4), m += 4;
+        if (m + 2 <= l->count) tile(l, m, VW, K, S, 2), m += 2;
+    }
+    for (; m < l->count; m++) tile(l, m, lanes, K, S, 1);
+}
+
+typedef void walker(const struct line *l, ptrdiff_t lanes);
+
+/* A walker per (taps, step), so that both are constants to the compiler: once for whole vectors, once for the last channels. */
+#define WALKER(K, S)                                                                                                           \
+    static void walk_##K##_##S(const struct line *l, ptrdiff_t lanes)                                                          \
+    {                                                                                                                          \
+        if (lanes >= VW)                                                                                                       \
+            walk(l, VW, K, S);                                                                                                 \
+        else                                                                                                                   \
+            walk(l, lanes, K, S);                                                                                              \
+    }
+WALKER(1, 1)
+WALKER(2, 1)
+WALKER(3, 1)
+WALKER(5, 1)
+WALKER(3, 2)
+WALKER(5, 2)
+
+static void walk_any(const struct line *l, ptrdiff_t lanes)
+{
+    for (int m = 0; m < l->count; m++) tile(l, m, lanes, l->taps, l->step, 1);
+}
+
+static walker *choose_walker(int taps, int step)
+{
+    if (step == 1) switch (taps) {
+        case 1: return walk_1_1;
+        case 2: return walk_2_1;
+        case 3: return walk_3_1;
+        case 5: return walk_5_1;
+        }
+    if (step == 2 && taps == 3) return walk_3_2;
+    if (step == 2 && taps == 5) return walk_5_2;
+    return walk_any;
+}
+
+/* Walks a line for channels [c, end), a vector at a time. */
+static void walk_channels(struct line l, int c, int end)
+{
+    walker *walk_line = choose_walker(l.taps, l.step);
+    l.in += c, l.w += c, l.out += c;
+    if (l.bias) l.bias += c;
+    if (l.residual) l.residual += c;
+    for (; c < end; c += VW) {
+        walk_line(&l, end - c);
+        l.in += VW, l.w += VW, l.out += VW;
+        if (l.bias) l.bias += VW;
+        if (l.residual) l.residual += VW;
+    }
+}
+
+/* Rows of one task: enough that the k-1 rows at its edges, which two tasks read, matter little, few enough to share out one image. */
+static int rows_per_task(int rows)
+{
+    return rows >= 56 ? 7 : rows >= 14 ? 4 : 2;
+}
+
+/* Small work is not worth waking a team for (about 5 us). Multiply-adds. */
+static bool worth_sharing(const struct kern_conv *s)
+{
+    return (double)s->n * s->oh * s->ow * s->ic * s->k * s->k > 400e3;
+}
+
+/* Row p of image n of the output. */
+static void fwd_row(float *y, const float *x, const float *w, const struct kern_conv *s, int n, int p, int c, int end)
+{
+    ptrdiff_t out = ((ptrdiff_t)n * s->oh + p) * s->ow * s->ic;
+    int i = p * s->stride - s->pad_top; /* input row of tap 0 */
+    int top = i < 0 ? -i : 0, bottom = least(s->k, s->ih - i);
+    struct line l = {
+        .bias = s->bias,
+        .residual = s->residual ? s->residual + out : NULL,
+        .out = y + out,
+        .in_row = (ptrdiff_t)s->iw * s->ic,
+        .in_col = s->ic,
+        .w_row = (ptrdiff_t)s->k * s->ic,
+        .w_tap = s->ic,
+        .out_col = s->ic,
+        .rows = bottom > top ? bottom - top : 0,
+        .taps = s->k,
+        .step = s->stride,
+        .first = -s->pad_left,
+        .width = s->iw,
+        .count = s->ow,
+        .act = s->act,
+    };
+    l.in = l.rows ? x + ((ptrdiff_t)n * s->ih + i + top) * l.in_row : x;
+    l.w = l.rows ? w + top * l.w_row : w;
+    walk_channels(l, c, end);
+}
+
+void TIER(kern_dwconv_fwd_f32)(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s)
+{
+    const int step = rows_per_task(s->oh), groups = (s->oh + step - 1) / step;
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
+    for (int task = 0; task < s->n * groups; task++) {
+        int n = task / groups, p = task % groups * step, last = least(p + step, s->oh);
+        for (int c = 0; c < s->ic; c += GROUP * VW)
+            for (int row = p; row < last; row++) fwd_row(y, x, w, s, n, row, c, least(c + GROUP * VW, s->ic));
+    }
+}
+
+/* Row i of image n of dx: one line per residue of the column modulo the stride. */
+static void bwd_row(float *dx, const float *dy, const float *w, const struct kern_conv *s, int n, int i, int c, int end)
+{
+    /* Output rows p whose tap r = i + pad_top - p*stride is one of 0..k-1. */
+    int high = i + s->pad_top, low = high - (s->k - 1);
+    int p = low <= 0 ? 0 : (low + s->stride - 1) / s->stride, last = least(high / s->stride, s->oh - 1);
+    int rows = last >= p ? last - p + 1 : 0;
+
+    for (int par = 0; par < least(s->stride, s->iw); par++) {
+        int t = (par + s->pad_left) % s->stride; /* least tap that reaches these columns; then every stride-th */
+        int taps = t < s->k ? (s->k - 1 - t) / s->stride + 1 : 0;
+        struct line l = {
+            .in = dy,
+            .w = w,
+            .out = dx + (((ptrdiff_t)n * s->ih + i) * s->iw + par) * s->ic,
+            .in_row = (ptrdiff_t)s->ow * s->ic,
+            .in_col = s->ic,
+            .w_row = -(ptrdiff_t)s->stride * s->k * s->ic,
+            .w_tap = -(ptrdiff_t)s->stride * s->ic,
+            .out_col = (ptrdiff_t)s->stride * s->ic,
+            .rows = taps ? rows : 0,
+            .taps = taps,
+            .step = 1,
+            .first = (par + s->pad_left - t) / s->stride - (taps - 1),
+            .width = s->ow,
+            .count = (s->iw - par - 1) / s->stride + 1,
+        };
+        if (l.rows) {
+            l.in += ((ptrdiff_t)n * s->oh + p) * l.in_row;
+            l.w += ((ptrdiff_t)(high - p * s->stride) * s->k + t + (taps - 1) * s->stride) * s->ic;
+        }
+        walk_channels(l, c, end);
+    }
+}
+
+void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w, const struct kern_conv *s)
+{
+    const int step = rows_per_task(s->ih), groups = (s->ih + step - 1) / step;
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
+    for (int task = 0; task < s->n * groups; task++) {
+        int n = task / groups, i = task % groups * step, last = least(i + step, s->ih);
+        for (int c = 0; c < s->ic; c += GROUP * VW)
+            for (int row = i; row < last; row++) bwd_row(dx, dy, w, s, n, row, c, least(c + GROUP * VW, s->ic));
+    }
+}
+
+/* dw[r][t] += sum_q dy[q] * x[r][q*stride + t - pad_left] for R rows of taps; x is the row of the first, column 0. */
+INLINE void weight_row(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, const int R, const int K)
+{
+    const ptrdiff_t c = s->ic, row = (ptrdiff_t)s->iw * c;
+    vf sum[25];
+    UNROLL
+    for (int i = 0; i < R * K; i++) sum[i] = v_set(0);
+
+    int q = 0, j = -s->pad_left;
+    for (; q < s->ow && j < 0; q++, j += s->stride)
+        UNROLL
+        for (int t = 0; t < K; t++)
+            if ((unsigned)(j + t) < (unsigned)s->iw)
+                UNROLL
+                for (int r = 0; r < R; r++)
+                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    for (; q < s->ow && j + K <= s->iw; q++, j += s->stride) {
+        vf d = v_load(dy + q * c, lanes);
+        UNROLL
+        for (int r = 0; r < R; r++)
+            UNROLL
+            for (int t = 0; t < K; t++) sum[r * K + t] = v_fma(d, v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    }
+    for (; q < s->ow; q++, j += s->stride)
+        UNROLL
+        for (int t = 0; t < K; t++)
+            if (j + t < s->iw)
+                UNROLL
+                for (int r = 0; r < R; r++)
+                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+
+    UNROLL
+    for (int i = 0; i < R * K; i++) v_store(dw + i * c, v_add(v_load(dw + i * c, lanes), sum[i]), lanes);
+}
+
+/* Any k, a tap at a time: the same sums, slower. */
+static void weight_tap(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, int t)
+{
+    vf sum = v_set(0);
+    for (int q = 0, j = t - s->pad_left; q < s->ow; q++, j += s->stride)
+        if (j >= 0 && j < s->iw) sum = v_fma(v_load(dy + (ptrdiff_t)q * s->ic, lanes), v_load(x + (ptrdiff_t)j * s->ic, lanes), sum);
+    v_store(dw, v_add(v_load(dw, lanes), sum), lanes);
+}
+
+/* Adds output row p of image n to the gradient of one vector of channels, which begin at dw, x and dy. */
+INLINE void weight_vector(float *dw, const float *x, const float *dy, const struct kern_conv *s, int n, int p, ptrdiff_t lanes)
+{
+    const ptrdiff_t c = s->ic, row = (ptrdiff_t)s->iw * c, w_row = s->k * c;
+    int i = p * s->stride - s->pad_top, r = i < 0 ? -i : 0, bottom = least(s->k, s->ih - i);
+    dy += ((ptrdiff_t)n * s->oh + p) * s->ow * c;
+    x += (ptrdiff_t)n * s->ih * row;
+    if (s->k == 3 && bottom - r == 3) {
+        weight_row(dw, x + i * row, dy, s, lanes, 3, 3);
+        return;
+    }
+#ifdef __AVX512F__ /* 25 sums need 32 registers */
+    if (s->k == 5 && bottom - r == 5) {
+        weight_row(dw, x + i * row, dy, s, lanes, 5, 5);
+        return;
+    }
+#endif
+    for (; r < bottom; r++) switch (s->k) {
+        case 3: weight_row(dw + r * w_row, x + (i + r) * row, dy, s, lanes, 1, 3); break;
+        case 5: weight_row(dw + r * w_row, x + (i + r) * row, dy, s, lanes, 1, 5); break;
+        default:
+            for (int t = 0; t < s->k; t++) weight_tap(dw + r * w_row + t * c, x + (i + r) * row, dy, s, lanes, t);
+        }
+}
+
+void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy, const struct kern_conv *s,
+                                      float *restrict scratch)
+{
+    /* A task is a group of channels and a chunk of output rows; the fewer the channels, the more chunks. */
+    enum { WIDE = 64 };
+    const int rows = s->n * s->oh, groups = (s->ic + WIDE - 1) / WIDE;
+    const int chunks = least(rows, (KERN_CHUNKS + groups - 1) / groups);
+    const size_t size = (size_t)s->k * s->k * s->ic;
+
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
+    for (int task = 0; task < groups * chunks; task++) {
+        int chunk = task / groups, c0 = task % groups * WIDE, end = least(c0 + WIDE, s->ic);
+        float *part = scratch + chunk * size;
+        for (int i = 0; i < s->k * s->k; i++)
+            for (int c = c0; c < end; c++) part[(size_t)i * s->ic + c] = 0;
+        for (int row = (int)((int64_t)rows * chunk / chunks); row < (int)((int64_t)rows * (chunk + 1) / chunks); row++)
+            for (int c = c0; c < end; c += VW) {
+                if (end - c >= VW)
+                    weight_vector(part + c, x + c, dy + c, s, row / s->oh, row % s->oh, VW);
+                else
+                    weight_vector(part + c, x + c, dy + c, s, row / s->oh, row % s->oh, end - c);
+            }
+    }
+    for (size_t i = 0; i < size; i++) {
+        double sum = 0;
+        for (int chunk = 0; chunk < chunks; chunk++) sum += scratch[chunk * size + i];
+        dw[i] = (float)sum;
+    }
+}

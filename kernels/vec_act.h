@@ -1,0 +1,35 @@
+/* vec_act.h - the activations and their slopes over one vector: act_ref.h's formulas in float.
+ *
+ * Not here: e^x, sigmoid and SiLU themselves (vec_exp.h). */
+#ifndef KERN_VEC_ACT_H
+#define KERN_VEC_ACT_H
+
+#include "kernels/kern.h"
+#include "kernels/vec.h"
+#include "kernels/vec_exp.h"
+
+INLINE vf v_act(enum kern_act act, vf z)
+{
+    switch (act) {
+    case KERN_ACT_SILU: return vsilu(z);
+    case KERN_ACT_SIGMOID: return vsigmoid(z);
+    case KERN_ACT_RELU: return v_max(v_set(0), z); /* in this order NaN stays NaN */
+    case KERN_ACT_NONE: break;
+    }
+    return z;
+}
+
+/* d * act'(z) */
+INLINE vf v_times_slope(enum kern_act act, vf d, vf z)
+{
+    vf s;
+    switch (act) {
+    case KERN_ACT_SILU: s = vsigmoid(z); return v_mul(d, v_mul(s, v_fma(z, v_sub(v_set(1), s), v_set(1))));
+    case KERN_ACT_SIGMOID: s = vsigmoid(z); return v_mul(d, v_mul(s, v_sub(v_set(1), s)));
+    case KERN_ACT_RELU: return v_positive(z, d);
+    case KERN_ACT_NONE: break;
+    }
+    return d;
+}
+
+#endif

@@ -1,0 +1,279 @@
+/* test_kernels.c - every row of kernels.def that this processor can run, against its reference.
+ *
+ * A check is a list of shapes and a function that calls the kernel with buffers from an arena:
+ *
+ *     in(a, n)      random floats          out(a, n)    compared afterwards          inout(a, n)  both (also: an aliased destination)
+ *
+ * Every buffer lies between bands of NaN: a read beyond an input shows in the result, a write beyond an output in the band. Each shape
+ * runs with the reference and, under 1, 2 and 4 threads, with the row: close to the reference, and the same bits for any number.
+ * A new row in kernels.def is tested without a change here; a new kernel needs a check_<name> to compile.
+ *
+ * Not here: matrix products and dense convolutions (test_gemm.c). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "kernels/act_ref.h"
+#include "kernels/kern.h"
+
+/* ---- arena ------------------------------------------------------------------------------------------------------------------ */
+
+enum { BAND = 64, MOST = 16 };
+
+struct block {
+    float *data; /* between two bands */
+    size_t count;
+    bool output;
+};
+struct arena {
+    struct block block[MOST];
+    int used;
+    uint32_t seed;
+};
+
+static float uniform(uint32_t *seed) /* [-1, 1) */
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) / (1 << 23) - 1;
+}
+
+static float *take(struct arena *a, size_t count, bool output)
+{
+    assert_true(a->used < MOST);
+    float *whole = malloc((count + 2 * BAND) * sizeof *whole);
+    assert_non_null(whole);
+    for (size_t i = 0; i < count + 2 * BAND; i++) whole[i] = NAN;
+    a->block[a->used++] = (struct block){whole + BAND, count, output};
+    return whole + BAND;
+}
+static float *out(struct arena *a, size_t count)
+{
+    return take(a, count, true);
+}
+static float *scratch(struct arena *a, size_t count)
+{
+    return take(a, count, false);
+}
+static float *inout(struct arena *a, size_t count)
+{
+    float *p = take(a, count, true);
+    for (size_t i = 0; i < count; i++) p[i] = uniform(&a->seed);
+    return p;
+}
+static float *in(struct arena *a, size_t count)
+{
+    float *p = inout(a, count);
+    a->block[a->used - 1].output = false;
+    return p;
+}
+static void release(struct arena *a)
+{
+    for (int i = 0; i < a->used; i++) free(a->block[i].data - BAND);
+    a->used = 0;
+}
+
+/* ---- comparing -------------------------------------------------------------------------------------------------------------- */
+
+/* One shape: what each letter means is the check's affair; printed when it fails. */
+struct shape {
+    int n, h, w, c, k, stride, pad_top, pad_left, act, flag, alias;
+};
+typedef void kernel(void); /* any kernel; a check casts it to its own type */
+typedef void invoke(kernel *fn, struct arena *a, const struct shape *s);
+struct row {
+    const char *name, *tier;
+    unsigned needs;
+    kernel *fn, *ref;
+    void (*check)(const struct row *row);
+};
+
+static void complain(const struct row *row, const struct shape *s, const char *what, int block, size_t i, double got, double want)
+{
+    fail_msg("%s %s n=%d h=%d w=%d c=%d k=%d stride=%d pad=%d,%d act=%d flag=%d alias=%d: %s in buffer %d at %zu: %.9g, expected %.9g",
+             row->name, row->tier, s->n, s->h, s->w, s->c, s->k, s->stride, s->pad_top, s->pad_left, s->act, s->flag, s->alias, what,
+             block, i, got, want);
+}
+
+static void check_bands(const struct row *row, const struct shape *s, const struct arena *a)
+{
+    for (int b = 0; b < a->used; b++)
+        for (size_t i = 0; i < BAND; i++)
+            if (!isnan(a->block[b].data[-1 - (ptrdiff_t)i]) || !isnan(a->block[b].data[a->block[b].count + i]))
+                complain(row, s, "written outside", b, i, 0, NAN);
+}
+
+/* Within 2e-5 of the buffer's largest value: float sums of a few thousand terms, in another order than the reference's. */
+static void check_close(const struct row *row, const struct shape *s, const struct arena *got, const struct arena *want)
+{
+    for (int b = 0; b < got->used; b++) {
+        const float *g = got->block[b].data, *r = want->block[b].data;
+        if (!got->block[b].output) continue;
+        double largest = 0;
+        for (size_t i = 0; i < got->block[b].count; i++) largest = fmax(largest, fabs(r[i]));
+        for (size_t i = 0; i < got->block[b].count; i++)
+            if (!(fabs((double)g[i] - r[i]) <= 2e-5 * largest + 1e-7)) complain(row, s, "too far", b, i, g[i], r[i]);
+    }
+}
+
+static void compare(const struct row *row, invoke *call, const struct shape *s)
+{
+    static const int threads[] = {1, 2, 4};
+    struct arena want = {.seed = 1}, first = {.seed = 1};
+    call(row->ref, &want, s);
+    check_bands(row, s, &want);
+    for (int t = 0; t < 3; t++) {
+        struct arena got = {.seed = 1}, *a = t ? &got : &first;
+        kern_set_threads(threads[t]);
+        call(row->fn, a, s);
+        check_bands(row, s, a);
+        if (t == 0) check_close(row, s, a, &want);
+        for (int b = 0; b < a->used; b++)
+            for (size_t i = 0; i < a->block[b].count; i++)
+                if (a->block[b].output && memcmp(&a->block[b].data[i], &first.block[b].data[i], sizeof(float)) != 0)
+                    complain(row, s, "bits depend on threads", b, i, a->block[b].data[i], first.block[b].data[i]);
+        release(&got);
+    }
+    release(&first);
+    release(&want);
+}
+
+/* Vectors are 8 or 16 wide: 1, t-1, t, t+1, 2t of both, a prime, and more than a group of four vectors. */
+static const int channels[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 67, 131};
+#define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
+
+/* ---- depthwise convolution -------------------------------------------------------------------------------------------------- */
+
+static struct kern_conv conv_of(const struct shape *s)
+{
+    struct kern_conv g = {.n = s->n, .ih = s->h, .iw = s->w, .ic = s->c, .oc = s->c, .k = s->k, .stride = s->stride};
+    g.pad_top = s->pad_top, g.pad_left = s->pad_left;
+    g.act = (enum kern_act)s->act;
+    g.oh = (s->h - 1) / s->stride + 1, g.ow = (s->w - 1) / s->stride + 1;
+    return g;
+}
+static size_t in_count(const struct kern_conv *g)
+{
+    return (size_t)g->n * g->ih * g->iw * g->ic;
+}
+static size_t out_count(const struct kern_conv *g)
+{
+    return (size_t)g->n * g->oh * g->ow * g->ic;
+}
+
+static void call_dwconv_fwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    if (s->flag & 1) g.bias = in(a, (size_t)s->c);
+    if (s->flag & 2) g.residual = in(a, out_count(&g));
+    ((kern_dwconv_fwd_f32 *)fn)(out(a, out_count(&g)), in(a, in_count(&g)), in(a, (size_t)s->k * s->k * s->c), &g);
+}
+static void call_dwconv_bwd_data(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    ((kern_dwconv_bwd_data_f32 *)fn)(out(a, in_count(&g)), in(a, out_count(&g)), in(a, (size_t)s->k * s->k * s->c), &g);
+}
+static void call_dwconv_bwd_weight(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    ((kern_dwconv_bwd_weight_f32 *)fn)(out(a, (size_t)s->k * s->k * s->c), in(a, in_count(&g)), in(a, out_count(&g)), &g,
+                                       scratch(a, kern_dwconv_scratch(&g)));
+}
+
+/* Kernels 1..7, strides 1..3, images smaller than the kernel, of every tile remainder, and both padding rules. */
+static void check_dwconv(const struct row *row, invoke *call)
+{
+    static const int sides[] = {1, 2, 3, 5, 7, 8, 12, 14, 15, 19};
+    for EACH (ci, channels)
+        for (int k = 1; k <= 7; k++)
+            for (int stride = 1; stride <= 3; stride++) {
+                size_t i = (ci + (size_t)k * 3 + (size_t)stride) % 10, j = (ci * 7 + (size_t)k + (size_t)stride * 2) % 10;
+                struct shape s = {2, sides[i], sides[j], channels[ci], k, stride, k / 2, k / 2, (int)(ci % 4), (int)(ci % 4), 0};
+                compare(row, call, &s);
+                /* TensorFlow's SAME: the smaller half first, often 0 above and 1 below at stride 2 */
+                int total = ((s.h - 1) / stride) * stride + k - s.h, wide = ((s.w - 1) / stride) * stride + k - s.w;
+                s.pad_top = total > 0 ? total / 2 : 0, s.pad_left = wide > 0 ? wide / 2 : 0;
+                compare(row, call, &s);
+            }
+    for EACH (i, sides)
+        for (int k = 3; k <= 5; k += 2)
+            for (int stride = 1; stride <= 2; stride++) {
+                struct shape s = {1, 9, sides[i], 35, k, stride, k / 2, k / 2, KERN_ACT_SILU, 3, 0};
+                compare(row, call, &s);
+            }
+    /* large enough to be shared among threads */
+    for (int k = 3; k <= 5; k += 2)
+        for (int stride = 1; stride <= 2; stride++) {
+            struct shape s = {3, 29, 28, 48, k, stride, (k - stride) / 2, (k - stride) / 2, KERN_ACT_SILU, 1, 0};
+            compare(row, call, &s);
+        }
+}
+static void check_dwconv_fwd(const struct row *row)
+{
+    check_dwconv(row, call_dwconv_fwd);
+}
+static void check_dwconv_bwd_data(const struct row *row)
+{
+    check_dwconv(row, call_dwconv_bwd_data);
+}
+static void check_dwconv_bwd_weight(const struct row *row)
+{
+    check_dwconv(row, call_dwconv_bwd_weight);
+}
+
+/*REST*/
+/* ---- rows ------------------------------------------------------------------------------------------------------------------- */
+
+/* Tested in test_gemm.c. */
+#define check_gemm NULL
+#define check_conv_fwd NULL
+#define check_conv_bwd_data NULL
+#define check_conv_bwd_weight NULL
+#define check_bn_stats check_none
+#define check_affine_act check_none
+#define check_bn_bwd_reduce check_none
+#define check_bn_bwd_apply check_none
+#define check_colsum check_none
+#define check_pool_fwd check_none
+#define check_pool_bwd check_none
+#define check_scale check_none
+#define check_scale_bwd_s check_none
+#define check_residual check_none
+#define check_act_fwd check_none
+#define check_act_bwd check_none
+#define check_mul check_none
+#define check_add check_none
+#define check_softmax check_none
+#define check_xent check_none
+#define check_adamw check_none
+#define check_sgd check_none
+#define check_lerp check_none
+#define check_sumsq check_none
+static void check_none(const struct row *r){(void)r;}
+
+static const struct row rows[] = {
+#define KERNEL(name, type, tier, cpu)                                                                                          \
+    {#name, #tier, cpu, (kernel *)kern_##name##_##type##_##tier, (kernel *)kern_##name##_##type##_ref, check_##name},
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+/* Every row that this processor can run agrees with its reference. */
+static void rows_agree(void **state)
+{
+    (void)state;
+    unsigned have = kern_cpu_features();
+    for EACH (i, rows)
+        if (rows[i].check && (have & rows[i].needs) == rows[i].needs) rows[i].check(&rows[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_agree)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
