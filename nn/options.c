@@ -1,0 +1,468 @@
+/* options.c - command lines and config files, from one table per command.
+ *
+ *     argv --pass 1--> is --help there? then stop; config files --> nn_option_set per line
+ *          --pass 2--> nn_option_set per flag; what is no option is moved to the front: the arguments
+ *
+ * nn_option_set is the only place that turns text into a value; both passes and the config file go through it.
+ *
+ * Not here: environment variables, abbreviations of long names, several letters behind one dash. */
+#include "nn/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_LENGTH = 48, CONFIG_MAX_BYTES = 1 << 20 };
+
+char *nn_option_name(char *out, size_t size, const struct nn_option *row)
+{
+    snprintf(out, size, "%.*s", (int)strcspn(row->name, "|"), row->name);
+    return out;
+}
+
+static char option_letter(const struct nn_option *row)
+{
+    const char *bar = strchr(row->name, '|');
+    return bar ? bar[1] : 0;
+}
+
+static const struct nn_option *find(const struct nn_options *o, const char *name, size_t length)
+{
+    for (int i = 0; i < o->count; i++)
+        if (strcspn(o->rows[i].name, "|") == length && memcmp(o->rows[i].name, name, length) == 0) return &o->rows[i];
+    return NULL;
+}
+
+static const struct nn_option *find_letter(const struct nn_options *o, char letter)
+{
+    for (int i = 0; i < o->count; i++)
+        if (option_letter(&o->rows[i]) == letter) return &o->rows[i];
+    return NULL;
+}
+
+/* Levenshtein's distance, one row of the table at a time; words longer than the row are as far as can be. */
+static int distance(const char *a, const char *b)
+{
+    int row[NAME_MAX_LENGTH + 1], n = (int)strlen(b);
+    if (n > NAME_MAX_LENGTH || strlen(a) > NAME_MAX_LENGTH) return INT_MAX;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 0; a[i]; i++) {
+        int diagonal = row[0];
+        row[0] = i + 1;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (a[i] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *nn_option_nearest(const char *wrong, const char *const *names, int count)
+{
+    const char *best = NULL;
+    int least = 1 + (int)strlen(wrong) / 3; /* a third of the letters may be wrong: more is another word */
+    for (int i = 0; i < count; i++) {
+        int d = distance(wrong, names[i]);
+        if (d < least || (d == least && !best)) {
+            least = d;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+static enum rudd_status unknown(const struct nn_options *o, const char *name, const char *where, const char *dashes,
+                                struct rudd_error *err)
+{
+    char names[128][NAME_MAX_LENGTH];
+    const char *list[128];
+    int n = o->count < 128 ? o->count : 128;
+    for (int i = 0; i < n; i++) list[i] = nn_option_name(names[i], sizeof names[i], &o->rows[i]);
+    const char *near = nn_option_nearest(name, list, n);
+    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; %s%s%s", where, dashes, name, near ? "did you mean " : "see ",
+                     near ? dashes : "--help", near ? near : "");
+}
+
+/* ---- text to values
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* One number up to `stop` or the end; false when there is something else, or it is outside the range. */
+static bool number(double *value, const char *text, const char **end, double min, double max)
+{
+    char *after;
+    if (!*text || isspace((unsigned char)*text)) return false;
+    double x = strtod(text, &after);
+    if (after == text || !isfinite(x) || x < min || x > max) return false;
+    *value = x;
+    *end = after;
+    return true;
+}
+
+static bool whole(int *value, const char *text, double min, double max)
+{
+    char *end;
+    if (!*text || isspace((unsigned char)*text)) return false;
+    errno = 0;
+    long x = strtol(text, &end, 10);
+    if (errno || *end || end == text || x < INT_MIN || x > INT_MAX || (double)x < min || (double)x > max) return false;
+    *value = (int)x;
+    return true;
+}
+
+static bool byte_count(size_t *value, const char *text)
+{
+    static const char suffixes[] = "KMG";
+    char *end;
+    if (!isdigit((unsigned char)*text)) return false;
+    errno = 0;
+    unsigned long long x = strtoull(text, &end, 10);
+    const char *s = *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+    int shift = s ? 10 * (int)(s - suffixes + 1) : 0;
+    if (errno || end[s ? 1 : 0] || x > (SIZE_MAX >> shift)) return false;
+    *value = (size_t)x << shift;
+    return true;
+}
+
+/* Index of text among the words of "a|b|c"; -1: none. */
+static int choice(const char *words, const char *text)
+{
+    size_t length = strlen(text);
+    for (int i = 0;; i++) {
+        size_t n = strcspn(words, "|");
+        if (n == length && memcmp(words, text, n) == 0) return i;
+        if (!words[n]) return -1;
+        words += n + 1;
+    }
+}
+
+static int list_length(const struct nn_option *row)
+{
+    int n = 1;
+    for (const char *p = row->value; *p; p++) n += *p == ',';
+    return n;
+}
+
+static bool doubles(double *values, const struct nn_option *row, const char *text)
+{
+    int n = list_length(row);
+    for (int i = 0; i < n; i++) {
+        if (!number(&values[i], text, &text, row->min, row->max)) return false;
+        if (*text++ != (i + 1 < n ? ',' : 0)) return false;
+    }
+    return true;
+}
+
+/* "true", "yes", "1" and their opposites; the command line's own --name and --no-name arrive as these too. */
+static bool truth(bool *value, const char *text)
+{
+    int i = choice("false|true|no|yes|0|1", text);
+    if (i >= 0) *value = i & 1;
+    return i >= 0;
+}
+
+static void expected(char *out, size_t size, const struct nn_option *row)
+{
+    switch (row->type) {
+    case NN_OPTION_FLAG: snprintf(out, size, "true or false"); break;
+    case NN_OPTION_INT: snprintf(out, size, "a whole number from %.0f to %.0f", row->min, row->max); break;
+    case NN_OPTION_DOUBLE: snprintf(out, size, "a number from %g to %g", row->min, row->max); break;
+    case NN_OPTION_BYTES: snprintf(out, size, "a number of bytes, such as 300M"); break;
+    case NN_OPTION_CHOICE: snprintf(out, size, "one of %s", row->value); break;
+    case NN_OPTION_DOUBLES:
+        snprintf(out, size, "%d numbers from %g to %g with commas between, %s", list_length(row), row->min, row->max,
+                 row->value);
+        break;
+    default: snprintf(out, size, "%s", row->value ? row->value : "text"); break;
+    }
+}
+
+static bool set_value(const struct nn_option *row, const char *text)
+{
+    const char *end;
+    switch (row->type) {
+    case NN_OPTION_FLAG: return truth(row->target, text);
+    case NN_OPTION_INT: return whole(row->target, text, row->min, row->max);
+    case NN_OPTION_BYTES: return byte_count(row->target, text);
+    case NN_OPTION_DOUBLES: {
+        double values[16];
+        if (list_length(row) > 16 || !doubles(values, row, text)) return false;
+        memcpy(row->target, values, sizeof *values * (size_t)list_length(row));
+        return true;
+    }
+    case NN_OPTION_DOUBLE: {
+        double x;
+        if (!number(&x, text, &end, row->min, row->max) || *end) return false;
+        *(double *)row->target = x;
+        return true;
+    }
+    case NN_OPTION_CHOICE: {
+        int i = choice(row->value, text);
+        if (i >= 0) *(int *)row->target = i;
+        return i >= 0;
+    }
+    case NN_OPTION_STRING:
+    case NN_OPTION_REQUIRED: *(const char **)row->target = text; return *text != 0;
+    case NN_OPTION_CONFIG: return true; /* read in the first pass */
+    }
+    return false;
+}
+
+static enum rudd_status set_row(const struct nn_option *row, const char *text, const char *where, const char *dashes,
+                                struct rudd_error *err)
+{
+    char name[NAME_MAX_LENGTH], want[256];
+    if (set_value(row, text)) return RUDD_OK;
+    expected(want, sizeof want, row);
+    return rudd_fail(err, RUDD_ARGUMENT, "%s%s%s: found \"%.80s\", expected %s", where, dashes,
+                     nn_option_name(name, sizeof name, row), text, want);
+}
+
+enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,
+                               struct rudd_error *err)
+{
+    const struct nn_option *row = find(options, name, strlen(name));
+    if (!row || row->type == NN_OPTION_CONFIG) return unknown(options, name, where, "", err);
+    return set_row(row, text, where, "", err);
+}
+
+/* ---- config files
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static char *trim(char *s)
+{
+    while (isspace((unsigned char)*s)) s++;
+    size_t n = strlen(s);
+    while (n && isspace((unsigned char)s[n - 1])) n--;
+    s[n] = 0;
+    return s;
+}
+
+/* Lines of `name = value`; # starts a comment at a line's start or behind a space; empty lines are fine. */
+static enum rudd_status apply_config(struct nn_options *o, const char *path, struct rudd_error *err)
+{
+    enum rudd_status status = RUDD_OK;
+    FILE *f = fopen(path, "rb");
+    if (!f) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    char *text = rudd_alloc(CONFIG_MAX_BYTES + 1);
+    if (!text) {
+        status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to read it", path);
+        goto done;
+    }
+    size_t n = fread(text, 1, CONFIG_MAX_BYTES + 1, f);
+    if (ferror(f)) {
+        status = rudd_fail(err, RUDD_IO, "%s: cannot be read: %s", path, strerror(errno));
+        goto done;
+    }
+    if (n > CONFIG_MAX_BYTES || memchr(text, 0, n)) {
+        status = rudd_fail(err, RUDD_FORMAT, "%s: not a config file; expected lines of name = value, 1 MiB at most", path);
+        goto done;
+    }
+    text[n] = 0;
+    int line = 1;
+    for (char *p = text, *next; p && status == RUDD_OK; p = next, line++) {
+        char where[512];
+        next = strchr(p, '\n');
+        if (next) *next++ = 0;
+        for (char *hash = strchr(p, '#'); hash; hash = strchr(hash + 1, '#'))
+            if (hash == p || isspace((unsigned char)hash[-1])) {
+                *hash = 0;
+                break;
+            }
+        p = trim(p);
+        if (!*p) continue;
+        snprintf(where, sizeof where, "%.400s:%d: ", path, line);
+        char *equals = strchr(p, '=');
+        if (!equals) {
+            status = rudd_fail(err, RUDD_ARGUMENT, "%sfound \"%.80s\", expected name = value", where, p);
+            break;
+        }
+        *equals = 0;
+        status = nn_option_set(o, trim(p), trim(equals + 1), where, err);
+    }
+    if (status == RUDD_OK) {
+        rudd_free(o->storage);
+        o->storage = text;
+        text = NULL;
+    }
+done:
+    rudd_free(text);
+    fclose(f);
+    return status;
+}
+
+/* ---- command lines
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* What argv[i] is: the row it names (NULL: not an option, or unknown), whether --no-, and the text behind '='. */
+struct flag {
+    const struct nn_option *row;
+    bool negated;
+    char *text;
+};
+
+static struct flag recognise(const struct nn_options *o, char *word)
+{
+    struct flag f = {0};
+    if (word[1] != '-') {
+        f.row = word[2] ? NULL : find_letter(o, word[1]);
+        return f;
+    }
+    char *name = word + 2;
+    size_t length = strcspn(name, "=");
+    f.text = name[length] ? name + length + 1 : NULL;
+    f.row = find(o, name, length);
+    if (!f.row && strncmp(name, "no-", 3) == 0) {
+        f.row = find(o, name + 3, length - 3);
+        if (f.row && f.row->type != NN_OPTION_FLAG) f.row = NULL;
+        f.negated = f.row != NULL;
+    }
+    return f;
+}
+
+static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool configs, struct rudd_error *err)
+{
+    char name[NAME_MAX_LENGTH];
+    int kept = 1;
+    bool ended = false;
+    for (int i = 1; i < argc; i++) {
+        char *word = argv[i];
+        if (ended || word[0] != '-' || !word[1]) { /* a lone "-" is an argument, as everywhere */
+            if (!configs) argv[kept++] = word;
+            continue;
+        }
+        if (strcmp(word, "--") == 0) {
+            ended = true;
+            continue;
+        }
+        struct flag f = recognise(o, word);
+        if (!f.row) {
+            size_t dashes = strspn(word, "-"), length = strcspn(word + dashes, "=");
+            if (length >= NAME_MAX_LENGTH) length = NAME_MAX_LENGTH - 1;
+            memcpy(name, word + dashes, length);
+            name[length] = 0;
+            return unknown(o, name, "", dashes == 1 ? "-" : "--", err);
+        }
+        if (!f.text && f.row->type == NN_OPTION_FLAG) {
+            f.text = f.negated ? "false" : "true";
+        } else if (f.negated) {
+            return rudd_fail(err, RUDD_ARGUMENT, "%.80s: found a value, expected none", word);
+        } else if (!f.text) {
+            if (i + 1 == argc)
+                return rudd_fail(err, RUDD_ARGUMENT, "--%s: found nothing behind it, expected %s",
+                                 nn_option_name(name, sizeof name, f.row), f.row->value);
+            f.text = argv[++i];
+        }
+        enum rudd_status status = RUDD_OK;
+        if (configs && f.row->type == NN_OPTION_CONFIG) status = apply_config(o, f.text, err);
+        if (!configs) status = set_row(f.row, f.text, "", "--", err);
+        if (status != RUDD_OK) return status;
+    }
+    if (!configs) {
+        o->arguments = argv + 1;
+        o->argument_count = kept - 1;
+    }
+    return RUDD_OK;
+}
+
+enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err)
+{
+    options->help = false;
+    options->arguments = NULL;
+    options->argument_count = 0;
+    options->storage = NULL;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) options->help = true;
+    if (options->help) return RUDD_OK;
+
+    enum rudd_status status = walk(options, argc, argv, true, err);
+    if (status == RUDD_OK) status = walk(options, argc, argv, false, err);
+    if (status != RUDD_OK) return status;
+    if (options->max_arguments >= 0 && options->argument_count > options->max_arguments)
+        return rudd_fail(err, RUDD_ARGUMENT, "found \"%.80s\", expected an option; usage: %s",
+                         options->arguments[options->max_arguments], options->usage);
+    for (int i = 0; i < options->count; i++) {
+        const struct nn_option *row = &options->rows[i];
+        char name[NAME_MAX_LENGTH];
+        if (row->type == NN_OPTION_REQUIRED && !*(const char **)row->target)
+            return rudd_fail(err, RUDD_ARGUMENT, "--%s %s is missing: %s", nn_option_name(name, sizeof name, row), row->value,
+                             row->help);
+    }
+    return RUDD_OK;
+}
+
+void nn_options_free(struct nn_options *options)
+{
+    rudd_free(options->storage);
+    options->storage = NULL;
+}
+
+/* ---- values to text
+ * --------------------------------------------------------------------------------------------------------- */
+
+char *nn_option_print(char *out, size_t size, const struct nn_option *row)
+{
+    out[0] = 0;
+    switch (row->type) {
+    case NN_OPTION_FLAG: snprintf(out, size, "%s", *(bool *)row->target ? "true" : "false"); break;
+    case NN_OPTION_INT: snprintf(out, size, "%d", *(int *)row->target); break;
+    case NN_OPTION_DOUBLE: snprintf(out, size, "%.10g", *(double *)row->target); break;
+    case NN_OPTION_BYTES: snprintf(out, size, "%zu", *(size_t *)row->target); break;
+    case NN_OPTION_STRING:
+    case NN_OPTION_REQUIRED:
+        if (*(const char **)row->target) snprintf(out, size, "%s", *(const char **)row->target);
+        break;
+    case NN_OPTION_CHOICE: {
+        const char *word = row->value;
+        for (int i = *(int *)row->target; i > 0; i--) word += strcspn(word, "|") + 1;
+        snprintf(out, size, "%.*s", (int)strcspn(word, "|"), word);
+        break;
+    }
+    case NN_OPTION_DOUBLES: {
+        size_t used = 0;
+        for (int i = 0; i < list_length(row) && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%.10g", i ? "," : "", ((double *)row->target)[i]);
+        break;
+    }
+    case NN_OPTION_CONFIG: break;
+    }
+    return out;
+}
+
+/* Appends to text within size; returns the length wanted so far, as snprintf does, so that one pass measures and one writes. */
+static size_t help_into(char *text, size_t size, const struct nn_options *o)
+{
+    size_t used = 0;
+#define APPEND(...) (used += (size_t)snprintf(used < size ? text + used : NULL, used < size ? size - used : 0, __VA_ARGS__))
+    APPEND("usage: %s\n", o->usage);
+    if (o->about) APPEND("\n%s\n", o->about);
+    APPEND("\n");
+    for (int i = 0; i <= o->count; i++) {
+        static const struct nn_option help_row = {"help|h", NN_OPTION_FLAG, NULL, NULL, 0, 0, "this page"};
+        const struct nn_option *row = i < o->count ? &o->rows[i] : &help_row;
+        char name[NAME_MAX_LENGTH], left[256], value[256] = "";
+        const char letter[] = {'-', option_letter(row), ',', ' ', 0};
+        bool flag = row->type == NN_OPTION_FLAG;
+        snprintf(left, sizeof left, "%s--%s%s%s", letter[1] ? letter : "", nn_option_name(name, sizeof name, row),
+                 flag ? "" : " ", flag ? "" : row->value);
+        if (row->target) nn_option_print(value, sizeof value, row);
+        bool shown = value[0] && strcmp(value, flag ? "false" : "") != 0;
+        APPEND("  %-34s %s%s%s%s\n", left, row->help, shown ? " (default " : "", shown ? value : "", shown ? ")" : "");
+    }
+#undef APPEND
+    return used;
+}
+
+char *nn_options_help(const struct nn_options *options)
+{
+    size_t n = help_into(NULL, 0, options) + 1;
+    char *text = rudd_alloc(n);
+    if (text) help_into(text, n, options);
+    return text;
+}

@@ -1,0 +1,77 @@
+/* options.h - command lines and config files, from one table per command.
+ *
+ *     struct nn_option rows[] = {
+ *         {"data",   NN_OPTION_REQUIRED, &o.data,   "DIR",    0, 0,    "folder of class folders"},
+ *         {"out|o",  NN_OPTION_STRING,   &o.out,    "FILE",   0, 0,    "where to write"},
+ *         {"epochs", NN_OPTION_INT,      &o.epochs, "N",      1, 1000, "passes over the pictures"},
+ *         {"order",  NN_OPTION_CHOICE,   &o.order,  "up|down", 0, 0,   "which way"},
+ *         {"config", NN_OPTION_CONFIG,   NULL,      "FILE",   0, 0,    "options, one `name = value` a line"},
+ *     };
+ *
+ * Everything is derived from the rows: parsing (--epochs 8, --epochs=8, -o FILE), ranges, --help, the nearest name for a
+ * mistyped one, config files, and the record of a run. The default of an option is what its target holds before parsing.
+ *
+ * It lives in nn/ because all programs of the project need it (rudd, rudd-serve, rudd-bench) and may not include each other.
+ * It prints nothing: help comes back as text, mistakes as RUDD_ARGUMENT with one line.
+ *
+ * Not here: sub-commands (train/main.c), JSON. Not thread-safe for one table; different tables are independent. */
+#ifndef NN_OPTIONS_H
+#define NN_OPTIONS_H
+
+#include <stdbool.h>
+#include "nn/rudd.h"
+
+enum nn_option_type {
+    NN_OPTION_FLAG,     /* bool: --name true, --no-name false */
+    NN_OPTION_INT,      /* int within min..max */
+    NN_OPTION_DOUBLE,   /* double within min..max; nan and inf are refused */
+    NN_OPTION_BYTES,    /* size_t; K, M and G suffixes are powers of 1024 */
+    NN_OPTION_STRING,   /* const char *; NULL: not given */
+    NN_OPTION_REQUIRED, /* the same, but parsing fails when it stays NULL */
+    NN_OPTION_CHOICE,   /* int (or enum): index among the words of value, "a|b|c" */
+    NN_OPTION_DOUBLES,  /* double[k], each within min..max; k is the number of words of value, "A,B,C" */
+    NN_OPTION_CONFIG    /* a file of `name = value` lines, read before the flags, which win; no target */
+};
+struct nn_option {
+    const char *name; /* "epochs", or with a one-letter form "out|o" */
+    enum nn_option_type type;
+    void *target;      /* its value before parsing is the default */
+    const char *value; /* what stands for the value in help; NULL for flags; the words of choices and lists */
+    double min, max;   /* numbers only */
+    const char *help;  /* one line, no full stop */
+};
+
+/* A command line. Filled by the caller, except for what nn_options_parse sets. */
+struct nn_options {
+    const char *usage; /* "rudd eval --model FILE --data DIR" */
+    const char *about; /* a sentence or paragraph for help; may be NULL */
+    const struct nn_option *rows;
+    int count;
+    int max_arguments; /* positional arguments taken; -1: any number */
+
+    bool help;        /* set: --help or -h was given; nothing else was parsed */
+    char **arguments; /* set: the positional ones, moved together within argv */
+    int argument_count;
+    char *storage; /* set: what the config file's strings point into; nn_options_free */
+};
+
+/* Reads argv[1..argc-1] into the targets; `--` ends the options. argv is reordered: string targets and arguments point into it.
+ * RUDD_ARGUMENT: unknown, malformed, out of range, missing; RUDD_IO: the config file. On failure some targets may be set. */
+enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err);
+void nn_options_free(struct nn_options *options);
+
+/* The help page, rudd_alloc'ed; NULL when out of memory. Shows each target's present value as the default. */
+char *nn_options_help(const struct nn_options *options);
+
+/* Sets one option from text, as the command line would; name without dashes. `where` starts the message. */
+enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,
+                               struct rudd_error *err);
+/* The present value as text, "" for a NULL string; at most size bytes with the 0. Returns out. */
+char *nn_option_print(char *out, size_t size, const struct nn_option *row);
+/* The long name alone, into out[size]. Returns out. */
+char *nn_option_name(char *out, size_t size, const struct nn_option *row);
+
+/* The nearest of count names to a mistyped one, by edit distance; NULL when none is near. For sub-commands too. */
+const char *nn_option_nearest(const char *wrong, const char *const *names, int count);
+
+#endif

@@ -1,0 +1,215 @@
+/* test_options.c - the option parser: every type, its range, the messages, help, config files, arguments in any place. */
+#include "nn/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static struct targets {
+    bool flip;
+    int epochs;
+    double lr;
+    size_t limit;
+    const char *data, *out;
+    int order;
+    double split[3];
+} t;
+
+static const struct nn_option rows[] = {
+    {"flip", NN_OPTION_FLAG, &t.flip, NULL, 0, 0, "mirror pictures"},
+    {"epochs", NN_OPTION_INT, &t.epochs, "N", 1, 100, "passes"},
+    {"lr", NN_OPTION_DOUBLE, &t.lr, "X", 0, 10, "learning rate"},
+    {"memory-limit", NN_OPTION_BYTES, &t.limit, "BYTES", 0, 0, "refuse above"},
+    {"data", NN_OPTION_REQUIRED, &t.data, "DIR", 0, 0, "the pictures"},
+    {"out|o", NN_OPTION_STRING, &t.out, "FILE", 0, 0, "the result"},
+    {"order", NN_OPTION_CHOICE, &t.order, "up|down|random", 0, 0, "which way"},
+    {"split", NN_OPTION_DOUBLES, &t.split, "TRAIN,VAL,TEST", 0, 1, "shares"},
+    {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file"},
+};
+static struct nn_options options;
+static struct rudd_error err;
+
+static int reset(void **state)
+{
+    (void)state;
+    nn_options_free(&options);
+    t = (struct targets){.epochs = 8, .lr = 3e-4, .split = {0.7, 0.15, 0.15}};
+    options = (struct nn_options){
+        .usage = "prog --data DIR", .about = "A test.", .rows = rows, .count = sizeof rows / sizeof *rows, .max_arguments = 2};
+    err = (struct rudd_error){RUDD_OK, ""};
+    return 0;
+}
+
+/* Parses a command line given as words with spaces between; static, because string targets point into it. */
+static enum rudd_status parse(const char *line)
+{
+    static char copy[1000], *argv[64];
+    int argc = 0;
+    snprintf(copy, sizeof copy, "prog %s", line);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
+    return nn_options_parse(&options, argc, argv, &err);
+}
+
+/* Each type arrives in its target, in the three spellings, in any order, with arguments between. */
+static void every_type(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        parse("a --flip --epochs=3 --lr 1e-2 --memory-limit 300M --data d b -o x --order random --split .5,.25,.25"), RUDD_OK);
+    assert_true(t.flip);
+    assert_int_equal(t.epochs, 3);
+    assert_float_equal(t.lr, 0.01, 0);
+    assert_int_equal(t.limit, 300u << 20);
+    assert_string_equal(t.data, "d");
+    assert_string_equal(t.out, "x");
+    assert_int_equal(t.order, 2);
+    assert_float_equal(t.split[0], 0.5, 0);
+    assert_float_equal(t.split[2], 0.25, 0);
+    assert_int_equal(options.argument_count, 2);
+    assert_string_equal(options.arguments[0], "a");
+    assert_string_equal(options.arguments[1], "b");
+    assert_int_equal(parse("--data d --no-flip -- --lr"), RUDD_OK);
+    assert_false(t.flip);
+    assert_string_equal(options.arguments[0], "--lr");
+}
+
+/* A mistake is RUDD_ARGUMENT, and its line says what was found and what was expected. */
+static void mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *found, *hint;
+    } cases[] = {
+        {"--data d --epochs 0", "--epochs: found \"0\"", "from 1 to 100"},
+        {"--data d --epochs 3x", "\"3x\"", "a whole number"},
+        {"--data d --epochs 99999999999999999999", "99999999999999999999", "from 1 to 100"},
+        {"--data d --epochs=", "found \"\"", "a whole number"},
+        {"--data d --lr nan", "\"nan\"", "a number from 0 to 10"},
+        {"--data d --lr 11", "\"11\"", "from 0 to 10"},
+        {"--data d --lr -1", "\"-1\"", "from 0 to 10"},
+        {"--data d --memory-limit -5", "\"-5\"", "bytes"},
+        {"--data d --memory-limit 5T", "\"5T\"", "bytes"},
+        {"--data d --memory-limit 99999999999999999G", "G\"", "bytes"},
+        {"--data d --order sideways", "\"sideways\"", "up|down|random"},
+        {"--data d --order u", "\"u\"", "up|down|random"},
+        {"--data d --split 0.5,0.5", "\"0.5,0.5\"", "3 numbers from 0 to 1"},
+        {"--data d --split 1,1,1,1", "\"1,1,1,1\"", "3 numbers"},
+        {"--data d --split 1,,1", "\"1,,1\"", "3 numbers"},
+        {"--data d --flip=maybe", "\"maybe\"", "true or false"},
+        {"--data d --no-flip=true", "--no-flip", "none"},
+        {"--data d --no-lr", "--no-lr", "see --help"},
+        {"--data d --epoch 3", "--epoch;", "did you mean --epochs"},
+        {"--data d --zzzzzzzz 3", "--zzzzzzzz", "see --help"},
+        {"--data d -x", "-x", "see --help"},
+        {"--data d --lr", "--lr", "expected X"},
+        {"--data d a b c", "\"c\"", "usage: prog"},
+        {"--epochs 3", "--data", "missing"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        reset(NULL);
+        if (parse(cases[i].line) != RUDD_ARGUMENT || !strstr(err.message, cases[i].found) ||
+            !strstr(err.message, cases[i].hint))
+            fail_msg("\"%s\" gave: %s", cases[i].line, err.message);
+    }
+}
+
+static void write_file(char *path, const char *text)
+{
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* A config file sets options, flags win wherever they stand, and a mistake names file and line. */
+static void config_files(void **state)
+{
+    (void)state;
+    char good[] = "/tmp/rudd_options_XXXXXX", bad[] = "/tmp/rudd_options_XXXXXX", line[200];
+    write_file(good, "# a comment\n\n  epochs = 5   # five\nlr=0.5\ndata = some folder#1\nflip = true\n");
+    write_file(bad, "epochs = 5\nepocs = 6\n");
+
+    snprintf(line, sizeof line, "--epochs 7 --config %s", good);
+    assert_int_equal(parse(line), RUDD_OK);
+    assert_int_equal(t.epochs, 7);
+    assert_float_equal(t.lr, 0.5, 0);
+    assert_string_equal(t.data, "some folder#1");
+    assert_true(t.flip);
+
+    nn_options_free(&options);
+    snprintf(line, sizeof line, "--data d --config %s", bad);
+    assert_int_equal(parse(line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, ":2: unknown option epocs; did you mean epochs"));
+    assert_int_equal(parse("--data d --config /nowhere/at/all"), RUDD_IO);
+    unlink(good);
+    unlink(bad);
+}
+
+/* --help wins over everything, changes nothing, and the page shows every option with its default. */
+static void help_page(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--epochs 3 --nonsense --help"), RUDD_OK);
+    assert_true(options.help);
+    char *text = nn_options_help(&options);
+    assert_non_null(text);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[64], dashed[70];
+        snprintf(dashed, sizeof dashed, "--%s", nn_option_name(name, sizeof name, &rows[i]));
+        assert_non_null(strstr(text, dashed));
+        assert_non_null(strstr(text, rows[i].help));
+    }
+    assert_non_null(strstr(text, "(default 8)"));
+    assert_non_null(strstr(text, "(default 0.7,0.15,0.15)"));
+    assert_non_null(strstr(text, "-o, --out FILE"));
+    rudd_free(text);
+}
+
+/* What is printed can be set again: the record of a run repeats it. */
+static void print_and_set_agree(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("--flip --epochs=3 --lr 0.012345 --memory-limit 7K --data d --order down --split .1,.2,.7"),
+                     RUDD_OK);
+    struct targets before = t;
+    char texts[16][100], name[64];
+    for (int i = 0; i < options.count; i++) nn_option_print(texts[i], sizeof texts[i], &rows[i]);
+    assert_string_equal(texts[5], "");
+    reset(NULL);
+    for (int i = 0; i < options.count; i++)
+        if (texts[i][0])
+            assert_int_equal(nn_option_set(&options, nn_option_name(name, 64, &rows[i]), texts[i], "", &err), RUDD_OK);
+    assert_int_equal(t.flip, before.flip);
+    assert_int_equal(t.epochs, before.epochs);
+    assert_float_equal(t.lr, before.lr, 0);
+    assert_int_equal(t.limit, before.limit);
+    assert_string_equal(t.data, before.data);
+    assert_int_equal(t.order, before.order);
+    assert_memory_equal(t.split, before.split, sizeof t.split);
+}
+
+/* The nearest name is found within a third of the letters, and far words are left alone. */
+static void nearest(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"train", "eval", "predict", "inspect"};
+    assert_string_equal(nn_option_nearest("trian", names, 4), "train");
+    assert_string_equal(nn_option_nearest("evla", names, 4), "eval");
+    assert_string_equal(nn_option_nearest("inspct", names, 4), "inspect");
+    assert_null(nn_option_nearest("serve-me", names, 4));
+    assert_null(nn_option_nearest("", names, 4));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(every_type, reset),   cmocka_unit_test_setup(mistakes, reset),
+        cmocka_unit_test_setup(config_files, reset), cmocka_unit_test_setup(help_page, reset),
+        cmocka_unit_test_setup(nearest, reset),      cmocka_unit_test_setup_teardown(print_and_set_agree, reset, reset),
+    };
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
