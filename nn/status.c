@@ -22,6 +22,9 @@ enum rudd_status rudd_fail(struct rudd_error *err, enum rudd_status status, cons
         va_start(args, format);
         vsnprintf(text, sizeof text, format, args);
         va_end(args);
+        /* One line, whatever names from files it quotes. */
+        for (char *c = text; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
         err->status = status;
         memcpy(err->message, text, sizeof text);
     }

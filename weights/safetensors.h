@@ -46,6 +46,8 @@ struct weights_file {
     int meta_count;
 };
 
+/* All of these leave *file unchanged when they fail; RUDD_FORMAT (with the file and the fault) for bytes that break the format,
+ * RUDD_LIMIT for a header beyond 16 MiB, RUDD_IO. A file may be read by many threads. */
 enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err);
 void weights_close(struct weights_file *file);
 /* The same over bytes in memory, which must outlive file; what the fuzzer calls. */
@@ -54,12 +56,14 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
 const struct weights_tensor *weights_find(const struct weights_file *file, const char *name);
 const char *weights_meta(const struct weights_file *file, const char *key); /* NULL if absent */
 size_t weights_dtype_size(enum weights_dtype dtype);
+const char *weights_dtype_name(enum weights_dtype dtype); /* as in files: "F32" */
 /* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
 
 /* Writes a file with these tensors (name, dtype, rank, shape, data used) in this order and these metadata: to a temporary name
  * beside path, fsync, rename, fsync of the folder. On any failure (full disk) the old file is intact and the temporary one
- * gone. */
+ * gone. Wider dtypes go first, so that each tensor is aligned to its own size: PyTorch's reader needs that. path must be new or
+ * a regular file. */
 enum rudd_status weights_write(const char *path, const struct weights_tensor *tensors, int tensor_count,
                                const struct weights_meta *meta, int meta_count, struct rudd_error *err);
 
