@@ -4,41 +4,69 @@
 # one test program. Files named *_avx2.c and *_avx512.c get their instruction set from their suffix; all else is built for the
 # baseline, so that one binary runs on any x86-64 and picks its kernels at start.
 #
-# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3).
+# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3), PREFIX, DESTDIR, FUZZ_SECONDS. Builds with other
+# flags go into other folders (`make B=build-clang CC=clang`); the same folder with other flags is rebuilt.
 
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 B       ?= build
 OPT     ?= -O3
+PREFIX  ?= /usr/local
+FUZZ_SECONDS ?= 20
+VERSION := $(shell sed -n 's/.*RUDD_VERSION "\(.*\)".*/\1/p' nn/rudd.h)
+
+# What pkg-config must know, and the Debian package that teaches it. OpenBLAS in its OpenMP form, so that it and our own kernels share
+# one pool of threads; a machine that already has another form keeps it.
 DEPS_PC := openblas libjpeg libpng zlib jansson libmicrohttpd
 TEST_PC := cmocka
+PACKAGE_openblas := libopenblas-openmp-dev
+PACKAGE_libjpeg := libjpeg-dev
+PACKAGE_libpng := libpng-dev
+PACKAGE_zlib := zlib1g-dev
+PACKAGE_jansson := libjansson-dev
+PACKAGE_libmicrohttpd := libmicrohttpd-dev
+PACKAGE_cmocka := libcmocka-dev
+TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
-PC_CFLAGS := $(shell pkg-config --cflags $(DEPS_PC) $(TEST_PC) 2>/dev/null)
+CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(TEST_PC) 2>/dev/null)
 LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) 2>/dev/null) -fopenmp -lm
-CFLAGS  += $(PC_CFLAGS)
 
 LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c)
 TRAIN_SRC := $(wildcard train/*.c)
 SERVE_SRC := $(wildcard serve/*.c)
 BENCH_SRC := $(wildcard bench/*.c)
-TEST_SRC  := $(wildcard tests/test_*.c)
+TESTS     := $(patsubst %.c,$(B)/%,$(wildcard tests/test_*.c))
+FUZZERS   := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz_*.c))
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
 
-all: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(B)/librudd.a $(B)/librudd.so
+all: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(B)/librudd.a $(B)/librudd.so ## the three binaries and the library, into build/
 
-$(B)/%.o: %.c
+# ---- building ----------------------------------------------------------------------------------------------------------------------
+
+$(B)/%.o: %.c $(B)/flags | have-deps
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c $< -o $@
 $(B)/kernels/%.o: EXTRA = -fopenmp
 $(B)/kernels/%_avx2.o: EXTRA = -fopenmp -mavx2 -mfma -ffp-contract=fast
 $(B)/kernels/%_avx512.o: EXTRA = -fopenmp -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
 
+# Changes only when the compiler or its flags do; every object hangs on it, so that objects of two kinds never mix.
+$(B)/flags: force
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(LDFLAGS)' > $@
+
 $(B)/librudd.a: $(call obj,$(LIB_SRC))
 	rm -f $@ && $(AR) rcs $@ $^
-$(B)/librudd.so: $(call obj,$(LIB_SRC))
-	$(CC) -shared $(LDFLAGS) $^ $(LDLIBS) -o $@
+# Programs that embed rudd see the public interface and nothing else.
+$(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
+	$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
+$(B)/librudd.map: Makefile
+	@mkdir -p $(@D)
+	echo '{ global: rudd_*; local: *; };' > $@
 $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
 	rm -f $@ && $(AR) rcs $@ $^
 $(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC)))
@@ -53,10 +81,89 @@ $(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/l
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+$(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
-clean:
-	rm -rf $(B)
+# ---- dependencies ------------------------------------------------------------------------------------------------------------------
 
-.PHONY: all clean
+# Shell words: the Debian packages of everything missing here.
+MISSING = $$(for t in $(TOOLS); do command -v $${t%%:*} >/dev/null || echo $${t\#*:}; done; \
+             $(foreach p,$(DEPS_PC) $(TEST_PC),pkg-config --exists $(p) 2>/dev/null || echo $(PACKAGE_$(p));) \
+             [ -e /usr/include/stdio.h ] || echo libc6-dev)
+
+have-deps:
+	@missing=$(MISSING); [ -z "$$missing" ] || { \
+	    echo "rudd: missing Debian packages:" $$missing "(run \`make deps\`)" >&2; exit 1; }
+
+deps: ## installs missing Debian packages (apt-get, as root or by sudo); does nothing when all is there
+	@missing=$(MISSING); [ -z "$$missing" ] || { set -e; \
+	    echo "installing" $$missing; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -q; \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; }
+
+# ---- using and proving -------------------------------------------------------------------------------------------------------------
+# Targets that may install packages first then call make again: flags are asked from pkg-config when a Makefile is read.
+
+demo: deps ## the main job: draw the fifteen species, train, evaluate, predict, export; says how to serve
+	+$(MAKE) all
+	B=$(B) ./demo.sh
+
+test: deps ## all tests that need nothing but the packages of `make deps`; ends with `N passed, N failed`
+	+$(MAKE) run-tests
+
+run-tests: all $(TESTS)
+	@tests/run.sh $(B)/log $(sort $(TESTS))
+
+parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow); fetches them into build/peers
+	+$(MAKE) all
+	tests/parity/peers.sh install
+	@RUDD=$(B)/rudd tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
+
+bench: all ## inference and training times of this machine
+	$(B)/rudd-bench infer --arch tf_efficientnetv2_b0 --size 224 --batch 1 --json
+	$(B)/rudd-bench infer --arch efficientnet_b4 --size 380 --batch 1 --json
+	$(B)/rudd-bench train --arch tf_efficientnetv2_b0 --size 224 --batch 16 --json
+
+check: ## format, layers and the rules of the code
+	clang-format --dry-run -Werror $(wildcard */*.c */*.h)
+	tests/check_layers.sh
+
+asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	+$(MAKE) B=$(B)-asan SAN=address,undefined OPT=-O1 run-tests
+
+ubsan: ## the tests under UndefinedBehaviorSanitizer alone, at full optimisation
+	+$(MAKE) B=$(B)-ubsan SAN=undefined run-tests
+
+# clang, because its OpenMP runtime tells ThreadSanitizer (through libarcher) where threads meet; libgomp does not.
+tsan: ## the tests under ThreadSanitizer (needs clang and libomp-dev)
+	+TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" $(MAKE) B=$(B)-tsan CC=clang SAN=thread OPT=-O1 run-tests
+
+fuzz: ## every fuzzer for FUZZ_SECONDS (needs clang); corpora stay under build-fuzz/corpus
+	+$(MAKE) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT=-O1 run-fuzzers
+
+run-fuzzers: $(FUZZERS)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) CORPUS=$(B)/corpus tests/run.sh $(B)/log $(sort $(FUZZERS))
+
+# ---- shipping ----------------------------------------------------------------------------------------------------------------------
+
+install: all ## into DESTDIR/PREFIX: binaries, library, header, rudd.pc
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)
+	install -m 755 $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(B)/librudd.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(B)/librudd.so $(DESTDIR)$(PREFIX)/lib/librudd.so.$(VERSION)
+	ln -sf librudd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librudd.so.0
+	ln -sf librudd.so.0 $(DESTDIR)$(PREFIX)/lib/librudd.so
+	install -m 644 nn/rudd.h $(DESTDIR)$(PREFIX)/include
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: rudd' \
+	    'Description: image classifiers on CPUs: load, predict' 'Version: $(VERSION)' 'Requires.private: $(DEPS_PC)' \
+	    'Libs: -L$${libdir} -lrudd' 'Libs.private: -fopenmp -lm -pthread' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/rudd.pc
+
+clean: ## removes what was built, and the demo
+	rm -rf $(B) $(B)-asan $(B)-ubsan $(B)-tsan $(B)-fuzz $(B)-clang demo
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-9s", $$2; $$1 = $$2 = ""; print }'
+
+force:
+.PHONY: all have-deps deps demo test run-tests parity bench check asan ubsan tsan fuzz run-fuzzers install clean help force
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,46 @@
+#!/bin/sh
+# peers.sh - the programs that rudd is compared with, beside the system and not in it.
+#
+# PyTorch, torchvision, Pillow and numpy come from Debian (for /usr/bin/python3); timm, its light needs and efficientnet_pytorch
+# come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
+# the user's change. timm 0.9.16 runs on Debian 12's PyTorch 1.13.
+#
+#     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there
+#     tests/parity/peers.sh run SCRIPT ARGS...   runs a Python script with the peers importable
+set -eu
+PEERS=${PEERS:-build/peers}
+PYTHON=/usr/bin/python3
+DEBIAN='python3-torch python3-torchvision python3-pil python3-numpy python3-pip'
+PIP='timm==0.9.16 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filelock==3.16.1 tqdm==4.67.1 packaging==24.2
+     typing_extensions==4.12.2 requests==2.32.3 efficientnet_pytorch==0.7.1'
+
+# Installed Debian packages only: importing torch just to see whether it is there takes seconds.
+missing=
+for package in $DEBIAN; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+
+case ${1-} in
+install)
+    if [ -n "$missing" ]; then
+        as_root=; [ "$(id -u)" = 0 ] || as_root=sudo
+        $as_root apt-get update -q
+        # shellcheck disable=SC2086
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+    fi
+    if [ "$(cat "$PEERS/installed" 2>/dev/null)" != "$PIP" ]; then
+        rm -rf "$PEERS" && mkdir -p "$PEERS"
+        # shellcheck disable=SC2086
+        $PYTHON -m pip install -qq --root-user-action=ignore --disable-pip-version-check --no-deps --target "$PEERS/site" $PIP
+        printf %s "$PIP" > "$PEERS/installed"
+    fi
+    ;;
+run)
+    shift
+    PYTHONPATH="$PEERS/site" PYTHONDONTWRITEBYTECODE=1 exec $PYTHON "$@"
+    ;;
+*)
+    echo "usage: tests/parity/peers.sh install | run SCRIPT ARGS..." >&2
+    exit 2
+    ;;
+esac
