@@ -1,0 +1,122 @@
+/* names.c - one network, three ways to call its parts: timm's names (canonical), torchvision's and lukemelas'.
+ *
+ * A row gives one module in each dialect; the leaf (weight, bias, running_mean, running_var) is the same in all of them. Places
+ * in a name are filled in from the parameter:
+ *
+ *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network
+ *
+ * The names of a dialect are generated for every parameter of a model, and foreign files are read by looking those up: so the
+ * table serves both ways. EfficientNetV2-B0..B3 exist in timm only: their stem, fused blocks and head have no row elsewhere.
+ *
+ * Sources: the state_dict()s of timm's and torchvision's efficientnet, github.com/lukemelas/EfficientNet-PyTorch. */
+#include "weights/model_file.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Which modules a name stands among: "bn1" is another thing in each. */
+enum place {
+    OUTSIDE,   /* of all blocks */
+    SEPARABLE, /* block without expansion: depthwise, 1x1 */
+    INVERTED   /* block with expansion: 1x1, depthwise, 1x1 */
+};
+
+static const struct {
+    enum place place;
+    const char *dialects[3]; /* by enum weights_dialect; timm's without "blocks.S.B." */
+} modules[] = {
+    {OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem"}},
+    {OUTSIDE, {"bn1", "features.@.1", "_bn0"}},
+    {OUTSIDE, {"conv_head", "features.@.0", "_conv_head"}},
+    {OUTSIDE, {"bn2", "features.@.1", "_bn1"}},
+    {OUTSIDE, {"classifier", "classifier.1", "_fc"}},
+
+    {SEPARABLE, {"conv_dw", "features.@.%.block.0.0", "_blocks.#._depthwise_conv"}},
+    {SEPARABLE, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn1"}},
+    {SEPARABLE, {"se.conv_reduce", "features.@.%.block.1.fc1", "_blocks.#._se_reduce"}},
+    {SEPARABLE, {"se.conv_expand", "features.@.%.block.1.fc2", "_blocks.#._se_expand"}},
+    {SEPARABLE, {"conv_pw", "features.@.%.block.2.0", "_blocks.#._project_conv"}},
+    {SEPARABLE, {"bn2", "features.@.%.block.2.1", "_blocks.#._bn2"}},
+
+    {INVERTED, {"conv_pw", "features.@.%.block.0.0", "_blocks.#._expand_conv"}},
+    {INVERTED, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn0"}},
+    {INVERTED, {"conv_dw", "features.@.%.block.1.0", "_blocks.#._depthwise_conv"}},
+    {INVERTED, {"bn2", "features.@.%.block.1.1", "_blocks.#._bn1"}},
+    {INVERTED, {"se.conv_reduce", "features.@.%.block.2.fc1", "_blocks.#._se_reduce"}},
+    {INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand"}},
+    {INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv"}},
+    {INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2"}},
+};
+enum { MODULES = sizeof modules / sizeof *modules };
+
+const char *weights_dialect_name(enum weights_dialect d)
+{
+    static const char *const names[] = {"timm", "torchvision", "lukemelas"};
+    return names[d];
+}
+
+/* Length of "blocks.S.B." at the start of a name; 0 if it is none of a block's. */
+static size_t block_prefix(const char *name)
+{
+    if (strncmp(name, "blocks.", 7)) return 0;
+    const char *p = name + 7;
+    for (int numbers = 0; numbers < 2; numbers++) {
+        while (isdigit((unsigned char)*p)) p++;
+        if (*p++ != '.') return 0;
+    }
+    return (size_t)(p - name);
+}
+
+/* The block of parameter i: its number over the network and within its stage, and of which sort it is. */
+struct block {
+    int index, index_in_stage;
+    enum place place;
+};
+static struct block find_block(const struct nn_model *model, int i)
+{
+    struct block b = {-1, -1, SEPARABLE};
+    const char *own = model->params[i].name, *previous = "";
+    size_t own_length = block_prefix(own), previous_length = 0;
+    for (int j = 0; j < model->param_count; j++) {
+        const char *name = model->params[j].name;
+        size_t length = block_prefix(name);
+        if (!length) continue;
+        if (j <= i && (length != previous_length || strncmp(name, previous, length))) {
+            b.index++;
+            b.index_in_stage += model->params[j].stage == model->params[i].stage;
+        }
+        if (length == own_length && !strncmp(name, own, length) && !strcmp(name + length, "conv_pwl.weight"))
+            b.place = INVERTED;
+        previous = name;
+        previous_length = length;
+    }
+    return b;
+}
+
+bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, enum weights_dialect d)
+{
+    const struct nn_param *p = &model->params[i];
+    snprintf(out, NN_NAME, "%s", p->name);
+    if (d == WEIGHTS_TIMM) return true;
+
+    size_t prefix = block_prefix(p->name);
+    struct block block = {0, 0, OUTSIDE};
+    if (prefix) block = find_block(model, i);
+    const char *module = p->name + prefix, *leaf = strrchr(p->name, '.');
+    size_t module_length = (size_t)(leaf - module);
+    const char *pattern = NULL;
+    for (int m = 0; m < MODULES && !pattern; m++) {
+        const char *timm = modules[m].dialects[WEIGHTS_TIMM];
+        if (modules[m].place == block.place && strlen(timm) == module_length && !strncmp(timm, module, module_length))
+            pattern = modules[m].dialects[d];
+    }
+    if (!pattern) return false;
+
+    size_t n = 0;
+    for (const char *c = pattern; *c; c++) {
+        int number = *c == '@' ? p->stage : *c == '%' ? block.index_in_stage : *c == '#' ? block.index : -1;
+        n += (size_t)(number < 0 ? snprintf(out + n, NN_NAME - n, "%c", *c) : snprintf(out + n, NN_NAME - n, "%d", number));
+    }
+    snprintf(out + n, NN_NAME - n, "%s", leaf);
+    return true;
+}
