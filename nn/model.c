@@ -1,0 +1,203 @@
+/* model.c - a model's life: built from a description, initialised, named, counted, destroyed. */
+#include "nn/graph.h"
+#include "nn/rng.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum rudd_status nn_model_set_text(char **field, const char *text, struct rudd_error *err)
+{
+    char *copy = text ? rudd_strdup(text) : NULL;
+    if (text && !copy) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %zu bytes of model metadata", strlen(text));
+    rudd_free(*field);
+    *field = copy;
+    return RUDD_OK;
+}
+
+static void free_classes(struct nn_class *classes, int count)
+{
+    if (!classes) return;
+    for (int i = 0; i < count; i++) {
+        rudd_free(classes[i].name);
+        rudd_free(classes[i].latin);
+        rudd_free(classes[i].en);
+        rudd_free(classes[i].ru);
+    }
+    rudd_free(classes);
+}
+
+static bool copy_optional(char **to, const char *from)
+{
+    *to = from ? rudd_strdup(from) : NULL;
+    return !from || *to;
+}
+
+enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_class *classes, int count, struct rudd_error *err)
+{
+    if (count != model->class_count)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d class names were given for a model of %d classes", count, model->class_count);
+    struct nn_class *copy = rudd_zalloc((size_t)count, sizeof *copy);
+    bool ok = copy != NULL;
+    for (int i = 0; ok && i < count; i++)
+        ok = copy_optional(&copy[i].name, classes[i].name) && copy_optional(&copy[i].latin, classes[i].latin) &&
+             copy_optional(&copy[i].en, classes[i].en) && copy_optional(&copy[i].ru, classes[i].ru);
+    if (!ok) {
+        free_classes(copy, count);
+        return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d class names", count);
+    }
+    free_classes(model->classes, count);
+    model->classes = copy;
+    return RUDD_OK;
+}
+
+static enum rudd_status number_classes(struct nn_model *model, struct rudd_error *err)
+{
+    model->classes = rudd_zalloc((size_t)model->class_count, sizeof *model->classes);
+    for (int i = 0; model->classes && i < model->class_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "class_%d", i);
+        model->classes[i].name = rudd_strdup(name);
+        if (!model->classes[i].name)
+            return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d class names", model->class_count);
+    }
+    return model->classes ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d class names", model->class_count);
+}
+
+enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
+                                int class_count, struct rudd_error *err)
+{
+    if (class_count < 1 || class_count > NN_MAX_CLASSES)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d classes asked for; a model has 1 to %d", class_count, NN_MAX_CLASSES);
+    struct nn_model *m = rudd_zalloc(1, sizeof *m);
+    if (!m) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a model");
+    snprintf(m->arch, sizeof m->arch, "%s", arch);
+    m->class_count = class_count;
+    m->bn_eps = 1e-5f;
+    m->preprocess = (struct nn_preprocess){.image_size = 224,
+                                           .mode = NN_RESIZE_CROP,
+                                           .filter = NN_BICUBIC,
+                                           .crop_fraction = 0.875,
+                                           .mean = {0.485f, 0.456f, 0.406f},
+                                           .std = {0.229f, 0.224f, 0.225f}};
+    enum rudd_status status = RUDD_NO_MEMORY;
+    struct nn_builder b = {.model = m};
+    m->graph = rudd_zalloc(1, sizeof *m->graph);
+    if (m->graph) {
+        describe(&b, spec);
+        status = b.status;
+    }
+    if (!status) {
+        m->values = rudd_zalloc(m->value_count, sizeof *m->values);
+        status = m->values ? number_classes(m, err) : RUDD_NO_MEMORY;
+    }
+    if (status) {
+        nn_model_destroy(m);
+        return rudd_fail(err, status, "%s: out of memory for the model and its %d classes", arch, class_count);
+    }
+    nn_model_init_params(m, 0, NULL);
+    *model = m;
+    return RUDD_OK;
+}
+
+void nn_model_destroy(struct nn_model *model)
+{
+    if (!model) return;
+    free_classes(model->classes, model->class_count);
+    rudd_free(model->metrics);
+    rudd_free(model->run);
+    rudd_free(model->dataset);
+    rudd_free(model->sha256);
+    if (model->graph) nn_graph_free(model->graph);
+    rudd_free(model->graph);
+    rudd_free(model->params);
+    rudd_free(model->values);
+    rudd_free(model);
+}
+
+/* FNV-1a: keys a parameter's random numbers by its name, so that they do not depend on its place. */
+static uint64_t name_key(const char *name)
+{
+    uint64_t h = 0xCBF29CE484222325u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001B3u;
+    return h;
+}
+
+void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which)
+{
+    for (int i = 0; i < model->param_count; i++) {
+        if (which && !which[i]) continue;
+        const struct nn_param *p = &model->params[i];
+        float *w = model->values + p->offset;
+        struct nn_rng rng;
+        nn_rng_init(&rng, seed, name_key(p->name), 0);
+        switch (p->kind) {
+        case NN_CONV_WEIGHT:
+        case NN_DWCONV_WEIGHT: {
+            /* fan_out = oc*k*k / groups: He et al., arXiv:1502.01852, eq. 14 */
+            int groups = p->kind == NN_DWCONV_WEIGHT ? p->shape[0] : 1;
+            double std = sqrt(2.0 / ((double)p->shape[0] / groups * p->shape[2] * p->shape[3]));
+            for (size_t j = 0; j < p->count; j++) w[j] = (float)(std * nn_rng_normal(&rng));
+            break;
+        }
+        case NN_LINEAR_WEIGHT: {
+            double bound = 1 / sqrt((double)p->shape[0]);
+            for (size_t j = 0; j < p->count; j++) w[j] = (float)(bound * (2 * nn_rng_uniform(&rng) - 1));
+            break;
+        }
+        case NN_BN_WEIGHT:
+        case NN_BN_VAR:
+            for (size_t j = 0; j < p->count; j++) w[j] = 1;
+            break;
+        case NN_BIAS:
+        case NN_BN_BIAS:
+        case NN_BN_MEAN: memset(w, 0, p->count * sizeof *w); break;
+        }
+    }
+}
+
+int nn_model_find(const struct nn_model *model, const char *name)
+{
+    for (int i = 0; i < model->param_count; i++)
+        if (!strcmp(model->params[i].name, name)) return i;
+    return -1;
+}
+
+size_t nn_model_parameter_count(const struct nn_model *model)
+{
+    size_t sum = 0;
+    for (int i = 0; i < model->param_count; i++)
+        if (model->params[i].kind != NN_BN_MEAN && model->params[i].kind != NN_BN_VAR) sum += model->params[i].count;
+    return sum;
+}
+
+uint64_t nn_model_macs(const struct nn_model *model, int size)
+{
+    /* Each weight element is used once per output pixel; spatial size follows from the strides alone. */
+    const struct nn_graph *g = model->graph;
+    uint64_t macs = 0;
+    struct nn_shape *shapes = rudd_alloc(sizeof *shapes * (size_t)g->count);
+    if (!shapes) return 0;
+    nn_graph_shapes(shapes, g, size);
+    for (int i = 0; i < g->count; i++)
+        if (g->nodes[i].weight >= 0)
+            macs += (uint64_t)model->params[g->nodes[i].weight].count * (uint64_t)shapes[i].h * (uint64_t)shapes[i].w;
+    rudd_free(shapes);
+    return macs;
+}
+
+int nn_model_stage_count(const struct nn_model *model)
+{
+    return model->param_count ? model->params[model->param_count - 1].stage + 1 : 0;
+}
+
+int nn_model_freeze_stage(const struct nn_model *model, const char *text)
+{
+    int classifier = nn_model_stage_count(model) - 1, head = classifier - 1;
+    if (!strcmp(text, "none")) return 0;
+    if (!strcmp(text, "stem")) return 1;
+    if (!strcmp(text, "head") || !strcmp(text, "all")) return classifier;
+    char *end;
+    long stage = strtol(text, &end, 10);
+    return end != text && !*end && stage >= 1 && stage < head ? (int)stage + 1 : -1;
+}

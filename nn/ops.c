@@ -1,0 +1,357 @@
+/* ops.c - the table of operations: how each one prepares, runs forward and runs backward over the kernels.
+ *
+ * A forward function reads the site's x (and s, r) and writes y; a backward function reads dy and what forward saved, writes or
+ * adds to dx (and ds), and adds parameter gradients to the plan's grads. n is the number of images in this run.
+ *
+ * Layouts: 1x1 weights are plain matrices [oc,ic] and are used where they lie; larger ones are prepared as [oc,k,k,ic],
+ * depthwise ones as [k,k,c]. */
+#include "nn/rng.h"
+#include "nn/steps.h"
+#include <math.h>
+#include <string.h>
+
+static int rows_of(struct nn_shape s, int n)
+{
+    return n * s.h * s.w;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- weights: canonical layout <-> kernel layout
+ * ---------------------------------------------------------------------------------- */
+
+static bool is_matrix(const struct nn_site *site)
+{
+    return site->node.op == NN_CONV && site->node.k == 1 && site->node.stride == 1;
+}
+
+/* Index in the kernel's layout of element (o, i, tap) of the canonical one; depthwise weights have ic = 1 and o as the channel.
+ */
+static size_t kernel_index(const struct nn_site *site, int o, int i, int tap)
+{
+    size_t taps = (size_t)site->node.k * (size_t)site->node.k, ic = (size_t)site->in.c;
+    return site->node.op == NN_DWCONV ? (size_t)tap * ic + (size_t)o : ((size_t)o * taps + (size_t)tap) * ic + (size_t)i;
+}
+
+/* packed = weight in kernel layout, times gamma*rstd of a folded batch norm; packed_bias = (bias - mean)*gamma*rstd + beta.
+ *                                                                                              arXiv:1712.05877, section 3.2 */
+static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
+{
+    const struct nn_node *node = &site->node;
+    const float *w = nn_value(plan, node->weight), *bias = nn_value(plan, node->bias);
+    float *packed = nn_at(plan, site->packed), *packed_bias = nn_at(plan, site->packed_bias);
+    int ic = node->op == NN_DWCONV ? 1 : site->in.c, taps = node->k * node->k;
+    if (!packed) return;
+    for (int o = 0; o < node->c; o++) {
+        float scale = 1;
+        if (node->bn >= 0) {
+            const float *gamma = nn_value(plan, node->bn), *beta = nn_value(plan, node->bn + 1);
+            const float *mean = nn_value(plan, node->bn + 2), *var = nn_value(plan, node->bn + 3);
+            scale = (float)(gamma[o] / sqrt((double)var[o] + plan->model->bn_eps));
+            packed_bias[o] = beta[o] + ((bias ? bias[o] : 0) - mean[o]) * scale;
+        }
+        for (int i = 0; i < ic; i++)
+            for (int t = 0; t < taps; t++) packed[kernel_index(site, o, i, t)] = w[((size_t)o * ic + i) * taps + t] * scale;
+    }
+}
+
+/* grads += tmp, from the kernel's layout back to the canonical one */
+static void add_weight_grad(const struct nn_plan *plan, const struct nn_site *site, const float *tmp)
+{
+    int ic = site->node.op == NN_DWCONV ? 1 : site->in.c, taps = site->node.k * site->node.k;
+    float *g = nn_grad(plan, site->node.weight);
+    for (int o = 0; o < site->node.c; o++)
+        for (int i = 0; i < ic; i++)
+            for (int t = 0; t < taps; t++) g[((size_t)o * ic + i) * taps + t] += tmp[kernel_index(site, o, i, t)];
+}
+
+static const float *weight_of(const struct nn_plan *plan, const struct nn_site *site)
+{
+    return site->packed >= 0 ? nn_at(plan, site->packed) : nn_value(plan, site->node.weight);
+}
+
+static const float *bias_of(const struct nn_plan *plan, const struct nn_site *site)
+{
+    return site->packed_bias >= 0 ? nn_at(plan, site->packed_bias) : nn_value(plan, site->node.bias);
+}
+
+/* ---- convolution
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static struct kern_gemm forward_product(const struct nn_site *site, int n)
+{
+    return (struct kern_gemm){
+        .m = rows_of(site->out, n), .n = site->out.c, .k = site->in.c, .trans_b = true, .act = site->node.act};
+}
+/* dx[rows,ic] = dy[rows,oc] * w[oc,ic] */
+static struct kern_gemm data_product(const struct nn_site *site, int n)
+{
+    return (struct kern_gemm){.m = rows_of(site->in, n), .n = site->in.c, .k = site->out.c, .accumulate = site->add_dx};
+}
+/* dw[oc,ic] += dy[rows,oc]^T * x[rows,ic] */
+static struct kern_gemm weight_product(const struct nn_site *site, int n)
+{
+    return (struct kern_gemm){
+        .m = site->out.c, .n = site->in.c, .k = rows_of(site->out, n), .trans_a = true, .accumulate = true};
+}
+
+static struct kern_conv geometry(const struct nn_site *site, int n)
+{
+    struct kern_conv s = site->conv;
+    s.n = n;
+    return s;
+}
+
+static size_t conv_scratch(const struct nn_site *site, int n)
+{
+    size_t floats;
+    if (is_matrix(site)) {
+        struct kern_gemm f = forward_product(site, n), d = data_product(site, n), w = weight_product(site, n);
+        floats = kern_gemm_scratch(&f);
+        if (site->wants_dx) floats = larger(floats, kern_gemm_scratch(&d));
+        if (site->trains) floats = larger(floats, kern_gemm_scratch(&w));
+    } else {
+        struct kern_conv s = geometry(site, n);
+        floats = kern_conv_scratch(&s);
+    }
+    return larger(floats, kern_rows_scratch(site->out.c));
+}
+
+static void conv_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    float *y = nn_at(plan, site->y), *scratch = nn_at(plan, plan->scratch);
+    const float *x = nn_at(plan, site->x), *w = weight_of(plan, site);
+    if (is_matrix(site)) {
+        struct kern_gemm s = forward_product(site, n);
+        s.bias = bias_of(plan, site);
+        s.residual = nn_at(plan, site->r);
+        plan->kern->gemm_f32(y, x, w, &s, scratch);
+    } else {
+        struct kern_conv s = geometry(site, n);
+        s.bias = bias_of(plan, site);
+        s.residual = nn_at(plan, site->r);
+        plan->kern->conv_fwd_f32(y, x, w, &s, scratch);
+    }
+}
+
+static void add_bias_grad(const struct nn_plan *plan, const struct nn_site *site, const float *dy, int n)
+{
+    float *tmp = nn_at(plan, site->tmp), *g = nn_grad(plan, site->node.bias);
+    plan->kern->colsum_f32(tmp, dy, rows_of(site->out, n), site->out.c, nn_at(plan, plan->scratch));
+    plan->kern->add_f32(g, g, tmp, (size_t)site->out.c);
+}
+
+static void conv_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    const float *x = nn_at(plan, site->x), *dy = nn_at(plan, site->dy), *w = weight_of(plan, site);
+    float *scratch = nn_at(plan, plan->scratch), *tmp = nn_at(plan, site->tmp);
+    if (is_matrix(site)) {
+        struct kern_gemm sw = weight_product(site, n), sd = data_product(site, n);
+        if (site->trains) plan->kern->gemm_f32(nn_grad(plan, site->node.weight), dy, x, &sw, scratch);
+        if (site->wants_dx) plan->kern->gemm_f32(nn_at(plan, site->dx), dy, w, &sd, scratch);
+    } else {
+        struct kern_conv s = geometry(site, n);
+        s.accumulate = site->add_dx;
+        if (site->trains) {
+            plan->kern->conv_bwd_weight_f32(tmp, x, dy, &s, scratch);
+            add_weight_grad(plan, site, tmp);
+        }
+        if (site->wants_dx) plan->kern->conv_bwd_data_f32(nn_at(plan, site->dx), dy, w, &s, scratch);
+    }
+    if (site->trains && site->node.bias >= 0) add_bias_grad(plan, site, dy, n);
+}
+
+static size_t dwconv_scratch(const struct nn_site *site, int n)
+{
+    struct kern_conv s = geometry(site, n);
+    return site->trains ? kern_dwconv_scratch(&s) : 0;
+}
+
+static void dwconv_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    struct kern_conv s = geometry(site, n);
+    s.bias = bias_of(plan, site);
+    plan->kern->dwconv_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), weight_of(plan, site), &s);
+}
+
+static void dwconv_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    struct kern_conv s = geometry(site, n);
+    const float *dy = nn_at(plan, site->dy);
+    if (site->trains) {
+        float *tmp = nn_at(plan, site->tmp);
+        plan->kern->dwconv_bwd_weight_f32(tmp, nn_at(plan, site->x), dy, &s, nn_at(plan, plan->scratch));
+        add_weight_grad(plan, site, tmp);
+    }
+    if (site->wants_dx) plan->kern->dwconv_bwd_data_f32(nn_at(plan, site->dx), dy, weight_of(plan, site), &s);
+}
+
+/* ---- batch norm
+ * ------------------------------------------------------------------------------------------------------------------- */
+
+static size_t batchnorm_scratch(const struct nn_site *site, int n)
+{
+    (void)n;
+    return kern_rows_scratch(site->out.c);
+}
+
+/* y = act(x*a + b), a = gamma*rstd, b = beta - mean*a; mean and variance of the batch, or the running ones */
+static void batchnorm_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    int c = site->out.c, rows = rows_of(site->out, n), bn = site->node.bn;
+    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1), *x = nn_at(plan, site->x);
+    float *stats = nn_at(plan, site->stats);
+    float *mean = stats + BN_MEAN * c, *var = stats + BN_VAR * c, *rstd = stats + BN_RSTD * c;
+    float *a = stats + BN_A * c, *b = stats + BN_B * c;
+    if (site->batch_stats) {
+        plan->kern->bn_stats_f32(mean, var, x, rows, c, nn_at(plan, plan->scratch));
+    } else {
+        memcpy(mean, nn_value(plan, bn + 2), sizeof *mean * (size_t)c);
+        memcpy(var, nn_value(plan, bn + 3), sizeof *var * (size_t)c);
+    }
+    for (int i = 0; i < c; i++) {
+        rstd[i] = (float)(1 / sqrt((double)var[i] + plan->model->bn_eps));
+        a[i] = gamma[i] * rstd[i];
+        b[i] = beta[i] - mean[i] * a[i];
+    }
+    plan->kern->affine_act_f32(nn_at(plan, site->y), x, a, b, site->node.act, rows, c);
+}
+
+/* running = running*(1-m) + batch*m, the variance unbiased, as PyTorch has it */
+static void update_running(const struct nn_plan *plan, const struct nn_site *site, int rows)
+{
+    int c = site->out.c;
+    const float *stats = nn_at(plan, site->stats);
+    float m = plan->options.bn_momentum, unbias = rows > 1 ? (float)rows / (float)(rows - 1) : 1;
+    float *mean = nn_value(plan, site->node.bn + 2), *var = nn_value(plan, site->node.bn + 3);
+    for (int i = 0; i < c; i++) {
+        mean[i] = mean[i] * (1 - m) + stats[BN_MEAN * c + i] * m;
+        var[i] = var[i] * (1 - m) + stats[BN_VAR * c + i] * unbias * m;
+    }
+}
+
+static void batchnorm_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    int c = site->out.c, rows = rows_of(site->out, n), bn = site->node.bn;
+    float *stats = nn_at(plan, site->stats), *dgamma = stats + BN_DGAMMA * c, *dbeta = stats + BN_DBETA * c;
+    const float *x = nn_at(plan, site->x);
+    struct kern_bn s = {.rows = rows,
+                        .c = c,
+                        .act = site->node.act,
+                        .frozen = !site->batch_stats,
+                        .mean = stats + BN_MEAN * c,
+                        .rstd = stats + BN_RSTD * c,
+                        .gamma = nn_value(plan, bn),
+                        .beta = nn_value(plan, bn + 1)};
+    /* dz goes where dx will be: a fresh buffer, or dy itself where nobody else reads that. */
+    float *dz = nn_at(plan, site->dx);
+    plan->kern->bn_bwd_reduce_f32(dz, dgamma, dbeta, nn_at(plan, site->dy), x, &s, nn_at(plan, plan->scratch));
+    if (site->wants_dx) plan->kern->bn_bwd_apply_f32(dz, dz, x, dgamma, dbeta, &s);
+    if (site->trains) {
+        plan->kern->add_f32(nn_grad(plan, bn), nn_grad(plan, bn), dgamma, (size_t)c);
+        plan->kern->add_f32(nn_grad(plan, bn + 1), nn_grad(plan, bn + 1), dbeta, (size_t)c);
+    }
+    if (site->batch_stats) update_running(plan, site, rows);
+}
+
+/* ---- the rest
+ * --------------------------------------------------------------------------------------------------------------------- */
+
+static size_t count_of(const struct nn_site *site, int n)
+{
+    return (size_t)n * (size_t)site->out.h * (size_t)site->out.w * (size_t)site->out.c;
+}
+
+static void act_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->act_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), site->node.act, count_of(site, n));
+}
+
+static void act_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->act_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), nn_at(plan, site->x), site->node.act,
+                            count_of(site, n));
+}
+
+static void pool_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->pool_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), n, site->in.h * site->in.w, site->in.c);
+}
+
+static void pool_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->pool_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), n, site->in.h * site->in.w, site->in.c,
+                             site->add_dx);
+}
+
+static void scale_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->scale_f32(nn_at(plan, site->y), nn_at(plan, site->x), nn_at(plan, site->s), n, site->in.h * site->in.w,
+                          site->in.c);
+}
+
+/* ds first: dx may take the place of dy */
+static void scale_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    int hw = site->in.h * site->in.w;
+    const float *dy = nn_at(plan, site->dy);
+    if (site->wants_ds) plan->kern->scale_bwd_s_f32(nn_at(plan, site->ds), dy, nn_at(plan, site->x), n, hw, site->in.c);
+    if (site->wants_dx) plan->kern->scale_f32(nn_at(plan, site->dx), dy, nn_at(plan, site->s), n, hw, site->in.c);
+}
+
+/* mask[i] = 1/keep with probability keep, else 0; keyed by (seed, step, node, i) */
+static void draw_mask(const struct nn_plan *plan, const struct nn_site *site, float keep, size_t count)
+{
+    float *mask = nn_at(plan, site->mask);
+    uint64_t node = (uint64_t)(site - plan->sites);
+    for (size_t i = 0; i < count; i++) {
+        double u = (double)(nn_rng_u64(plan->seed, plan->step, node, i) >> 11) * 0x1p-53;
+        mask[i] = u < (double)keep ? 1 / keep : 0;
+    }
+}
+
+static void add_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    if (site->mask >= 0) draw_mask(plan, site, 1 - plan->options.drop_path * site->node.depth, (size_t)n);
+    plan->kern->residual_f32(nn_at(plan, site->y), nn_at(plan, site->x), nn_at(plan, site->s), nn_at(plan, site->mask), n,
+                             site->out.h * site->out.w * site->out.c);
+}
+
+/* Gradients that are dy itself share its buffer (dx == dy); only a masked branch or an addition has work to do. */
+static void add_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    int count = site->out.h * site->out.w * site->out.c;
+    const float *dy = nn_at(plan, site->dy);
+    float *dx = nn_at(plan, site->dx), *ds = nn_at(plan, site->ds);
+    if (site->wants_ds && site->ds != site->dy) plan->kern->residual_f32(ds, dy, site->add_ds ? ds : NULL, NULL, n, count);
+    if (site->wants_dx && (site->dx != site->dy || site->mask >= 0))
+        plan->kern->residual_f32(dx, dy, NULL, nn_at(plan, site->mask), n, count);
+}
+
+static void dropout_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    draw_mask(plan, site, 1 - plan->options.dropout, count_of(site, n));
+    plan->kern->mul_f32(nn_at(plan, site->y), nn_at(plan, site->x), nn_at(plan, site->mask), count_of(site, n));
+}
+
+static void dropout_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    plan->kern->mul_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), nn_at(plan, site->mask), count_of(site, n));
+}
+
+enum { X = 1, S = 2, R = 4 }; /* inputs 0, 1 and the fused residual */
+
+const struct nn_op_row nn_ops[NN_OP_COUNT] = {
+    [NN_INPUT] = {"input", 0, 0, 0, 0, NULL, NULL, NULL, NULL},
+    [NN_CONV] = {"conv", R, X, X, 0, conv_scratch, conv_prepare, conv_forward, conv_backward},
+    [NN_DWCONV] = {"dwconv", 0, X, 0, 0, dwconv_scratch, conv_prepare, dwconv_forward, dwconv_backward},
+    [NN_BATCHNORM] = {"batchnorm", X, X, 0, X, batchnorm_scratch, NULL, batchnorm_forward, batchnorm_backward},
+    [NN_ACT] = {"act", X, X, 0, X, NULL, NULL, act_forward, act_backward},
+    [NN_POOL] = {"pool", 0, 0, X, 0, NULL, NULL, pool_forward, pool_backward},
+    [NN_SCALE] = {"scale", X, X | S, 0, X, NULL, NULL, scale_forward, scale_backward},
+    [NN_ADD] = {"add", X | S, 0, S, X | S, NULL, NULL, add_forward, add_backward},
+    [NN_DROPOUT] = {"dropout", X, 0, 0, X, NULL, NULL, dropout_forward, dropout_backward},
+};

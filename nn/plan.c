@@ -1,0 +1,491 @@
+/* plan.c - from a graph to a plan: passes, shapes, buffers with lifetimes, offsets; then running it.
+ *
+ *     step    0 .. N-1          N        N+1 .. 2N
+ *             forward node i    loss     backward node N-1 .. 0 (those with something to learn upstream)
+ *
+ * A buffer lives from the first step that touches it to the last. Values that backward needs are touched again there, and so
+ * live longer; nothing else distinguishes training from inference. */
+#include "nn/steps.h"
+#include <math.h>
+#include <string.h>
+
+enum { INPUT_X = 1, INPUT_S = 2, INPUT_R = 4 }; /* bits of nn_op_row */
+
+/* What compilation needs besides the plan. */
+struct compiler {
+    struct nn_plan *plan;
+    struct nn_shape *shapes; /* [nodes] */
+    int *value;              /* [nodes] buffer of the node's output */
+    int *grad;               /* [nodes] buffer of its gradient; -1: not written yet */
+    bool *shared;            /* [nodes] its gradient's buffer is also another value's gradient */
+    bool *needs_grad;        /* [nodes] something at or before it learns */
+    int now;                 /* step */
+    bool failed;
+};
+
+static int new_buffer(struct compiler *c, size_t floats)
+{
+    struct nn_plan *p = c->plan;
+    if (p->buffer_count == p->buffer_capacity) {
+        int capacity = p->buffer_capacity ? p->buffer_capacity * 2 : 256;
+        struct nn_buffer *buffers = rudd_realloc(p->buffers, sizeof *buffers * (size_t)capacity);
+        if (!buffers) {
+            c->failed = true;
+            return -1;
+        }
+        p->buffers = buffers;
+        p->buffer_capacity = capacity;
+    }
+    p->buffers[p->buffer_count] = (struct nn_buffer){.floats = floats ? floats : 1, .first = -1, .last = -1};
+    return p->buffer_count++;
+}
+
+static void touch_at(struct compiler *c, int buffer, int step)
+{
+    if (buffer < 0) return;
+    struct nn_buffer *b = &c->plan->buffers[buffer];
+    if (b->first < 0 || step < b->first) b->first = step;
+    if (step > b->last) b->last = step;
+}
+
+static void touch(struct compiler *c, int buffer)
+{
+    touch_at(c, buffer, c->now);
+}
+
+static int touched(struct compiler *c, size_t floats)
+{
+    int b = new_buffer(c, floats);
+    touch(c, b);
+    return b;
+}
+
+/* For the whole life of the plan. */
+static int permanent(struct compiler *c, size_t floats)
+{
+    int b = new_buffer(c, floats);
+    touch_at(c, b, 0);
+    touch_at(c, b, 2 * c->plan->graph.count + 1);
+    return b;
+}
+
+static size_t shape_floats(const struct compiler *c, int node)
+{
+    struct nn_shape s = c->shapes[node];
+    return (size_t)c->plan->options.batch * (size_t)s.h * (size_t)s.w * (size_t)s.c;
+}
+
+/* ---- forward
+ * ---------------------------------------------------------------------------------------------------------------------- */
+
+static const struct nn_node *node_at(const struct compiler *c, int i)
+{
+    return &c->plan->graph.nodes[i];
+}
+
+/* Whether `value` is read after step `node`: by a later node, by somebody's backward, or as the output. */
+static bool needed_after(const struct compiler *c, int value, int node)
+{
+    const struct nn_graph *g = &c->plan->graph;
+    if (g->output == value) return true;
+    for (int i = value + 1; i < g->count; i++) {
+        const struct nn_node *n = &g->nodes[i];
+        bool is_x = n->in[0] == value, is_s = n->in[1] == value, is_r = n->residual == value;
+        if (i > node && (is_x || is_s || is_r)) return true;
+        if (c->needs_grad[i] && ((is_x && (nn_ops[n->op].saves & INPUT_X)) || (is_s && (nn_ops[n->op].saves & INPUT_S))))
+            return true;
+    }
+    return false;
+}
+
+/* The buffer of the node's output: that of an input which may be overwritten and dies here, or a new one. */
+static int output_buffer(struct compiler *c, int i)
+{
+    const struct nn_node *n = node_at(c, i);
+    unsigned may = nn_ops[n->op].in_place;
+    if (n->op == NN_CONV && n->k > 1) may = 0; /* only the matrix product lets its residual be its output */
+    int candidates[3] = {may & INPUT_X ? n->in[0] : -1, may & INPUT_S ? n->in[1] : -1, may & INPUT_R ? n->residual : -1};
+    for (int j = 0; j < 3; j++)
+        if (candidates[j] >= 0 && node_at(c, candidates[j])->op != NN_INPUT && !needed_after(c, candidates[j], i))
+            return c->value[candidates[j]];
+    return new_buffer(c, shape_floats(c, i));
+}
+
+static void prepare_buffers(struct compiler *c, struct nn_site *site)
+{
+    const struct nn_node *n = &site->node;
+    if (n->op != NN_CONV && n->op != NN_DWCONV) return;
+    bool folded = n->bn >= 0, matrix = n->op == NN_CONV && n->k == 1;
+    if (folded || !matrix) site->packed = permanent(c, c->plan->model->params[n->weight].count);
+    if (folded) site->packed_bias = permanent(c, (size_t)n->c);
+}
+
+static void plan_forward(struct compiler *c, int i)
+{
+    struct nn_plan *p = c->plan;
+    struct nn_site *site = &p->sites[i];
+    const struct nn_node *n = node_at(c, i);
+    c->now = i;
+    *site = (struct nn_site){.node = *n,
+                             .x = -1,
+                             .s = -1,
+                             .r = -1,
+                             .dx = -1,
+                             .ds = -1,
+                             .dy = -1,
+                             .packed = -1,
+                             .packed_bias = -1,
+                             .stats = -1,
+                             .mask = -1,
+                             .tmp = -1};
+    site->out = c->shapes[i];
+    site->in = n->in[0] >= 0 ? c->shapes[n->in[0]] : site->out;
+    if (n->in[0] >= 0) touch(c, site->x = c->value[n->in[0]]);
+    if (n->in[1] >= 0) touch(c, site->s = c->value[n->in[1]]);
+    if (n->residual >= 0) touch(c, site->r = c->value[n->residual]);
+    if (n->op == NN_CONV || n->op == NN_DWCONV)
+        site->conv = nn_conv_geometry(n, site->in, site->out, p->model->pad, p->options.batch);
+    prepare_buffers(c, site);
+    site->trains = !n->frozen && (n->weight >= 0 || n->op == NN_BATCHNORM);
+    if (n->op == NN_BATCHNORM) {
+        site->batch_stats = !n->frozen && !p->options.freeze_bn;
+        site->stats = touched(c, (size_t)BN_ROWS * (size_t)n->c);
+    }
+    if (n->op == NN_DROPOUT) site->mask = touched(c, shape_floats(c, i));
+    if (n->op == NN_ADD && !n->frozen && p->options.drop_path * n->depth > 0) site->mask = touched(c, (size_t)p->options.batch);
+    touch(c, c->value[i] = site->y = output_buffer(c, i));
+}
+
+/* ---- backward
+ * --------------------------------------------------------------------------------------------------------------------- */
+
+/* Where the gradient of input `value` of node i goes: added to what is there, in the place of dy, or to a new buffer. */
+static int grad_buffer(struct compiler *c, int i, int value, unsigned bit, bool *adds)
+{
+    const struct nn_op_row *op = &nn_ops[node_at(c, i)->op];
+    *adds = c->grad[value] >= 0;
+    if (*adds) {
+        /* Every graph that is built so far has a second reader only where the operation can add; a new one has to keep to that.
+         */
+        if (!(op->grad_adds & bit)) c->failed = true;
+        touch(c, c->grad[value]);
+        return c->grad[value];
+    }
+    if ((op->grad_in_place & bit) && !c->shared[i])
+        c->grad[value] = c->grad[i];
+    else
+        c->grad[value] = new_buffer(c, shape_floats(c, value));
+    touch(c, c->grad[value]);
+    return c->grad[value];
+}
+
+/* Both gradients of an unmasked addition are dy. They share its buffer when every other reader of the skip comes before the
+ * branch in the graph: then what they add arrives after the branch has been served. */
+static bool add_may_share(const struct compiler *c, int i)
+{
+    const struct nn_graph *g = &c->plan->graph;
+    int branch = g->nodes[i].in[0], skip = g->nodes[i].in[1];
+    for (int j = branch; j < g->count; j++)
+        if (j != i && (g->nodes[j].in[0] == skip || g->nodes[j].in[1] == skip)) return false;
+    return true;
+}
+
+static void plan_add_backward(struct compiler *c, int i)
+{
+    struct nn_site *site = &c->plan->sites[i];
+    int branch = site->node.in[0], skip = site->node.in[1];
+    bool share = add_may_share(c, i) && !c->shared[i];
+    if (site->wants_ds) {
+        site->add_ds = c->grad[skip] >= 0;
+        if (!site->add_ds) c->grad[skip] = share ? site->dy : new_buffer(c, shape_floats(c, skip));
+        touch(c, site->ds = c->grad[skip]);
+    }
+    if (site->wants_dx) {
+        bool lone = !site->wants_ds || site->ds != site->dy;
+        if (site->mask < 0 && (share || lone) && !c->shared[i])
+            c->grad[branch] = site->dy;
+        else
+            c->grad[branch] = new_buffer(c, shape_floats(c, branch));
+        touch(c, site->dx = c->grad[branch]);
+        /* The skip's own turn comes after the branch's, so only the branch must not overwrite. */
+        if (site->dx == site->ds) c->shared[branch] = true;
+    }
+}
+
+static void plan_backward(struct compiler *c, int i)
+{
+    struct nn_plan *p = c->plan;
+    struct nn_site *site = &p->sites[i];
+    const struct nn_node *n = &site->node;
+    if (!c->needs_grad[i] || c->grad[i] < 0 || n->op == NN_INPUT) return;
+    c->now = 2 * p->graph.count - i;
+    site->backward = true;
+    touch(c, site->dy = c->grad[i]);
+    site->wants_dx = n->in[0] >= 0 && c->needs_grad[n->in[0]];
+    site->wants_ds = n->in[1] >= 0 && c->needs_grad[n->in[1]];
+    if (nn_ops[n->op].saves & INPUT_X) touch(c, site->x);
+    if (nn_ops[n->op].saves & INPUT_S) touch(c, site->s);
+    touch(c, site->stats);
+    touch(c, site->mask);
+    if (n->op == NN_ADD) {
+        plan_add_backward(c, i);
+        return;
+    }
+    if (site->wants_ds) site->ds = grad_buffer(c, i, n->in[1], INPUT_S, &site->add_ds);
+    if (site->wants_dx)
+        site->dx = grad_buffer(c, i, n->in[0], INPUT_X, &site->add_dx);
+    else if (n->op == NN_BATCHNORM)
+        touch(c, site->dx = new_buffer(c, shape_floats(c, i))); /* dz has to go somewhere */
+    if (site->trains && (n->op == NN_CONV || n->op == NN_DWCONV)) {
+        size_t weight = n->op == NN_CONV && n->k == 1 ? 0 : p->model->params[n->weight].count;
+        size_t bias = n->bias >= 0 ? (size_t)n->c : 0;
+        if (weight || bias) site->tmp = touched(c, weight > bias ? weight : bias);
+    }
+}
+
+/* ---- compiling
+ * -------------------------------------------------------------------------------------------------------------------- */
+
+static void find_needs_grad(struct compiler *c)
+{
+    const struct nn_graph *g = &c->plan->graph;
+    for (int i = 0; i < g->count; i++) {
+        const struct nn_node *n = &g->nodes[i];
+        bool learns = !n->frozen && (n->weight >= 0 || n->bn >= 0);
+        c->needs_grad[i] = c->plan->options.train &&
+                           (learns || (n->in[0] >= 0 && c->needs_grad[n->in[0]]) || (n->in[1] >= 0 && c->needs_grad[n->in[1]]));
+    }
+}
+
+static void mark_trained(struct nn_plan *p)
+{
+    for (int i = 0; i < p->graph.count; i++) {
+        const struct nn_site *site = &p->sites[i];
+        if (!site->trains || !site->backward) continue;
+        if (site->node.weight >= 0) p->trains[site->node.weight] = true;
+        if (site->node.bias >= 0) p->trains[site->node.bias] = true;
+        if (site->node.op == NN_BATCHNORM) p->trains[site->node.bn] = p->trains[site->node.bn + 1] = true;
+    }
+}
+
+/* Scratch is one buffer for all steps. Its need is not monotonic in n (long sums are cut differently), so every n is asked. */
+static size_t scratch_floats(const struct nn_plan *p)
+{
+    size_t most = 0;
+    for (int i = 0; i < p->graph.count; i++) {
+        const struct nn_site *site = &p->sites[i];
+        for (int n = 1; nn_ops[site->node.op].scratch && n <= p->options.batch; n++) {
+            size_t floats = nn_ops[site->node.op].scratch(site, n);
+            if (floats > most) most = floats;
+        }
+    }
+    return most;
+}
+
+static void run_passes(struct nn_graph *g, const struct nn_plan_options *o)
+{
+    nn_pass_freeze(g, o->train, o->freeze_stage);
+    if (o->unfused) {
+        /* Dropout has no forward of its own outside training. */
+        for (int i = 0; i < g->count; i++) g->nodes[i].frozen &= g->nodes[i].op == NN_DROPOUT;
+        nn_pass_fold_batchnorm(g);
+    } else {
+        nn_pass_fold_batchnorm(g);
+        nn_pass_fuse_act(g);
+        nn_pass_fuse_residual(g);
+    }
+    nn_pass_compact(g);
+    for (int i = 0; i < g->count; i++) g->nodes[i].frozen |= !o->train;
+}
+
+/* Decides all buffers; false when memory ran out. */
+static bool lay_out(struct compiler *c)
+{
+    struct nn_plan *p = c->plan;
+    int count = p->graph.count, output = p->graph.output;
+    nn_graph_shapes(c->shapes, &p->graph, p->options.image_size);
+    find_needs_grad(c);
+    for (int i = 0; i < count && !c->failed; i++) plan_forward(c, i);
+    if (c->failed) return false;
+    touch_at(c, c->value[output], 2 * count + 1); /* logits can be read until the next run */
+    for (int i = 0; i < count; i++) c->grad[i] = -1;
+    if (p->options.train && c->needs_grad[output]) {
+        c->now = count;
+        c->grad[output] = touched(c, shape_floats(c, output));
+        for (int i = count - 1; i >= 0 && !c->failed; i--) plan_backward(c, i);
+        if (c->failed) return false;
+        mark_trained(p);
+    }
+    p->scratch = permanent(c, scratch_floats(p));
+    return !c->failed;
+}
+
+static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
+{
+    size_t n = (size_t)p->graph.count;
+    struct compiler c = {.plan = p};
+    c.shapes = rudd_alloc(sizeof *c.shapes * n);
+    c.value = rudd_alloc(sizeof *c.value * n);
+    c.grad = rudd_alloc(sizeof *c.grad * n);
+    c.shared = rudd_zalloc(n, sizeof *c.shared);
+    c.needs_grad = rudd_zalloc(n, sizeof *c.needs_grad);
+    bool ok = c.shapes && c.value && c.grad && c.shared && c.needs_grad && lay_out(&c);
+    int *order = ok ? rudd_alloc(sizeof *order * (size_t)p->buffer_count) : NULL;
+    enum rudd_status status = RUDD_OK;
+    if (!order) {
+        status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory while planning %s", p->model->arch);
+    } else {
+        p->block_floats = nn_memory_place(p->buffers, p->buffer_count, order);
+        size_t bytes = p->block_floats * sizeof(float), limit = p->options.memory_limit;
+        if (limit && bytes > limit)
+            status = rudd_fail(
+                err, RUDD_LIMIT, "%s at %d pixels, batch %d needs %.1f MiB but the limit is %.1f MiB; use a smaller batch",
+                p->model->arch, p->options.image_size, p->options.batch, (double)bytes / 1048576, (double)limit / 1048576);
+        else if (!(p->block = rudd_alloc(bytes)))
+            status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d",
+                               (double)bytes / 1048576, p->model->arch, p->options.image_size, p->options.batch);
+    }
+    rudd_free(order);
+    rudd_free(c.shapes);
+    rudd_free(c.value);
+    rudd_free(c.grad);
+    rudd_free(c.shared);
+    rudd_free(c.needs_grad);
+    return status;
+}
+
+enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, const struct nn_plan_options *options,
+                                struct rudd_error *err)
+{
+    enum { MAX_SIDE = 4096, MAX_BATCH = 4096 };
+    if (options->batch < 1 || options->batch > MAX_BATCH)
+        return rudd_fail(err, RUDD_ARGUMENT, "batch %d; expected 1 to %d", options->batch, MAX_BATCH);
+    if (options->image_size < 8 || options->image_size > MAX_SIDE)
+        return rudd_fail(err, RUDD_ARGUMENT, "image size %d; expected 8 to %d pixels", options->image_size, MAX_SIDE);
+    struct nn_plan *p = rudd_zalloc(1, sizeof *p);
+    if (!p) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
+    p->model = model;
+    p->options = *options;
+    p->kern = kern_table();
+    enum rudd_status status = nn_graph_copy(&p->graph, model->graph, err);
+    if (!status) {
+        run_passes(&p->graph, options);
+        p->sites = rudd_zalloc((size_t)p->graph.count, sizeof *p->sites);
+        p->trains = rudd_zalloc((size_t)model->param_count, sizeof *p->trains);
+        status = p->sites && p->trains ? compile(p, err) : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
+    }
+    if (status) {
+        nn_plan_destroy(p);
+        return status;
+    }
+    nn_plan_prepare(p);
+    *plan = p;
+    return RUDD_OK;
+}
+
+void nn_plan_destroy(struct nn_plan *plan)
+{
+    if (!plan) return;
+    nn_graph_free(&plan->graph);
+    rudd_free(plan->sites);
+    rudd_free(plan->buffers);
+    rudd_free(plan->trains);
+    rudd_free(plan->block);
+    rudd_free(plan);
+}
+
+/* ---- running
+ * ---------------------------------------------------------------------------------------------------------------------- */
+
+float *nn_plan_input(struct nn_plan *plan)
+{
+    return nn_at(plan, plan->sites[0].y);
+}
+
+const float *nn_plan_logits(const struct nn_plan *plan)
+{
+    return nn_at(plan, plan->sites[plan->graph.output].y);
+}
+
+size_t nn_plan_bytes(const struct nn_plan *plan)
+{
+    return plan->block_floats * sizeof(float);
+}
+
+int nn_plan_batch(const struct nn_plan *plan)
+{
+    return plan->options.batch;
+}
+
+bool nn_plan_trains(const struct nn_plan *plan, int i)
+{
+    return plan->trains[i];
+}
+
+void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step)
+{
+    plan->seed = seed;
+    plan->step = step;
+}
+
+static void prepare(struct nn_plan *plan, bool frozen)
+{
+    for (int i = 0; i < plan->graph.count; i++) {
+        const struct nn_site *site = &plan->sites[i];
+        if (nn_ops[site->node.op].prepare && site->node.frozen == frozen) nn_ops[site->node.op].prepare(plan, site);
+    }
+}
+
+void nn_plan_prepare(struct nn_plan *plan)
+{
+    prepare(plan, true);
+    prepare(plan, false);
+}
+
+void nn_plan_forward(struct nn_plan *plan, int n)
+{
+    if (plan->options.train) prepare(plan, false);
+    for (int i = 0; i < plan->graph.count; i++) {
+        const struct nn_site *site = &plan->sites[i];
+        if (nn_ops[site->node.op].forward) nn_ops[site->node.op].forward(plan, site, n);
+    }
+}
+
+void nn_plan_softmax(const struct nn_plan *plan, float *p, int n)
+{
+    plan->kern->softmax_f32(p, nn_plan_logits(plan), n, plan->model->class_count);
+}
+
+double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm, int n)
+{
+    double loss;
+    plan->kern->xent_f32(&loss, NULL, nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    return loss;
+}
+
+double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, double inv_norm, int n)
+{
+    double loss;
+    const struct nn_site *output = &plan->sites[plan->graph.output];
+    plan->kern->xent_f32(&loss, nn_at(plan, output->dy), nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    plan->grads = grads;
+    for (int i = plan->graph.count - 1; i >= 0; i--) {
+        const struct nn_site *site = &plan->sites[i];
+        if (site->backward) nn_ops[site->node.op].backward(plan, site, n);
+    }
+    plan->grads = NULL;
+    return loss;
+}
+
+double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes)
+{
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < classes; c++) {
+            float share = smoothing / (float)classes + (c == labels[i] ? 1 - smoothing : 0);
+            q[(size_t)i * (size_t)classes + (size_t)c] = (class_weights ? class_weights[c] : 1) * share;
+        }
+        norm += class_weights ? (double)class_weights[labels[i]] : 1;
+    }
+    return norm > 0 ? 1 / norm : 0;
+}

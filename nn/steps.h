@@ -1,0 +1,85 @@
+/* steps.h - the inside of a plan, shared by plan.c (decides), memory.c (places) and ops.c (computes).
+ *
+ * A site is a node compiled for one plan: shapes, geometry and the buffers that its forward and backward step use. Buffers are
+ * numbers until memory.c gives them offsets; time runs over forward steps 0..N-1, the loss at N, backward steps N+1..2N. */
+#ifndef NN_STEPS_H
+#define NN_STEPS_H
+
+#include "nn/graph.h"
+#include "nn/plan.h"
+
+struct nn_buffer {
+    size_t floats;
+    int first, last; /* step numbers; first -1: never used */
+    size_t offset;   /* floats from the block's start */
+};
+
+struct nn_site {
+    struct nn_node node;
+    struct nn_shape in, out;
+    struct kern_conv conv; /* n is set at run time */
+    bool trains;           /* its parameters receive gradients */
+    bool backward;         /* has a backward step */
+    bool batch_stats;      /* NN_BATCHNORM: normalises with the batch's own statistics */
+    bool wants_dx, wants_ds;
+    bool add_dx, add_ds;     /* another step has already written that gradient: add to it */
+    int x, s, r, y;          /* values: inputs 0 and 1, fused residual, output; -1: none */
+    int dx, ds, dy;          /* their gradients */
+    int packed, packed_bias; /* prepared weight (OHWI, or k,k,c) and folded bias */
+    int stats;               /* NN_BATCHNORM: BN_ROWS rows of c floats */
+    int mask;                /* NN_DROPOUT [n,c], NN_ADD [n] */
+    int tmp;                 /* gradient in the kernel's layout, or of a bias, before it is added to grads */
+};
+
+/* Rows of a batch norm's stats buffer. */
+enum { BN_MEAN, BN_VAR, BN_RSTD, BN_A, BN_B, BN_DGAMMA, BN_DBETA, BN_ROWS };
+
+struct nn_plan {
+    struct nn_model *model;
+    struct nn_plan_options options;
+    struct nn_graph graph; /* after passes */
+    struct nn_site *sites;
+    struct nn_buffer *buffers;
+    int buffer_count, buffer_capacity;
+    bool *trains; /* [param_count] */
+    float *block;
+    size_t block_floats;
+    int scratch; /* buffer */
+    uint64_t seed, step;
+    const struct kern_table *kern;
+    float *grads; /* during nn_plan_backward */
+};
+
+static inline float *nn_at(const struct nn_plan *plan, int buffer)
+{
+    return buffer < 0 ? NULL : plan->block + plan->buffers[buffer].offset;
+}
+static inline float *nn_value(const struct nn_plan *plan, int param)
+{
+    return param < 0 ? NULL : plan->model->values + plan->model->params[param].offset;
+}
+static inline float *nn_grad(const struct nn_plan *plan, int param)
+{
+    return param < 0 ? NULL : plan->grads + plan->model->params[param].offset;
+}
+
+/* The table of operations: all that a plan knows about each. */
+struct nn_op_row {
+    const char *name;
+    unsigned in_place;      /* bit j: the output may take the place of input j (residual: bit 2), if that dies here */
+    unsigned saves;         /* bit j: backward needs input j */
+    unsigned grad_adds;     /* bit j: backward can add to the gradient of input j; otherwise it only overwrites */
+    unsigned grad_in_place; /* bit j: the gradient of input j may take the place of the output's */
+    size_t (*scratch)(const struct nn_site *site, int n);                    /* floats; NULL: none */
+    void (*prepare)(const struct nn_plan *plan, const struct nn_site *site); /* NULL: nothing to prepare */
+    void (*forward)(const struct nn_plan *plan, const struct nn_site *site, int n);
+    void (*backward)(const struct nn_plan *plan, const struct nn_site *site, int n);
+};
+extern const struct nn_op_row nn_ops[NN_OP_COUNT];
+
+/* Gives every used buffer an offset such that buffers alive at the same step do not overlap; returns the floats needed. Greedy
+ * by size: largest first, each at the lowest offset free for its whole life (Pisarchyk and Lee, arXiv:2001.03288, section 5).
+ * order [count] is scratch. */
+size_t nn_memory_place(struct nn_buffer *buffers, int count, int *order);
+
+#endif
