@@ -8,10 +8,10 @@
  * Not here: epsilon and running averages, which belong to the model; speed (bn_body.h). */
 #include "kernels/act_ref.h"
 
-/* Two sums per channel and chunk in double (two floats each), and a double's worth of floats to align them. */
+/* Two sums per channel and chunk in double (two floats each), channels rounded up to the widest vector, and one double to align. */
 size_t kern_rows_scratch(int c)
 {
-    return (size_t)KERN_CHUNKS * 2 * 2 * c + 2;
+    return (size_t)KERN_CHUNKS * 2 * 2 * (((size_t)c + 15) / 16 * 16) + 2;
 }
 
 void kern_bn_stats_f32_ref(float *restrict mean, float *restrict var, const float *restrict x, int rows, int c,

@@ -226,6 +226,97 @@ static void check_dwconv_bwd_weight(const struct row *row)
     check_dwconv(row, call_dwconv_bwd_weight);
 }
 
+/* ---- batch norm and per-channel work ---------------------------------------------------------------------------------------- */
+
+/* Below, at and above a strip and a chunk; the last with enough elements to be shared among threads. */
+static const int row_counts[] = {1, 2, 15, 16, 17, 65, 331, 2111};
+
+/* x far from 0: what shifted sums are for. flag: how far. */
+static float *in_far(struct arena *a, size_t count, float far)
+{
+    float *x = in(a, count);
+    for (size_t i = 0; i < count; i++) x[i] += far;
+    return x;
+}
+static void call_bn_stats(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *x = in_far(a, (size_t)s->n * s->c, (float)s->flag), *sums = scratch(a, kern_rows_scratch(s->c));
+    float *mean = out(a, (size_t)s->c), *var = out(a, (size_t)s->c);
+    ((kern_bn_stats_f32 *)fn)(mean, var, x, s->n, s->c, sums);
+}
+static void call_colsum(kernel *fn, struct arena *a, const struct shape *s)
+{
+    ((kern_colsum_f32 *)fn)(out(a, (size_t)s->c), in(a, (size_t)s->n * s->c), s->n, s->c, scratch(a, kern_rows_scratch(s->c)));
+}
+static void call_affine_act(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->c;
+    float *x = s->alias ? inout(a, count) : in(a, count), *y = s->alias ? x : out(a, count);
+    float *scale = s->flag & 1 ? in(a, (size_t)s->c) : NULL, *shift = s->flag & 2 ? in(a, (size_t)s->c) : NULL;
+    ((kern_affine_act_f32 *)fn)(y, x, scale, shift, (enum kern_act)s->act, s->n, s->c);
+}
+static struct kern_bn bn_of(struct arena *a, const struct shape *s)
+{
+    struct kern_bn bn = {.rows = s->n, .c = s->c, .act = (enum kern_act)s->act, .frozen = s->flag & 1};
+    size_t c = (size_t)s->c;
+    bn.mean = in(a, c), bn.rstd = in_far(a, c, 2), bn.gamma = in(a, c), bn.beta = in(a, c);
+    return bn;
+}
+static void call_bn_bwd_reduce(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->c;
+    struct kern_bn bn = bn_of(a, s);
+    float *dy = s->alias ? inout(a, count) : in(a, count), *dz = s->alias ? dy : out(a, count), *x = in(a, count);
+    float *dgamma = out(a, (size_t)s->c), *dbeta = out(a, (size_t)s->c);
+    ((kern_bn_bwd_reduce_f32 *)fn)(dz, dgamma, dbeta, dy, x, &bn, scratch(a, kern_rows_scratch(s->c)));
+}
+static void call_bn_bwd_apply(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->c;
+    struct kern_bn bn = bn_of(a, s);
+    float *dz = s->alias ? inout(a, count) : in(a, count), *dx = s->alias ? dz : out(a, count);
+    /* frozen: the header says unused */
+    float *x = bn.frozen ? NULL : in(a, count), *dgamma = bn.frozen ? NULL : in(a, (size_t)s->c),
+          *dbeta = bn.frozen ? NULL : in(a, (size_t)s->c);
+    ((kern_bn_bwd_apply_f32 *)fn)(dx, dz, x, dgamma, dbeta, &bn);
+}
+
+/* Rows x channels under every flag below `flags`, every activation below `acts`, and both aliasings if allowed. */
+static void check_rows(const struct row *row, invoke *call, int flags, int acts, int aliases)
+{
+    for EACH (i, row_counts)
+        for EACH (ci, channels)
+            for (int variant = 0; variant < flags * acts * aliases; variant++) {
+                struct shape s = {.n = row_counts[i], .c = channels[ci]};
+                s.flag = variant % flags, s.act = variant / flags % acts, s.alias = variant / flags / acts;
+                if (s.n > 500 && s.c != 67 && s.c != 131) continue;
+                compare(row, call, &s);
+            }
+}
+static void check_bn_stats(const struct row *row)
+{
+    check_rows(row, call_bn_stats, 2, 1, 1);
+    /* A mean a thousand times the spread: naive sums of squares would lose every digit of the variance. */
+    struct shape far = {.n = 331, .c = 35, .flag = 1000};
+    compare(row, call_bn_stats, &far);
+}
+static void check_colsum(const struct row *row)
+{
+    check_rows(row, call_colsum, 1, 1, 1);
+}
+static void check_affine_act(const struct row *row)
+{
+    check_rows(row, call_affine_act, 4, 4, 2);
+}
+static void check_bn_bwd_reduce(const struct row *row)
+{
+    check_rows(row, call_bn_bwd_reduce, 2, 4, 2);
+}
+static void check_bn_bwd_apply(const struct row *row)
+{
+    check_rows(row, call_bn_bwd_apply, 2, 1, 2);
+}
+
 /*REST*/
 /* ---- rows ------------------------------------------------------------------------------------------------------------------- */
 
@@ -234,11 +325,6 @@ static void check_dwconv_bwd_weight(const struct row *row)
 #define check_conv_fwd NULL
 #define check_conv_bwd_data NULL
 #define check_conv_bwd_weight NULL
-#define check_bn_stats check_none
-#define check_affine_act check_none
-#define check_bn_bwd_reduce check_none
-#define check_bn_bwd_apply check_none
-#define check_colsum check_none
 #define check_pool_fwd check_none
 #define check_pool_bwd check_none
 #define check_scale check_none

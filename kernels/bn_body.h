@@ -1,0 +1,231 @@
+/* bn_body.h - batch norm and per-channel work over x [rows,c]; included by bn_avx2.c and bn_avx512.c.
+ *
+ * All of it is limited by memory, so each kernel makes one pass and recomputes rather than stores (xhat and z from x, sigmoid from z).
+ * A pass goes in strips of STRIP rows, a vector of channels at a time: the channel's constants are loaded once per strip.
+ *
+ *          c  VW VW VW                     sums: float within a strip, double across strips (part[chunk][sum][c]), chunks added in
+ *     rows  [ 1| 2| 3| .. ]  } STRIP       order; 16 floats of equal weight lose at most 16 ulp/2, the doubles nothing that matters
+ *           [  |  |  | .. ]  }
+ *
+ * Not here: what it means (bn_ref.c); SiLU (vec_exp.h). */
+#include <math.h>
+#include <stdbool.h>
+
+#include "kernels/vec_act.h"
+
+enum {
+    STRIP = 16,
+    CHUNK_LEAST = 4 * STRIP, /* rows below which one more chunk costs more to add up than it gains */
+    BLOCK = 16384,           /* floats of a unit of work of the maps: half of a first cache for source and destination */
+    ALONE = 32768            /* elements below which waking a team (about 5 us) does not pay */
+};
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Runs statement with `act` a constant, so that the choice is made once per call and not once per vector. */
+#define WITH_ACT(value, statement)                                                                                             \
+    switch (value) {                                                                                                           \
+    case KERN_ACT_SILU: {                                                                                                      \
+        const enum kern_act act = KERN_ACT_SILU;                                                                               \
+        statement;                                                                                                             \
+        break;                                                                                                                 \
+    }                                                                                                                          \
+    case KERN_ACT_NONE: {                                                                                                      \
+        const enum kern_act act = KERN_ACT_NONE;                                                                               \
+        statement;                                                                                                             \
+        break;                                                                                                                 \
+    }                                                                                                                          \
+    default: {                                                                                                                 \
+        const enum kern_act act = value;                                                                                       \
+        statement;                                                                                                             \
+    }                                                                                                                          \
+    }
+
+/* Runs strip(..., lanes) for each vector of channels at `j`; lanes is the constant VW but for the last. */
+#define EACH_VECTOR(c, statement)                                                                                              \
+    do {                                                                                                                       \
+        int j = 0;                                                                                                             \
+        for (; j + VW <= (c); j += VW) {                                                                                       \
+            const int lanes = VW;                                                                                              \
+            statement;                                                                                                         \
+        }                                                                                                                      \
+        if (j < (c)) {                                                                                                         \
+            const int lanes = (c) - j;                                                                                         \
+            statement;                                                                                                         \
+        }                                                                                                                      \
+    } while (0)
+
+/* ---- sums over rows --------------------------------------------------------------------------------------------------------- */
+
+/* What a pass may read and write; unused fields are NULL. */
+struct pass {
+    const float *x, *dy;
+    float *dz;
+    const struct kern_bn *bn;
+    int c, padded; /* padded: c rounded up to a vector, the distance from one sum to the next */
+};
+typedef void add_rows(double *part, const struct pass *p, int row, int rows);
+
+static double *aligned(float *scratch)
+{
+    return (double *)(((uintptr_t)scratch + sizeof(double) - 1) / sizeof(double) * sizeof(double));
+}
+
+/* Adds `sums` sums per channel over all rows; returns them as [sums][padded] in scratch. */
+static const double *sum_rows(struct pass *p, add_rows *add, int sums, int rows, float *scratch)
+{
+    p->padded = (p->c + VW - 1) / VW * VW;
+    double *part = aligned(scratch);
+    const int size = sums * p->padded, strips = (rows + STRIP - 1) / STRIP;
+    const int chunks = least(KERN_CHUNKS, (rows + CHUNK_LEAST - 1) / CHUNK_LEAST);
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)rows * p->c > ALONE)
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        double *mine = part + (size_t)chunk * size;
+        for (int i = 0; i < size; i++) mine[i] = 0;
+        int row = (int)((int64_t)strips * chunk / chunks) * STRIP;
+        int end = least(rows, (int)((int64_t)strips * (chunk + 1) / chunks) * STRIP);
+        for (; row < end; row += STRIP) add(mine, p, row, least(STRIP, end - row));
+    }
+    for (int chunk = 1; chunk < chunks; chunk++)
+        for (int i = 0; i < size; i++) part[i] += part[(size_t)chunk * size + i];
+    return part;
+}
+
+INLINE void add_strip(double *part, const struct pass *p, const float *x, const float *around, int rows, int lanes)
+{
+    vf shift = v_load(around, lanes), sum = v_set(0), square = v_set(0);
+    for (int i = 0; i < rows; i++, x += p->c) {
+        vf d = v_sub(v_load(x, lanes), shift);
+        sum = v_add(sum, d);
+        square = v_fma(d, d, square);
+    }
+    v_add_to_double(part, sum);
+    v_add_to_double(part + p->padded, square);
+}
+static void add_moments(double *part, const struct pass *p, int row, int rows)
+{
+    const float *x = p->x + (size_t)row * p->c;
+    EACH_VECTOR(p->c, add_strip(part + j, p, x + j, p->x + j, rows, lanes));
+}
+
+void TIER(kern_bn_stats_f32)(float *restrict mean, float *restrict var, const float *restrict x, int rows, int c, float *restrict scratch)
+{
+    struct pass p = {.x = x, .c = c};
+    const double *sum = sum_rows(&p, add_moments, 2, rows, scratch);
+    for (int j = 0; j < c; j++) {
+        double d = sum[j] / rows, v = sum[p.padded + j] / rows - d * d; /* d: how far row 0 is from the mean */
+        mean[j] = (float)(x[j] + d);
+        var[j] = v > 0 ? (float)v : v == v ? 0 : NAN; /* rounding may take a constant channel below 0; NaN stays */
+    }
+}
+
+INLINE void sum_strip(double *part, const float *x, int rows, int c, int lanes)
+{
+    vf sum = v_set(0);
+    for (int i = 0; i < rows; i++, x += c) sum = v_add(sum, v_load(x, lanes));
+    v_add_to_double(part, sum);
+}
+static void add_plain(double *part, const struct pass *p, int row, int rows)
+{
+    const float *x = p->x + (size_t)row * p->c;
+    EACH_VECTOR(p->c, sum_strip(part + j, x + j, rows, p->c, lanes));
+}
+
+void TIER(kern_colsum_f32)(float *restrict out, const float *restrict x, int rows, int c, float *restrict scratch)
+{
+    struct pass p = {.x = x, .c = c};
+    const double *sum = sum_rows(&p, add_plain, 1, rows, scratch);
+    for (int j = 0; j < c; j++) out[j] = (float)sum[j];
+}
+
+INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows, int j, int lanes, const enum kern_act act)
+{
+    const struct kern_bn *s = p->bn;
+    vf mean = v_load(s->mean + j, lanes), rstd = v_load(s->rstd + j, lanes), gamma = v_load(s->gamma + j, lanes),
+       beta = v_load(s->beta + j, lanes), dbeta = v_set(0), dgamma = v_set(0);
+    const bool store = act != KERN_ACT_NONE || p->dz != p->dy; /* without an activation dz is dy */
+    for (int i = 0; i < rows; i++, at += p->c) {
+        vf xhat = v_mul(v_sub(v_load(p->x + at, lanes), mean), rstd);
+        vf d = v_times_slope(act, v_load(p->dy + at, lanes), v_fma(gamma, xhat, beta));
+        dbeta = v_add(dbeta, d);
+        dgamma = v_fma(d, xhat, dgamma);
+        if (store) v_store(p->dz + at, d, lanes);
+    }
+    v_add_to_double(part + j, dbeta);
+    v_add_to_double(part + p->padded + j, dgamma);
+}
+static void add_slopes(double *part, const struct pass *p, int row, int rows)
+{
+    const size_t at = (size_t)row * p->c;
+    WITH_ACT(p->bn->act, EACH_VECTOR(p->c, slope_strip(part, p, at + j, rows, j, lanes, act)))
+}
+
+void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy, const float *restrict x,
+                                  const struct kern_bn *s, float *restrict scratch)
+{
+    struct pass p = {.x = x, .dy = dy, .dz = dz, .bn = s, .c = s->c};
+    const double *sum = sum_rows(&p, add_slopes, 2, s->rows, scratch);
+    for (int j = 0; j < s->c; j++) {
+        dbeta[j] = (float)sum[j];
+        dgamma[j] = (float)sum[p.padded + j];
+    }
+}
+
+/* ---- maps ------------------------------------------------------------------------------------------------------------------- */
+
+/* Rows of a unit of work: whole strips of about BLOCK floats. */
+static int block_rows(int c)
+{
+    int strips = BLOCK / STRIP / c;
+    return (strips < 1 ? 1 : strips) * STRIP;
+}
+
+INLINE void affine_strip(float *y, const float *x, const float *a, const float *b, int rows, int c, int j, int lanes,
+                         const enum kern_act act)
+{
+    vf scale = a ? v_load(a + j, lanes) : v_set(1), shift = b ? v_load(b + j, lanes) : v_set(0);
+    for (int i = 0; i < rows; i++, x += c, y += c) v_store(y + j, v_act(act, v_fma(v_load(x + j, lanes), scale, shift)), lanes);
+}
+
+void TIER(kern_affine_act_f32)(float *y, const float *x, const float *a, const float *b, enum kern_act wanted, int rows, int c)
+{
+    const int block = block_rows(c);
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)rows * c > ALONE)
+    for (int first = 0; first < rows; first += block)
+        for (int row = first; row < least(rows, first + block); row += STRIP) {
+            const size_t at = (size_t)row * c;
+            const int strip = least(STRIP, rows - row);
+            WITH_ACT(wanted, EACH_VECTOR(c, affine_strip(y + at, x + at, a, b, strip, c, j, lanes, act)))
+        }
+}
+
+/* dx = k*dz - k*dbeta/rows - (x - mean) * k*rstd*dgamma/rows, k = gamma*rstd. */
+INLINE void apply_strip(float *dx, const float *dz, const float *x, const float *dgamma, const float *dbeta, const struct kern_bn *s,
+                        int rows, int j, int lanes)
+{
+    vf rstd = v_load(s->rstd + j, lanes), k = v_mul(v_load(s->gamma + j, lanes), rstd);
+    if (s->frozen) {
+        for (int i = 0; i < rows; i++, dx += s->c, dz += s->c) v_store(dx + j, v_mul(k, v_load(dz + j, lanes)), lanes);
+        return;
+    }
+    vf mean = v_load(s->mean + j, lanes), share = v_div(k, v_set(-(float)s->rows));
+    vf constant = v_mul(share, v_load(dbeta + j, lanes)), slope = v_mul(share, v_mul(rstd, v_load(dgamma + j, lanes)));
+    for (int i = 0; i < rows; i++, dx += s->c, dz += s->c, x += s->c)
+        v_store(dx + j, v_fma(v_sub(v_load(x + j, lanes), mean), slope, v_fma(k, v_load(dz + j, lanes), constant)), lanes);
+}
+
+void TIER(kern_bn_bwd_apply_f32)(float *dx, const float *dz, const float *restrict x, const float *restrict dgamma,
+                                 const float *restrict dbeta, const struct kern_bn *s)
+{
+    const int block = block_rows(s->c);
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)s->rows * s->c > ALONE)
+    for (int first = 0; first < s->rows; first += block)
+        for (int row = first; row < least(s->rows, first + block); row += STRIP) {
+            const size_t at = (size_t)row * s->c;
+            const float *in = s->frozen ? NULL : x + at;
+            EACH_VECTOR(s->c, apply_strip(dx + at, dz + at, in, dgamma, dbeta, s, least(STRIP, s->rows - row), j, lanes));
+        }
+}
