@@ -47,6 +47,9 @@ struct weights_load_options {
 enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
                                     struct weights_report *report, struct rudd_error *err);
 
+/* Whether t holds floats in the parameter's shape. */
+bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
+
 /* Which dialect and architecture an open file holds. *arch points to static text (nn_arch_name). RUDD_MISMATCH when neither
  * metadata nor shapes tell. */
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,

@@ -9,6 +9,7 @@
 #ifndef WEIGHTS_SAFETENSORS_H
 #define WEIGHTS_SAFETENSORS_H
 
+#include <stdbool.h>
 #include "nn/rudd.h"
 
 enum weights_dtype {
@@ -57,6 +58,7 @@ const struct weights_tensor *weights_find(const struct weights_file *file, const
 const char *weights_meta(const struct weights_file *file, const char *key); /* NULL if absent */
 size_t weights_dtype_size(enum weights_dtype dtype);
 const char *weights_dtype_name(enum weights_dtype dtype); /* as in files: "F32" */
+bool weights_dtype_is_float(enum weights_dtype dtype);
 /* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
 

@@ -100,6 +100,11 @@ const char *weights_dtype_name(enum weights_dtype dtype)
     return dtypes[dtype].name;
 }
 
+bool weights_dtype_is_float(enum weights_dtype dtype)
+{
+    return dtype <= WEIGHTS_F64; /* the enum lists them first */
+}
+
 void weights_to_f32(float *out, const struct weights_tensor *t)
 {
     if (t->count) dtypes[t->dtype].to_f32(out, t->data, t->count);

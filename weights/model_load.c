@@ -1,0 +1,235 @@
+/* model_load.c - a weights file becomes a model: each parameter from the tensor of its name, or a full account of what does not
+ * fit.
+ *
+ *     file --recognise--> arch, dialect --classifier's shape--> class count --describe--> parameters
+ *          --by name--> values | missing | misshapen | extra
+ *
+ * Source of the names: names.c. Values are copied out of the map, so the file may go afterwards. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "nn/sha256.h"
+#include "weights/metadata.h"
+#include "weights/model_file.h"
+
+/* ---- the report
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static void free_lines(char **lines, int count)
+{
+    for (int i = 0; i < count; i++) rudd_free(lines[i]);
+    rudd_free(lines);
+}
+
+void weights_report_free(struct weights_report *report)
+{
+    free_lines(report->missing, report->missing_count);
+    free_lines(report->extra, report->extra_count);
+    free_lines(report->misshapen, report->misshapen_count);
+    memset(report, 0, sizeof *report);
+}
+
+static enum rudd_status add_line(char ***lines, int *count, const char *text, struct rudd_error *err)
+{
+    char *copy = rudd_strdup(text);
+    char **grown = copy ? rudd_realloc(*lines, ((size_t)*count + 1) * sizeof **lines) : NULL;
+    if (!grown) {
+        rudd_free(copy);
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the list of what does not fit");
+    }
+    *lines = grown;
+    grown[(*count)++] = copy;
+    return RUDD_OK;
+}
+
+/* "[32,3,3,3]" into text, which holds any WEIGHTS_MAX_RANK dimensions. */
+enum { SHAPE_TEXT = WEIGHTS_MAX_RANK * 21 + 3 };
+static void print_shape(char text[SHAPE_TEXT], int rank, const int64_t *shape)
+{
+    int n = sprintf(text, "[");
+    for (int i = 0; i < rank; i++) n += sprintf(text + n, "%s%" PRId64, i ? "," : "", shape[i]);
+    sprintf(text + n, "]");
+}
+
+static void print_param_shape(char text[SHAPE_TEXT], const struct nn_param *p)
+{
+    int64_t shape[4] = {p->shape[0], p->shape[1], p->shape[2], p->shape[3]};
+    print_shape(text, p->rank, shape);
+}
+
+/* Appends one of the three lists to a message, as far as there is room: ", 2 missing: a, b". */
+static void append_list(char *message, size_t size, const char *what, char *const *lines, int count)
+{
+    size_t n = strlen(message);
+    if (!count || n + 64 > size) return;
+    n += (size_t)snprintf(message + n, size - n, "; %d %s: ", count, what);
+    for (int i = 0; i < count; i++) {
+        if (n + strlen(lines[i]) + 24 > size) {
+            snprintf(message + n, size - n, ", ...");
+            return;
+        }
+        n += (size_t)snprintf(message + n, size - n, "%s%s", i ? ", " : "", lines[i]);
+    }
+}
+
+static enum rudd_status refuse(const struct weights_report *r, const char *path, const char *arch, struct rudd_error *err)
+{
+    char lists[1500] = "";
+    append_list(lists, sizeof lists, "missing", r->missing, r->missing_count);
+    append_list(lists, sizeof lists, "misshapen", r->misshapen, r->misshapen_count);
+    append_list(lists, sizeof lists, "extra", r->extra, r->extra_count);
+    bool only_missing = !r->extra_count && !r->misshapen_count;
+    return rudd_fail(err, RUDD_MISMATCH, "%.200s: does not fit %s (%s names)%s; %s", path, arch,
+                     weights_dialect_name(r->dialect), lists,
+                     only_missing ? "--allow-missing initialises what is missing" : "check --arch");
+}
+
+/* ---- fitting tensors to parameters
+ * -------------------------------------------------------------------------------------------- */
+
+/* Everything the steps below share. */
+struct loading {
+    const char *path;
+    const struct weights_load_options *options;
+    struct weights_file file;
+    struct weights_report *report;
+    struct nn_model *model;
+    bool *fresh; /* [param_count]: to be initialised */
+    bool *used;  /* [tensor_count] of the file */
+    struct rudd_error *err;
+};
+
+static enum rudd_status load_param(struct loading *l, int i)
+{
+    const struct nn_param *p = &l->model->params[i];
+    char name[NN_NAME], expected[SHAPE_TEXT], found[SHAPE_TEXT], line[NN_NAME + 2 * SHAPE_TEXT + 64];
+    bool classifier = p->stage == nn_model_stage_count(l->model) - 1;
+    weights_param_name(name, l->model, i, l->report->dialect);
+    const struct weights_tensor *t = weights_find(&l->file, name);
+    if (t) l->used[t - l->file.tensors] = true;
+    if (classifier && l->report->classifier_replaced) {
+        l->fresh[i] = true;
+        return RUDD_OK;
+    }
+    if (!t) {
+        l->fresh[i] = true;
+        return add_line(&l->report->missing, &l->report->missing_count, name, l->err);
+    }
+    if (weights_fits(t, p)) {
+        weights_to_f32(l->model->values + p->offset, t);
+        return RUDD_OK;
+    }
+    print_shape(found, t->rank, t->shape);
+    print_param_shape(expected, p);
+    snprintf(line, sizeof line, "%s %s %s (expected floats %s)", name, weights_dtype_name(t->dtype), found, expected);
+    return add_line(&l->report->misshapen, &l->report->misshapen_count, line, l->err);
+}
+
+/* What a state_dict or a checkpoint holds beside parameters. */
+static bool is_ignored(const char *name)
+{
+    const char *leaf = strrchr(name, '.');
+    return (leaf && !strcmp(leaf, ".num_batches_tracked")) || !strncmp(name, "rudd.", 5);
+}
+
+static enum rudd_status load_params(struct loading *l)
+{
+    l->fresh = rudd_zalloc((size_t)l->model->param_count, sizeof *l->fresh);
+    l->used = rudd_zalloc((size_t)l->file.tensor_count, sizeof *l->used);
+    if (!l->fresh || !l->used) return rudd_fail(l->err, RUDD_NO_MEMORY, "%s: no memory to load it", l->path);
+    struct weights_report *r = l->report;
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < l->model->param_count && !status; i++) status = load_param(l, i);
+    for (int i = 0; i < l->file.tensor_count && !status; i++)
+        if (!l->used[i] && !is_ignored(l->file.tensors[i].name))
+            status = add_line(&r->extra, &r->extra_count, l->file.tensors[i].name, l->err);
+    if (status) return status;
+    if (r->extra_count || r->misshapen_count || (r->missing_count && !l->options->allow_missing))
+        return refuse(r, l->path, l->model->arch, l->err);
+    nn_model_init_params(l->model, l->options->seed, l->fresh);
+    return RUDD_OK;
+}
+
+/* ---- what model to make
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* The rows of the file's classifier, weight or bias; else the number of its class names; else 0. */
+static enum rudd_status file_class_count(int *count, struct loading *l, const char *arch)
+{
+    struct nn_model *outline;
+    enum rudd_status status = nn_model_describe(&outline, arch, 1, l->err);
+    if (status) return status;
+    int64_t rows = 0;
+    for (int i = 0; i < outline->param_count && !rows; i++) {
+        char name[NN_NAME];
+        if (outline->params[i].stage < nn_model_stage_count(outline) - 1) continue;
+        weights_param_name(name, outline, i, l->report->dialect);
+        const struct weights_tensor *t = weights_find(&l->file, name);
+        if (t && t->rank) rows = t->shape[0];
+    }
+    nn_model_destroy(outline);
+    if (rows > NN_MAX_CLASSES)
+        return rudd_fail(l->err, RUDD_LIMIT, "%s: its classifier has %" PRId64 " classes, at most %d are supported", l->path,
+                         rows, NN_MAX_CLASSES);
+    *count = (int)rows;
+    return rows ? RUDD_OK : weights_metadata_class_count(count, &l->file, l->err);
+}
+
+static enum rudd_status make_model(struct loading *l)
+{
+    const struct weights_load_options *o = l->options;
+    struct weights_report *r = l->report;
+    const char *arch = NULL;
+    int in_file = 0;
+    /* Recognised even when the caller names it: the dialect is needed, and for a foreign family nothing else is. */
+    enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, &l->file, l->err);
+    if (status) return status;
+    if (o->arch) {
+        arch = o->arch;
+        r->arch_guessed = false;
+    }
+    status = file_class_count(&in_file, l, arch);
+    if (status) return status;
+    int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
+    r->classifier_replaced = in_file && in_file != wanted;
+    status = nn_model_describe(&l->model, arch, wanted, l->err);
+    if (!status) status = nn_model_allocate(l->model, l->err);
+    if (!status) status = weights_metadata_read(l->model, &l->file, !r->classifier_replaced, l->err);
+    if (status) return status;
+    if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;
+    if (o->bn_eps > 0) l->model->bn_eps = o->bn_eps;
+    return RUDD_OK;
+}
+
+static enum rudd_status hash_file(struct loading *l)
+{
+    struct nn_sha256 s;
+    char hex[NN_SHA256_HEX];
+    nn_sha256_init(&s);
+    nn_sha256_update(&s, l->file.map, l->file.map_length);
+    nn_sha256_hex(hex, &s);
+    return nn_model_set_text(&l->model->sha256, hex, l->err);
+}
+
+enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
+                                    struct weights_report *report, struct rudd_error *err)
+{
+    static const struct weights_load_options as_the_file_says;
+    struct weights_report own = {0};
+    struct loading l = {
+        .path = path, .options = options ? options : &as_the_file_says, .report = report ? report : &own, .err = err};
+    memset(l.report, 0, sizeof *l.report);
+    enum rudd_status status = weights_open(&l.file, path, err);
+    if (!status) status = make_model(&l);
+    if (!status) status = load_params(&l);
+    if (!status && l.options->hash) status = hash_file(&l);
+    if (status)
+        nn_model_destroy(l.model);
+    else
+        *model = l.model;
+    rudd_free(l.fresh);
+    rudd_free(l.used);
+    weights_close(&l.file);
+    weights_report_free(&own);
+    return status;
+}

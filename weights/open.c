@@ -1,0 +1,33 @@
+/* open.c - the public interface's view of a model: open, ask, close (nn/rudd.h). Sessions are in data/predict.c. */
+#include "nn/rudd.h"
+#include "weights/model_file.h"
+
+enum rudd_status rudd_model_open(rudd_model **model, const char *path, struct rudd_error *err)
+{
+    return weights_model_load(model, path, NULL, NULL, err);
+}
+
+void rudd_model_close(rudd_model *model)
+{
+    nn_model_destroy(model);
+}
+
+int rudd_model_class_count(const rudd_model *model)
+{
+    return model->class_count;
+}
+
+const char *rudd_model_class_name(const rudd_model *model, int index)
+{
+    return index >= 0 && index < model->class_count ? model->classes[index].name : NULL;
+}
+
+const char *rudd_model_arch(const rudd_model *model)
+{
+    return model->arch;
+}
+
+int rudd_model_image_size(const rudd_model *model)
+{
+    return model->preprocess.image_size;
+}

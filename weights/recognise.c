@@ -1,0 +1,104 @@
+/* recognise.c - what network a weights file holds: its dialect by a marker name, its architecture by metadata or by fit.
+ *
+ * No table of fingerprints: each architecture is described (names and shapes, no values) and the one that the file's tensors
+ * fit best is taken, counting +1 for a parameter found in its shape and -1 for one missing or misshapen. A tf_ variant has the
+ * shapes of its plain twin; lukemelas' files are always the tf_ ones, others are taken for the plain ones, and the caller is
+ * told that it was a guess. */
+#include <string.h>
+#include "weights/model_file.h"
+
+bool weights_fits(const struct weights_tensor *t, const struct nn_param *p)
+{
+    bool fits = t->rank == p->rank && weights_dtype_is_float(t->dtype);
+    for (int i = 0; fits && i < p->rank; i++) fits = t->shape[i] == p->shape[i];
+    return fits;
+}
+
+/* The stem's convolution, which every file has, has another name in each dialect. */
+static bool find_dialect(enum weights_dialect *dialect, const struct weights_file *file)
+{
+    static const char *const markers[WEIGHTS_DIALECTS] = {[WEIGHTS_TIMM] = "conv_stem.weight",
+                                                          [WEIGHTS_TORCHVISION] = "features.0.0.weight",
+                                                          [WEIGHTS_LUKEMELAS] = "_conv_stem.weight"};
+    for (int d = 0; d < WEIGHTS_DIALECTS; d++)
+        if (weights_find(file, markers[d])) {
+            *dialect = (enum weights_dialect)d;
+            return true;
+        }
+    return false;
+}
+
+/* "efficientnet-b0" (lukemelas' spelling) and "tf_efficientnetv2_b0.in1k" (with a training tag) are known architectures too. */
+static const char *known_arch(const char *text, enum weights_dialect dialect)
+{
+    bool add_tf = dialect == WEIGHTS_LUKEMELAS && strncmp(text, "tf_", 3);
+    for (int k = 0; nn_arch_name(k); k++) {
+        const char *name = nn_arch_name(k), *p = text;
+        if (add_tf) {
+            if (strncmp(name, "tf_", 3)) continue;
+            name += 3;
+        }
+        while (*name && (*name == *p || (*name == '_' && *p == '-'))) name++, p++;
+        if (!*name && (!*p || *p == '.')) return nn_arch_name(k);
+    }
+    return NULL;
+}
+
+/* How well the file fits the architecture, its classifier aside; 0 when the dialect does not know the family. */
+static enum rudd_status score_arch(int *score, const char *arch, enum weights_dialect dialect, const struct weights_file *file,
+                                   struct rudd_error *err)
+{
+    struct nn_model *outline;
+    enum rudd_status status = nn_model_describe(&outline, arch, 1, err);
+    if (status) return status;
+    int classifier = nn_model_stage_count(outline) - 1;
+    *score = 0;
+    for (int i = 0; i < outline->param_count && outline->params[i].stage < classifier; i++) {
+        char name[NN_NAME];
+        if (!weights_param_name(name, outline, i, dialect)) {
+            *score = 0;
+            break;
+        }
+        const struct weights_tensor *t = weights_find(file, name);
+        *score += t && weights_fits(t, &outline->params[i]) ? 1 : -1;
+    }
+    nn_model_destroy(outline);
+    return RUDD_OK;
+}
+
+enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
+                                   const struct weights_file *file, struct rudd_error *err)
+{
+    enum weights_dialect d;
+    if (!find_dialect(&d, file))
+        return rudd_fail(
+            err, RUDD_MISMATCH,
+            "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision) or _conv_stem.weight (lukemelas): "
+            "not an EfficientNet in a known naming",
+            file->path);
+    const char *own = weights_meta(file, "rudd.arch"), *best = NULL;
+    if (own && !known_arch(own, d))
+        return rudd_fail(err, RUDD_MISMATCH, "%s: its architecture %.60s is unknown to this version of rudd", file->path, own);
+    if (!own) own = weights_meta(file, "architecture");
+    if (own) best = known_arch(own, d);
+
+    bool guess = !best;
+    int best_score = 0;
+    for (int k = 0; guess && nn_arch_name(k); k++) {
+        int score;
+        if (d == WEIGHTS_LUKEMELAS && strncmp(nn_arch_name(k), "tf_", 3)) continue;
+        enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, err);
+        if (status) return status;
+        if (score > best_score) {
+            best_score = score;
+            best = nn_arch_name(k);
+        }
+    }
+    if (!best)
+        return rudd_fail(err, RUDD_MISMATCH, "%s: its tensors (%s names) fit no known architecture; say which with --arch",
+                         file->path, weights_dialect_name(d));
+    *arch = best;
+    *dialect = d;
+    *guessed = guess;
+    return RUDD_OK;
+}
