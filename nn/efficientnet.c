@@ -164,7 +164,7 @@ static void describe(struct nn_builder *b, const void *spec)
     nn_build_linear(b, x, "classifier", b->model->class_count);
 }
 
-enum rudd_status nn_model_create(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err)
+enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err)
 {
     const struct variant *v = NULL;
     for (int i = 0; i < VARIANTS; i++)
@@ -173,7 +173,7 @@ enum rudd_status nn_model_create(struct nn_model **model, const char *arch, int 
         return rudd_fail(
             err, RUDD_ARGUMENT,
             "unknown architecture '%s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3", arch);
-    enum rudd_status status = nn_model_build(model, v->name, describe, v, class_count, err);
+    enum rudd_status status = nn_model_outline(model, v->name, describe, v, class_count, err);
     if (status) return status;
     (*model)->bn_eps = v->bn_eps;
     (*model)->pad = v->pad;

@@ -70,6 +70,8 @@ int nn_build_linear(struct nn_builder *b, int x, const char *name, int out);
 /* A model from a description: describe adds the nodes; the last one is the output. arch names it; classes as in
  * nn_model_create. */
 typedef void nn_describe(struct nn_builder *b, const void *spec);
+enum rudd_status nn_model_outline(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
+                                  int class_count, struct rudd_error *err); /* values NULL */
 enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
                                 int class_count, struct rudd_error *err);
 

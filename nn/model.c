@@ -64,8 +64,8 @@ static enum rudd_status number_classes(struct nn_model *model, struct rudd_error
     return model->classes ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d class names", model->class_count);
 }
 
-enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
-                                int class_count, struct rudd_error *err)
+enum rudd_status nn_model_outline(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
+                                  int class_count, struct rudd_error *err)
 {
     if (class_count < 1 || class_count > NN_MAX_CLASSES)
         return rudd_fail(err, RUDD_ARGUMENT, "%d classes asked for; a model has 1 to %d", class_count, NN_MAX_CLASSES);
@@ -87,17 +87,48 @@ enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_de
         describe(&b, spec);
         status = b.status;
     }
-    if (!status) {
-        m->values = rudd_zalloc(m->value_count, sizeof *m->values);
-        status = m->values ? number_classes(m, err) : RUDD_NO_MEMORY;
-    }
+    if (!status) status = number_classes(m, err);
     if (status) {
         nn_model_destroy(m);
         return rudd_fail(err, status, "%s: out of memory for the model and its %d classes", arch, class_count);
     }
-    nn_model_init_params(m, 0, NULL);
     *model = m;
     return RUDD_OK;
+}
+
+enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *err)
+{
+    if (!model->values) model->values = rudd_zalloc(model->value_count, sizeof *model->values);
+    return model->values ? RUDD_OK
+                         : rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory for %zu values", model->arch, model->value_count);
+}
+
+/* An outline becomes a model with fresh values, and the caller's. */
+static enum rudd_status finish(struct nn_model **model, struct nn_model *outline, struct rudd_error *err)
+{
+    enum rudd_status status = nn_model_allocate(outline, err);
+    if (status) {
+        nn_model_destroy(outline);
+        return status;
+    }
+    nn_model_init_params(outline, 0, NULL);
+    *model = outline;
+    return RUDD_OK;
+}
+
+enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
+                                int class_count, struct rudd_error *err)
+{
+    struct nn_model *outline;
+    enum rudd_status status = nn_model_outline(&outline, arch, describe, spec, class_count, err);
+    return status ? status : finish(model, outline, err);
+}
+
+enum rudd_status nn_model_create(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err)
+{
+    struct nn_model *outline;
+    enum rudd_status status = nn_model_describe(&outline, arch, class_count, err);
+    return status ? status : finish(model, outline, err);
 }
 
 void nn_model_destroy(struct nn_model *model)

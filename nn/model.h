@@ -84,6 +84,11 @@ const char *nn_arch_name(int index);
 enum rudd_status nn_model_create(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err);
 void nn_model_destroy(struct nn_model *model);
 
+/* nn_model_create in its steps, for those who only look at names and shapes (values stays NULL: cheap), and for loaders that
+ * write every value themselves. nn_model_allocate gives values, all 0, where there are none. */
+enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err);
+enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *err);
+
 /* Fresh parameters, as timm initialises: convolutions N(0, sqrt(2/fan_out)), linear U(+-1/sqrt(classes)), norms 1 and 0. Only
  * those with which[i] (which NULL: all). Deterministic by seed and parameter name. */
 void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which);

@@ -50,6 +50,14 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
 /* Whether t holds floats in the parameter's shape. */
 bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
 
+/* Which dialect and architecture an open file holds. *arch NULL: found out and set to static text (nn_arch_name), *guessed when
+ * only shapes told; otherwise it is the caller's choice and stays. RUDD_MISMATCH when nothing tells. */
+enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
+                                   const struct weights_file *file, struct rudd_error *err);
+
+/* Whether t holds floats in the parameter's shape. */
+bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
+
 /* Which dialect and architecture an open file holds. *arch points to static text (nn_arch_name). RUDD_MISMATCH when neither
  * metadata nor shapes tell. */
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,

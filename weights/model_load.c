@@ -179,15 +179,10 @@ static enum rudd_status make_model(struct loading *l)
 {
     const struct weights_load_options *o = l->options;
     struct weights_report *r = l->report;
-    const char *arch = NULL;
+    const char *arch = o->arch;
     int in_file = 0;
-    /* Recognised even when the caller names it: the dialect is needed, and for a foreign family nothing else is. */
     enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, &l->file, l->err);
     if (status) return status;
-    if (o->arch) {
-        arch = o->arch;
-        r->arch_guessed = false;
-    }
     status = file_class_count(&in_file, l, arch);
     if (status) return status;
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */

@@ -76,6 +76,11 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
             "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision) or _conv_stem.weight (lukemelas): "
             "not an EfficientNet in a known naming",
             file->path);
+    if (*arch) {
+        *dialect = d;
+        *guessed = false;
+        return RUDD_OK;
+    }
     const char *own = weights_meta(file, "rudd.arch"), *best = NULL;
     if (own && !known_arch(own, d))
         return rudd_fail(err, RUDD_MISMATCH, "%s: its architecture %.60s is unknown to this version of rudd", file->path, own);
