@@ -1,0 +1,150 @@
+/* evaluate.c - a model over a set of pictures: see evaluate.h. */
+#include "train/evaluate.h"
+
+#include "nn/plan.h"
+#include <math.h>
+#include <string.h>
+
+struct train_evaluator {
+    struct nn_model *model;
+    const struct data_set *set;
+    struct nn_plan *plan;
+    struct data_loader *loader;
+};
+
+enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
+                                        int batch, int threads, size_t memory_limit, struct rudd_error *err)
+{
+    struct train_evaluator *e = rudd_zalloc(1, sizeof *e);
+    if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory");
+    e->model = model;
+    e->set = set;
+    if (batch > set->count && set->count > 0) batch = set->count;
+    struct nn_plan_options plan = {.batch = batch, .image_size = model->preprocess.image_size, .memory_limit = memory_limit};
+    struct data_loader_options loader = {
+        .batch = batch, .image_size = model->preprocess.image_size, .threads = threads, .preprocess = model->preprocess};
+    enum rudd_status status = nn_plan_create(&e->plan, model, &plan, err);
+    if (status == RUDD_OK) status = data_loader_create(&e->loader, set, &loader, err);
+    if (status != RUDD_OK) {
+        train_evaluator_destroy(e);
+        return status;
+    }
+    *evaluator = e;
+    return RUDD_OK;
+}
+
+void train_evaluator_destroy(struct train_evaluator *evaluator)
+{
+    if (!evaluator) return;
+    data_loader_destroy(evaluator->loader);
+    nn_plan_destroy(evaluator->plan);
+    rudd_free(evaluator);
+}
+
+size_t train_evaluator_bytes(const struct train_evaluator *evaluator)
+{
+    return nn_plan_bytes(evaluator->plan);
+}
+
+const struct data_loader *train_evaluator_loader(const struct train_evaluator *evaluator)
+{
+    return evaluator->loader;
+}
+
+void train_evaluation_free(struct train_evaluation *evaluation)
+{
+    rudd_free(evaluation->logits);
+    rudd_free(evaluation->labels);
+    rudd_free(evaluation->items);
+    train_metrics_free(&evaluation->metrics);
+    memset(evaluation, 0, sizeof *evaluation);
+}
+
+enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
+                                const struct train_events *events, struct rudd_error *err)
+{
+    struct train_evaluator *e = evaluator;
+    const int classes = e->model->class_count, size = e->model->preprocess.image_size;
+    enum rudd_status status = RUDD_OK;
+    struct train_evaluation out = {0};
+    struct data_batch batch;
+    double began = train_now();
+
+    out.logits = rudd_zalloc((size_t)e->set->count, sizeof *out.logits * (size_t)classes);
+    out.labels = rudd_zalloc((size_t)e->set->count, sizeof *out.labels);
+    out.items = rudd_zalloc((size_t)e->set->count, sizeof *out.items);
+    if (!out.logits || !out.labels || !out.items) {
+        status = rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for the results of %d pictures", e->set->count);
+        goto done;
+    }
+    nn_plan_prepare(e->plan);
+    data_loader_start(e->loader, 0, 0);
+    while (data_loader_next(e->loader, &batch)) {
+        memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * (size_t)size * (size_t)size * 3);
+        nn_plan_forward(e->plan, batch.n);
+        memcpy(out.logits + (size_t)out.count * (size_t)classes, nn_plan_logits(e->plan),
+               sizeof *out.logits * (size_t)batch.n * (size_t)classes);
+        memcpy(out.labels + out.count, batch.labels, sizeof *batch.labels * (size_t)batch.n);
+        memcpy(out.items + out.count, batch.items, sizeof *batch.items * (size_t)batch.n);
+        out.count += batch.n;
+        if (events && events->tick) {
+            struct train_tick tick = {phase, 0, 0, out.count, e->set->count, NAN, train_now() - began};
+            events->tick(events->user, &tick);
+        }
+        if (events && events->stop && events->stop(events->user)) {
+            status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
+            goto done;
+        }
+    }
+    out.seconds = train_now() - began;
+    if (out.count == 0) {
+        status = rudd_fail(err, RUDD_FORMAT, "%s: none of the %d pictures could be read; the first: %s", phase, e->set->count,
+                           data_loader_bad_count(e->loader) ? data_loader_bad(e->loader, 0) : "(there is none)");
+        goto done;
+    }
+    for (size_t i = 0; i < (size_t)out.count * (size_t)classes; i++)
+        if (!isfinite(out.logits[i])) {
+            status = rudd_fail(
+                err, RUDD_LIMIT,
+                "%s: the network's answer for %s is not a finite number; the weights are damaged or training diverged", phase,
+                e->set->items[out.items[i / (size_t)classes]].path);
+            goto done;
+        }
+    status = train_metrics_compute(&out.metrics, out.logits, out.labels, out.count, classes, err);
+    if (status != RUDD_OK) goto done;
+    *evaluation = out;
+    out = (struct train_evaluation){0};
+done:
+    train_evaluation_free(&out);
+    return status;
+}
+
+static json_t *class_json(const struct train_class_metrics *c, const char *name)
+{
+    return json_pack("{s:s,s:f,s:f,s:f,s:i}", "class", name, "precision", c->precision, "recall", c->recall, "f1", c->f1,
+                     "support", c->support);
+}
+
+json_t *train_metrics_json(const struct train_metrics *m, const struct nn_class *classes, bool tables)
+{
+    json_t *object = json_pack("{s:i,s:f,s:f,s:f,s:f,s:o,s:f,s:o}", "images", m->images, "top1", m->top1, "top3", m->top3,
+                               "macro_f1", m->macro_f1, "weighted_f1", m->weighted_f1, "loss", train_json_number(m->loss),
+                               "ece", m->ece, "roc_auc", train_json_number(m->roc_auc));
+    if (!object || !tables) return object;
+    json_t *per_class = json_array(), *confusion = json_array();
+    bool failed = false;
+    for (int k = 0; k < m->classes; k++) {
+        json_t *row = json_array();
+        for (int j = 0; j < m->classes; j++)
+            failed |= json_array_append_new(row, json_integer(m->confusion[(size_t)k * (size_t)m->classes + (size_t)j])) != 0;
+        failed |= json_array_append_new(confusion, row) != 0;
+        failed |= json_array_append_new(per_class, class_json(&m->per_class[k], classes[k].name)) != 0;
+    }
+    failed |= json_object_set_new(object, "per_class", per_class) != 0;
+    failed |= json_object_set_new(object, "confusion", confusion) != 0;
+    if (failed) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}

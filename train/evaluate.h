@@ -1,0 +1,42 @@
+/* evaluate.h - a model over a set of pictures: the one path for validation during training, for the final test and for
+ * `rudd eval`.
+ *
+ *     set --loader (evaluation path)--> batches --inference plan--> logits [count, classes] --> metrics
+ *
+ * The plan is fused and folded (nn/plan.h); it sees the model's values as they are when train_evaluate is called. */
+#ifndef TRAIN_EVALUATE_H
+#define TRAIN_EVALUATE_H
+
+#include "data/loader.h"
+#include "train/events.h"
+#include "train/metrics.h"
+
+/* What came out. items index the set's pictures; those that could not be read are absent. */
+struct train_evaluation {
+    int count;
+    float *logits; /* [count, classes] */
+    int *labels, *items;
+    struct train_metrics metrics;
+    double seconds;
+};
+void train_evaluation_free(struct train_evaluation *evaluation);
+
+struct train_evaluator;
+/* Plans and loader for a model and a set whose labels are the model's; both must outlive it. memory_limit as in
+ * nn_plan_options. */
+enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
+                                        int batch, int threads, size_t memory_limit, struct rudd_error *err);
+void train_evaluator_destroy(struct train_evaluator *evaluator);
+size_t train_evaluator_bytes(const struct train_evaluator *evaluator); /* of its plan */
+const struct data_loader *train_evaluator_loader(const struct train_evaluator *evaluator);
+
+/* One pass in the set's order. phase names it in ticks; events may be NULL. RUDD_FORMAT when no picture could be read,
+ * RUDD_CANCELLED when events asked to stop. */
+enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
+                                const struct train_events *events, struct rudd_error *err);
+
+/* {"images","top1","top3","macro_f1","weighted_f1","loss","ece","roc_auc"}, and with tables also {"per_class":[{"class",
+ * "precision","recall","f1","support"}],"confusion":[[..]]}. A new reference; NULL when out of memory. */
+json_t *train_metrics_json(const struct train_metrics *metrics, const struct nn_class *classes, bool tables);
+
+#endif

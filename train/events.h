@@ -1,0 +1,48 @@
+/* events.h - what a run tells while it goes on, and how it is asked to stop. The run itself prints nothing; progress.c does.
+ *
+ * All callbacks come from the thread that runs the training; each may be NULL. */
+#ifndef TRAIN_EVENTS_H
+#define TRAIN_EVENTS_H
+
+#include "train/record.h"
+
+/* One epoch: a line of metrics.jsonl. Accuracies are shares 0..1; val_ fields are NaN (null) without validation pictures. */
+#define TRAIN_EPOCH_FIELDS(F)                                                                                                  \
+    F(epoch)                                                                                                                   \
+    F(train_loss)                                                                                                              \
+    F(train_accuracy)                                                                                                          \
+    F(val_loss)                                                                                                                \
+    F(val_accuracy)                                                                                                            \
+    F(val_top3)                                                                                                                \
+    F(val_macro_f1)                                                                                                            \
+    F(learning_rate)                                                                                                           \
+    F(images_per_second)                                                                                                       \
+    F(seconds)
+struct train_epoch {
+    TRAIN_EPOCH_FIELDS(TRAIN_FIELD)
+};
+enum { TRAIN_EPOCH_COUNT = sizeof(struct train_epoch) / sizeof(double) };
+extern const char *const train_epoch_names[TRAIN_EPOCH_COUNT];
+
+/* Where a pass over pictures stands. */
+struct train_tick {
+    const char *phase; /* "train", "val", "test" */
+    int epoch, epochs; /* 0 outside training */
+    int done, total;   /* pictures */
+    double loss;       /* mean so far; NaN while evaluating */
+    double seconds;    /* since the pass began */
+};
+
+struct train_events {
+    void *user;
+    void (*tick)(void *user, const struct train_tick *tick);
+    void (*epoch)(void *user, const struct train_epoch *epoch, int epochs, bool best);
+    void (*note)(void *user, const char *line); /* what is opened, skipped, decided */
+    bool (*stop)(void *user);                   /* asked after each batch */
+};
+
+/* note with a format; nothing when events or its note is NULL. */
+void train_note(const struct train_events *events, const char *format, ...) __attribute__((format(printf, 2, 3)));
+double train_now(void); /* seconds on a clock that only goes forward */
+
+#endif

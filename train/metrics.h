@@ -1,0 +1,44 @@
+/* metrics.h - how good a classifier is, from its logits [n, classes] and the true labels [n].
+ *
+ *     top1, topk    share of pictures whose label is the largest, or among the k largest; ties count against the model by index
+ *     precision_c   hits_c / predicted_c     recall_c = hits_c / support_c     f1_c = 2 hits_c / (predicted_c + support_c)
+ *     macro_f1      mean of f1_c over classes that occur among labels or predictions (scikit-learn's reading)
+ *     weighted_f1   mean weighted by support
+ *     loss          mean of -log softmax(logits)[label]: plain cross-entropy, no smoothing, no class weights
+ *     ece           sum_b |b|/n * |accuracy_b - confidence_b| over 15 equal bins of the largest probability; arXiv:1706.04599
+ *     roc_auc       mean over classes with both kinds of pictures of the one-vs-rest area (Mann-Whitney's U with ties at half)
+ *
+ * 0/0 counts as 0. Everything is summed in double, in order. */
+#ifndef TRAIN_METRICS_H
+#define TRAIN_METRICS_H
+
+#include <stdint.h>
+#include "nn/rudd.h"
+
+enum { TRAIN_TOP = 3 }; /* the k of topk, as everywhere in rudd's answers */
+
+struct train_class_metrics {
+    double precision, recall, f1;
+    int support;
+};
+struct train_metrics {
+    int images, classes;
+    double top1, top3, macro_f1, weighted_f1, loss, ece;
+    double roc_auc; /* NaN when no class has both kinds */
+    struct train_class_metrics *per_class;
+    int *confusion; /* [classes, classes], row: true, column: predicted */
+};
+
+/* n >= 1, labels within 0..classes-1. RUDD_NO_MEMORY. */
+enum rudd_status train_metrics_compute(struct train_metrics *metrics, const float *logits, const int *labels, int n,
+                                       int classes, struct rudd_error *err);
+void train_metrics_free(struct train_metrics *metrics);
+
+/* Index of the largest of x[count]; the first of equals. */
+int train_argmax(const float *x, int count);
+/* How many of x[count] stand before x[label]: 0 when it is the first. Equal values stand before by lower index. */
+int train_rank(const float *x, int count, int label);
+/* p = softmax(x) in double; returns log(sum exp(x - max)) + max, so that -log p[i] = that - x[i]. p may be NULL. */
+double train_log_softmax(double *p, const float *x, int count);
+
+#endif

@@ -1,0 +1,130 @@
+/* settings.c - the option table of `rudd train`, its defaults and what follows from what.
+ *
+ * The defaults are a recipe for fine-tuning on some hundred to some ten thousand photos: AdamW at 3e-4 with a ten times faster
+ * new classifier, cosine with half an epoch of warm-up, decay 0.02, random resized crop 0.5-1, flip, colour jitter 0.2,
+ * smoothing 0.1, whole picture squashed to the square (nothing of a fish is cut off). */
+#include "train/settings.h"
+
+#include <string.h>
+
+const struct train_settings train_settings_default = {
+    .freeze = "none",
+    .resize = NN_RESIZE_SQUASH,
+    .filter = NN_BICUBIC,
+    .split = {0.7, 0.15, 0.15},
+    .epochs = 8,
+    .batch = 16,
+    .accumulate = 1,
+    .optimizer = TRAIN_ADAMW,
+    .schedule = TRAIN_COSINE,
+    .weight_decay = 0.02,
+    .momentum = 0.9,
+    .warmup_epochs = 0.5,
+    .label_smoothing = 0.1,
+    .bn_momentum = 0.1,
+    .augment = true,
+    .jitter = 0.2,
+    .view = {.crop_min = 0.5,
+             .crop_max = 1,
+             .ratio_min = 3.0 / 4,
+             .ratio_max = 4.0 / 3,
+             .flip = 0.5,
+             .brightness = -1,
+             .contrast = -1,
+             .saturation = -1},
+};
+
+int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct train_settings *s)
+{
+    /* clang-format off */
+    const struct nn_option table[] = {
+        {"data", NN_OPTION_STRING, &s->data, "DIR", 0, 0, "train/ val/ test/ with a folder per class, or just the class folders"},
+        {"weights", NN_OPTION_STRING, &s->weights, "FILE", 0, 0, "pretrained weights to start from"},
+        {"arch", NN_OPTION_STRING, &s->arch, "NAME", 0, 0, "architecture; needed without --weights, or where the file does not say"},
+        {"out", NN_OPTION_STRING, &s->out, "RUN", 0, 0, "run folder to make; else the next free one in runs/"},
+        {"resume", NN_OPTION_STRING, &s->resume, "RUN", 0, 0, "go on with this run, with its own options"},
+        {"labels", NN_OPTION_STRING, &s->labels, "FILE", 0, 0, "label map [{\"name\",\"latin\",\"en\",\"ru\"}]; else DIR/labels.json if there"},
+        {"allow-missing", NN_OPTION_FLAG, &s->allow_missing, NULL, 0, 0, "initialise what the weights file lacks"},
+        {"quiet", NN_OPTION_FLAG, &s->quiet, NULL, 0, 0, "print nothing but errors"},
+        {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file of name = value lines"},
+
+        {"image-size", NN_OPTION_INT, &s->image_size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
+        {"resize", NN_OPTION_CHOICE, &s->resize, "crop|squash|pad", 0, 0, "how pictures become square"},
+        {"filter", NN_OPTION_CHOICE, &s->filter, "bicubic|bilinear", 0, 0, "interpolation"},
+        {"split", NN_OPTION_DOUBLES, s->split, "TRAIN,VAL,TEST", 0, 1, "shares, where DIR is not split yet"},
+
+        {"epochs", NN_OPTION_INT, &s->epochs, "N", 1, 100000, "passes over the training pictures"},
+        {"batch", NN_OPTION_INT, &s->batch, "N", 1, 4096, "pictures per pass through the network"},
+        {"accumulate", NN_OPTION_INT, &s->accumulate, "N", 1, 4096, "batches per optimiser step"},
+        {"max-steps", NN_OPTION_INT, &s->max_steps, "N", 0, 1000000000, "stop after this many optimiser steps; 0: no limit"},
+        {"patience", NN_OPTION_INT, &s->patience, "N", 0, 100000, "stop after this many epochs without a better one; 0: never"},
+        {"seed", NN_OPTION_INT, &s->seed, "N", 0, 2147483647, "names all random choices; same seed, same run"},
+        {"threads", NN_OPTION_INT, &s->threads, "N", 0, 64, "0: one per core; changes the speed only"},
+        {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "refuse plans whose activations need more; 0: none"},
+
+        {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd", 0, 0, "how gradients become steps"},
+        {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4 for adamw, 1e-2 for sgd"},
+        {"head-lr", NN_OPTION_DOUBLE, &s->head_lr, "X", 0, 1000, "the classifier's; 0: ten times --lr"},
+        {"weight-decay", NN_OPTION_DOUBLE, &s->weight_decay, "X", 0, 10, "not for norms and biases"},
+        {"momentum", NN_OPTION_DOUBLE, &s->momentum, "X", 0, 0.9999, "of sgd (Nesterov's)"},
+        {"schedule", NN_OPTION_CHOICE, &s->schedule, "cosine|plateau|constant", 0, 0, "how the learning rate falls"},
+        {"warmup-epochs", NN_OPTION_DOUBLE, &s->warmup_epochs, "X", 0, 1000, "linear rise at the start"},
+        {"clip-norm", NN_OPTION_DOUBLE, &s->clip_norm, "X", 0, 1e9, "largest norm of the gradient; 0: as it is"},
+        {"ema", NN_OPTION_DOUBLE, &s->ema, "DECAY", 0, 0.999999, "evaluate and keep a moving average of the weights; 0: off"},
+        {"label-smoothing", NN_OPTION_DOUBLE, &s->label_smoothing, "X", 0, 0.99, "target mass spread over all classes"},
+        {"class-weights", NN_OPTION_CHOICE, &s->class_weights, "none|balanced", 0, 0, "balanced: rare classes count more"},
+        {"freeze", NN_OPTION_STRING, &s->freeze, "all|none|STAGE", 0, 0, "all: train the classifier only; stem, 1, 2 ..: up to that stage"},
+        {"freeze-bn", NN_OPTION_FLAG, &s->freeze_bn, NULL, 0, 0, "keep the running statistics of all batch norms"},
+        {"bn-momentum", NN_OPTION_DOUBLE, &s->bn_momentum, "X", 0, 1, "share of the new batch in running statistics"},
+        {"dropout", NN_OPTION_DOUBLE, &s->dropout, "P", 0, 0.99, "before the classifier"},
+        {"drop-path", NN_OPTION_DOUBLE, &s->drop_path, "P", 0, 0.99, "stochastic depth of the last block"},
+
+        {"augment", NN_OPTION_FLAG, &s->augment, NULL, 0, 0, "random views; --no-augment: pictures as evaluation sees them"},
+        {"crop-min", NN_OPTION_DOUBLE, &s->view.crop_min, "X", 0.01, 1, "least share of the area in a random crop"},
+        {"crop-max", NN_OPTION_DOUBLE, &s->view.crop_max, "X", 0, 1, "largest; 0: no random crop"},
+        {"flip", NN_OPTION_DOUBLE, &s->view.flip, "P", 0, 1, "mirror left and right, probability"},
+        {"rotate", NN_OPTION_DOUBLE, &s->view.rotate, "DEG", 0, 180, "turn by up to"},
+        {"shift", NN_OPTION_DOUBLE, &s->view.shift, "X", 0, 1, "move by up to this share of the side"},
+        {"zoom", NN_OPTION_DOUBLE, &s->view.zoom, "X", 0, 0.9, "scale by 1-X to 1+X"},
+        {"shear", NN_OPTION_DOUBLE, &s->view.shear, "DEG", 0, 60, "shear by up to"},
+        {"jitter", NN_OPTION_DOUBLE, &s->jitter, "X", 0, 1, "brightness, contrast and saturation, where not given themselves"},
+        {"brightness", NN_OPTION_DOUBLE, &s->view.brightness, "X", -1, 1, "-1: as --jitter"},
+        {"contrast", NN_OPTION_DOUBLE, &s->view.contrast, "X", -1, 1, "-1: as --jitter"},
+        {"saturation", NN_OPTION_DOUBLE, &s->view.saturation, "X", -1, 1, "-1: as --jitter"},
+        {"hue", NN_OPTION_DOUBLE, &s->view.hue, "X", 0, 0.5, "share of the colour circle"},
+        {"erase", NN_OPTION_DOUBLE, &s->view.erase, "P", 0, 1, "random erasing, probability"},
+    };
+    /* clang-format on */
+    _Static_assert(sizeof table <= sizeof(struct nn_option[TRAIN_SETTINGS_ROWS]), "enlarge TRAIN_SETTINGS_ROWS");
+    memcpy(rows, table, sizeof table);
+    return (int)(sizeof table / sizeof *table);
+}
+
+bool train_settings_incidental(const char *name)
+{
+    static const char *const names[] = {"data",   "weights", "out",     "resume",       "labels",
+                                        "config", "quiet",   "threads", "memory-limit", "max-steps"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_error *err)
+{
+    if (!s->data) return rudd_fail(err, RUDD_ARGUMENT, "--data DIR is missing: the folder of pictures to learn from");
+    if (!s->weights && !s->arch && !s->resume)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--weights FILE is missing; give pretrained weights, or --arch NAME alone to start from random ones");
+    if (s->view.crop_max > 0 && s->view.crop_min > s->view.crop_max)
+        return rudd_fail(err, RUDD_ARGUMENT, "--crop-min: found %g, expected at most --crop-max, %g", s->view.crop_min,
+                         s->view.crop_max);
+    if (s->split[0] + s->split[1] + s->split[2] > 1.0001 || s->split[0] <= 0)
+        return rudd_fail(err, RUDD_ARGUMENT, "--split: found %g,%g,%g, expected shares that add up to 1, with some to train on",
+                         s->split[0], s->split[1], s->split[2]);
+    if (s->lr == 0) s->lr = s->optimizer == TRAIN_SGD ? 1e-2 : 3e-4;
+    if (s->head_lr == 0) s->head_lr = 10 * s->lr;
+    double *colour[] = {&s->view.brightness, &s->view.contrast, &s->view.saturation};
+    for (int i = 0; i < 3; i++)
+        if (*colour[i] < 0) *colour[i] = s->jitter;
+    return RUDD_OK;
+}

@@ -1,0 +1,53 @@
+/* settings.h - everything `rudd train` can be told, with its defaults, as one struct and one table of options.
+ *
+ * The table (settings.c) is the only list: the command line, --help, config files, run.json and --resume are derived from it.
+ * Some settings depend on others when not given (the learning rate on the optimiser, the colour strengths on --jitter); 0 or -1
+ * stands for "not given" until train_settings_resolve has replaced it, so that run.json records what was really used. */
+#ifndef TRAIN_SETTINGS_H
+#define TRAIN_SETTINGS_H
+
+#include "data/augment.h"
+#include "nn/options.h"
+#include "train/optim.h"
+#include "train/schedule.h"
+
+enum train_class_weights { TRAIN_WEIGHTS_NONE, TRAIN_WEIGHTS_BALANCED };
+
+struct train_settings {
+    const char *data, *weights, *arch, *out, *resume, *labels, *freeze; /* NULL: not given */
+    bool allow_missing, quiet;
+
+    int image_size; /* 0: the model's */
+    int resize;     /* enum nn_resize_mode */
+    int filter;     /* enum nn_filter */
+    double split[3];
+
+    int epochs, batch, accumulate, max_steps, patience, seed, threads;
+    int optimizer; /* enum train_optim_kind */
+    int schedule;  /* enum train_schedule_kind */
+    double lr, head_lr, weight_decay, momentum, warmup_epochs, clip_norm, ema;
+    double label_smoothing;
+    int class_weights; /* enum train_class_weights */
+    double dropout, drop_path, bn_momentum;
+    bool freeze_bn;
+    size_t memory_limit;
+
+    bool augment;
+    double jitter; /* stands for brightness, contrast and saturation where those are -1 */
+    struct data_augment view;
+};
+
+extern const struct train_settings train_settings_default;
+
+/* Writes the option table for *settings into rows[TRAIN_SETTINGS_ROWS]; returns how many rows. */
+enum { TRAIN_SETTINGS_ROWS = 64 };
+int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct train_settings *settings);
+
+/* Replaces what was not given by what it depends on, and checks what no single range can: --data or --resume, --weights or
+ * --arch, bounds in order. RUDD_ARGUMENT. Resolving twice changes nothing. */
+enum rudd_status train_settings_resolve(struct train_settings *settings, struct rudd_error *err);
+
+/* The options that say where and how, not what: equal runs may differ in them (out, resume, threads, quiet, ...). */
+bool train_settings_incidental(const char *name);
+
+#endif
