@@ -52,7 +52,7 @@ inside 'git clone -q /srv/rudd.git /srv/rudd'
 passed=0 failed=0
 for target; do
     began=$(date +%s)
-    if inside "cd /srv/rudd && make -j\$(nproc) $target" > "$root.$target.log" 2>&1; then
+    if inside "cd /srv/rudd && make $target" > "$root.$target.log" 2>&1; then
         passed=$((passed + 1)); verdict=passed
     else
         failed=$((failed + 1)); verdict=FAILED
