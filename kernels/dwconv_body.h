@@ -39,29 +39,9 @@ struct line {
     enum kern_act act;
 };
 
-/* Outputs m .. m+Q-1. */
-INLINE void tile(const struct line *l, int m, ptrdiff_t lanes, const int K, const int S, const int Q)
+/* Finishes Q outputs that the sums were stored to. */
+INLINE void epilogue(const struct line *l, int m, ptrdiff_t lanes, int Q)
 {
-    vf sum[8];
-    vf start = l->bias ? v_load(l->bias, lanes) : v_set(0);
-    UNROLL
-    for (int q = 0; q < Q; q++) sum[q] = start;
-
-    const int first = m * S + l->first;
-    for (int r = 0; r < l->rows; r++) {
-        const float *in = l->in + r * l->in_row, *w = l->w + r * l->w_row;
-        UNROLL
-        for (int j = 0; j < (Q - 1) * S + K; j++) {
-            if ((unsigned)(first + j) >= (unsigned)l->width) continue;
-            vf x = v_load(in + (first + j) * l->in_col, lanes);
-            UNROLL
-            for (int q = 0; q < Q; q++)
-                if (j - q * S >= 0 && j - q * S < K) sum[q] = v_fma(x, v_load(w + (j - q * S) * l->w_tap, lanes), sum[q]);
-        }
-    }
-
-    UNROLL
-    for (int q = 0; q < Q; q++) v_store(l->out + (m + q) * l->out_col, sum[q], lanes);
     if (l->act == KERN_ACT_NONE && !l->residual) return;
     for (int q = 0; q < Q; q++) {
         ptrdiff_t at = (m + q) * l->out_col;
@@ -71,20 +51,64 @@ INLINE void tile(const struct line *l, int m, ptrdiff_t lanes, const int K, cons
     }
 }
 
+/* Outputs m .. m+Q-1; bit j of `inside` says whether the tile's input column j lies in the image. */
+INLINE void tile(const struct line *l, int m, unsigned inside, ptrdiff_t lanes, const int K, const int S, const int Q)
+{
+    const unsigned all = (1u << ((Q - 1) * S + K)) - 1;
+    const ptrdiff_t in_col = l->in_col, w_tap = l->w_tap, in_row = l->in_row, w_row = l->w_row;
+    const float *in = l->in, *w = l->w;
+    const ptrdiff_t first = (ptrdiff_t)(m * S + l->first) * in_col;
+
+    vf sum[8], tap[5], start = l->bias ? v_load(l->bias, lanes) : v_set(0);
+    UNROLL
+    for (int q = 0; q < Q; q++) sum[q] = start;
+
+    for (int r = l->rows; r > 0; r--, in += in_row, w += w_row) {
+        UNROLL
+        for (int t = 0; t < K; t++) tap[t] = v_load(w + t * w_tap, lanes);
+        ptrdiff_t at = first;
+        UNROLL
+        for (int j = 0; j < (Q - 1) * S + K; j++, at += in_col) {
+            if (inside != all && !(inside >> j & 1)) continue;
+            vf x = v_load(in + at, lanes);
+            UNROLL
+            for (int q = 0; q < Q; q++)
+                if (j - q * S >= 0 && j - q * S < K) sum[q] = v_fma(x, tap[j - q * S], sum[q]);
+        }
+    }
+    UNROLL
+    for (int q = 0; q < Q; q++) v_store(l->out + (m + q) * l->out_col, sum[q], lanes);
+    epilogue(l, m, lanes, Q);
+}
+
+/* The tile at m: without a test per column where all of them are in the image. */
+INLINE void place(const struct line *l, int m, ptrdiff_t lanes, const int K, const int S, const int Q)
+{
+    const int span = (Q - 1) * S + K, first = m * S + l->first;
+    const unsigned all = (1u << span) - 1;
+    if (first >= 0 && first + span <= l->width) {
+        tile(l, m, all, lanes, K, S, Q);
+    } else {
+        unsigned inside = 0;
+        for (int j = 0; j < span; j++) inside |= (unsigned)(first + j >= 0 && first + j < l->width) << j;
+        tile(l, m, inside, lanes, K, S, Q);
+    }
+}
+
 /* Multiples of 7 are common widths (224 = 32 * 7) and go in sevens, all others in eights; few channels share one small tile. */
 INLINE void walk(const struct line *l, ptrdiff_t lanes, const int K, const int S)
 {
     int m = 0;
     if (lanes < VW) {
-        for (; m + 4 <= l->count; m += 4) tile(l, m, lanes, K, S, 4);
+        for (; m + 4 <= l->count; m += 4) place(l, m, lanes, K, S, 4);
     } else {
         if (l->count % 7 == 0)
-            for (; m < l->count; m += 7) tile(l, m, VW, K, S, 7);
-        for (; m + 8 <= l->count; m += 8) tile(l, m, VW, K, S, 8);
-        if (m + 4 <= l->count) tile(l, m, VW, K, S, 4), m += 4;
-        if (m + 2 <= l->count) tile(l, m, VW, K, S, 2), m += 2;
+            for (; m < l->count; m += 7) place(l, m, VW, K, S, 7);
+        for (; m + 8 <= l->count; m += 8) place(l, m, VW, K, S, 8);
+        if (m + 4 <= l->count) place(l, m, VW, K, S, 4), m += 4;
+        if (m + 2 <= l->count) place(l, m, VW, K, S, 2), m += 2;
     }
-    for (; m < l->count; m++) tile(l, m, lanes, K, S, 1);
+    for (; m < l->count; m++) place(l, m, lanes, K, S, 1);
 }
 
 typedef void walker(const struct line *l, ptrdiff_t lanes);
@@ -105,9 +129,18 @@ WALKER(5, 1)
 WALKER(3, 2)
 WALKER(5, 2)
 
+/* Any number of taps and any step, an output at a time: the same sums, slower. */
 static void walk_any(const struct line *l, ptrdiff_t lanes)
 {
-    for (int m = 0; m < l->count; m++) tile(l, m, lanes, l->taps, l->step, 1);
+    for (int m = 0; m < l->count; m++) {
+        vf sum = l->bias ? v_load(l->bias, lanes) : v_set(0);
+        for (int r = 0; r < l->rows; r++)
+            for (int t = 0, j = m * l->step + l->first; t < l->taps; t++, j++)
+                if (j >= 0 && j < l->width)
+                    sum = v_fma(v_load(l->in + r * l->in_row + j * l->in_col, lanes), v_load(l->w + r * l->w_row + t * l->w_tap, lanes), sum);
+        v_store(l->out + m * l->out_col, sum, lanes);
+        epilogue(l, m, lanes, 1);
+    }
 }
 
 static walker *choose_walker(int taps, int step)
