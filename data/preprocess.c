@@ -7,24 +7,19 @@
  *      short side to S/fraction,        both sides to S               long side to S, rest is the mean colour
  *      the middle S x S of it
  *
- * Sizes and offsets are rounded as torchvision's Resize and CenterCrop (crop) and Pillow's ImageOps.pad (pad) round them: one pixel
- * of offset moves logits. Only the window that is kept is resampled. */
+ * crop rounds the long side to the nearest (halves to even) and the offset down; pad rounds both as Pillow's ImageOps.pad. These
+ * choices are part of the contract: one pixel of offset moves logits. (torchvision cuts the long side and rounds the offset.)
+ * Only the window that is kept is resampled. */
 #include "data/preprocess.h"
 #include "data/resize.h"
 
 #include <math.h>
 #include <string.h>
 
-/* long_side scaled with the short one, as torchvision: int(to * long / short). */
-static int scaled(int to, int side, int short_side)
+/* A side under the scale that brings the shorter side to `to`. */
+static int scaled(int to, int side, int shorter)
 {
-    return (int)((double)((int64_t)to * side) / short_side);
-}
-
-/* Python's round((outer - inner) / 2): halves to even. */
-static int centred(int outer, int inner)
-{
-    return (int)nearbyint((outer - inner) / 2.0);
+    return (int)nearbyint((double)((int64_t)to * side) / shorter);
 }
 
 /* The part of the S x S output that the picture fills, and how. */
@@ -47,16 +42,16 @@ static struct placement place(const struct data_image *image, const struct nn_pr
         int side = (int)nearbyint(size / p->crop_fraction), shorter = image->w < image->h ? image->w : image->h;
         r->w = scaled(side, image->w, shorter);
         r->h = scaled(side, image->h, shorter);
-        r->cx = centred(r->w, size);
-        r->cy = centred(r->h, size);
+        r->cx = (r->w - size) / 2;
+        r->cy = (r->h - size) / 2;
     } else if (p->mode == NN_RESIZE_PAD) {
         int longer = image->w > image->h ? image->w : image->h;
         r->w = (int)nearbyint((double)image->w / longer * size);
         r->h = (int)nearbyint((double)image->h / longer * size);
         r->cw = r->w += r->w == 0; /* a line of pixels keeps one */
         r->ch = r->h += r->h == 0;
-        at.x = centred(size, r->w);
-        at.y = centred(size, r->h);
+        at.x = (int)nearbyint((size - r->w) / 2.0);
+        at.y = (int)nearbyint((size - r->h) / 2.0);
     }
     return at;
 }

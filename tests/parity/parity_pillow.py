@@ -50,11 +50,10 @@ def upright(path):
 
 
 def crop(image, size, fraction, method):
-    """torchvision's Resize(round(size / fraction)) and CenterCrop(size)."""
-    side, (w, h) = round(size / fraction), image.size
-    short = min(w, h)
-    w, h = (side, int(side * h / short)) if w == short else (int(side * w / short), side)
-    left, top = int(round((w - size) / 2.0)), int(round((h - size) / 2.0))
+    """Short side to round(size / fraction), long side to the nearest, the middle of it."""
+    side, short = round(size / fraction), min(image.size)
+    w, h = (round(side * n / short) for n in image.size)
+    left, top = (w - size) // 2, (h - size) // 2
     return image.resize((w, h), method).crop((left, top, left + size, top + size))
 
 
