@@ -8,27 +8,24 @@
  *   gradient of the input   out = columns par, par+stride, ... of row i of dx (one line per residue), in = rows of dy, S = 1,
  *                           K = the taps t = (par + pad_left) mod stride, + stride, ...; weights run backwards
  *
- * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of them:
+ * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of
+ * them:
  *
  *     in    x0 x1 x2 x3 x4 x5 x6 x7 x8 x9       Q = 8, K = 3, S = 1: 10 loads, 24 multiply-adds
  *           '--.--'        '--.--'
  *     out     y0 y1 .. y5 .. y7                 input columns outside the image are skipped by a test per load
  *
  * Sums run over r, then t, whatever Q is, so that neighbours agree bit for bit however the line is cut. Work is shared over
- * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first cache.
+ * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first
+ * cache.
  *
- * The gradient of the weight keeps K*K sums in registers along an output row, adds them to its chunk's partial gradient, and the
- * partials in chunk order.
+ * The gradient of the weight keeps K*K sums in registers along an output row, adds them to its chunk's partial gradient, and
+ * the partials in chunk order.
  *
  * Not here: what it means (dwconv_ref.c); dense convolution. */
 #include "kernels/vec_act.h"
 
 enum { GROUP = 4 }; /* vectors of channels between two steps to the next row */
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 /* Steps are in floats and may be negative. */
 struct line {
@@ -171,7 +168,8 @@ static void walk_channels(struct line l, int c, int end)
     }
 }
 
-/* Rows of one task: enough that the k-1 rows at its edges, which two tasks read, matter little, few enough to share out one image. */
+/* Rows of one task: enough that the k-1 rows at its edges, which two tasks read, matter little, few enough to share out one
+ * image. */
 static int rows_per_task(int rows)
 {
     return rows >= 56 ? 7 : rows >= 14 ? 4 : 2;
@@ -257,7 +255,8 @@ static void bwd_row(float *dx, const float *dy, const float *w, const struct ker
     }
 }
 
-void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w, const struct kern_conv *s)
+void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w,
+                                    const struct kern_conv *s)
 {
     const int step = rows_per_task(s->ih), groups = (s->ih + step - 1) / step;
 #pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
@@ -269,7 +268,8 @@ void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy
 }
 
 /* dw[r][t] += sum_q dy[q] * x[r][q*stride + t - pad_left] for R rows of taps; x is the row of the first, column 0. */
-INLINE void weight_row(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, const int R, const int K)
+INLINE void weight_row(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, const int R,
+                       const int K)
 {
     const ptrdiff_t c = s->ic, row = (ptrdiff_t)s->iw * c;
     vf sum[25];
@@ -277,27 +277,22 @@ INLINE void weight_row(float *dw, const float *x, const float *dy, const struct 
     for (int i = 0; i < R * K; i++) sum[i] = v_set(0);
 
     int q = 0, j = -s->pad_left;
-    for (; q < s->ow && j < 0; q++, j += s->stride)
-        UNROLL
-        for (int t = 0; t < K; t++)
-            if ((unsigned)(j + t) < (unsigned)s->iw)
-                UNROLL
-                for (int r = 0; r < R; r++)
-                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    for (; q < s->ow && j < 0; q++, j += s->stride) UNROLL
+    for (int t = 0; t < K; t++)
+        if ((unsigned)(j + t) < (unsigned)s->iw) UNROLL
+    for (int r = 0; r < R; r++)
+        sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
     for (; q < s->ow && j + K <= s->iw; q++, j += s->stride) {
         vf d = v_load(dy + q * c, lanes);
         UNROLL
-        for (int r = 0; r < R; r++)
-            UNROLL
-            for (int t = 0; t < K; t++) sum[r * K + t] = v_fma(d, v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+        for (int r = 0; r < R; r++) UNROLL
+        for (int t = 0; t < K; t++) sum[r * K + t] = v_fma(d, v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
     }
-    for (; q < s->ow; q++, j += s->stride)
-        UNROLL
-        for (int t = 0; t < K; t++)
-            if (j + t < s->iw)
-                UNROLL
-                for (int r = 0; r < R; r++)
-                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    for (; q < s->ow; q++, j += s->stride) UNROLL
+    for (int t = 0; t < K; t++)
+        if (j + t < s->iw) UNROLL
+    for (int r = 0; r < R; r++)
+        sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
 
     UNROLL
     for (int i = 0; i < R * K; i++) v_store(dw + i * c, v_add(v_load(dw + i * c, lanes), sum[i]), lanes);
@@ -308,7 +303,8 @@ static void weight_tap(float *dw, const float *x, const float *dy, const struct 
 {
     vf sum = v_set(0);
     for (int q = 0, j = t - s->pad_left; q < s->ow; q++, j += s->stride)
-        if (j >= 0 && j < s->iw) sum = v_fma(v_load(dy + (ptrdiff_t)q * s->ic, lanes), v_load(x + (ptrdiff_t)j * s->ic, lanes), sum);
+        if (j >= 0 && j < s->iw)
+            sum = v_fma(v_load(dy + (ptrdiff_t)q * s->ic, lanes), v_load(x + (ptrdiff_t)j * s->ic, lanes), sum);
     v_store(dw, v_add(v_load(dw, lanes), sum), lanes);
 }
 
@@ -337,8 +333,8 @@ INLINE void weight_vector(float *dw, const float *x, const float *dy, const stru
         }
 }
 
-void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy, const struct kern_conv *s,
-                                      float *restrict scratch)
+void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy,
+                                      const struct kern_conv *s, float *restrict scratch)
 {
     /* A task is a group of channels and a chunk of output rows; the fewer the channels, the more chunks. */
     enum { WIDE = 64 };
