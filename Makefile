@@ -69,14 +69,24 @@ $(B)/librudd.map: Makefile
 	echo '{ global: rudd_*; local: *; };' > $@
 $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
 	rm -f $@ && $(AR) rcs $@ $^
-$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC)))
+$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o
 	rm -f $@ && $(AR) rcs $@ $^
+# serve/page.html as the array of serve/page.h, with a 0 behind it so that it can be read as text.
+$(B)/serve/page_html.c: serve/page.html
+	@mkdir -p $(@D)
+	{ echo '#include "serve/page.h"'; echo 'const unsigned char serve_page[] = {'; od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	  echo '0};'; echo 'const size_t serve_page_size = sizeof serve_page - 1;'; } > $@
+$(B)/serve/page_html.o: $(B)/serve/page_html.c $(B)/flags
+	$(CC) $(CFLAGS) -c $< -o $@
+
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(B)/tests/test_serve: | $(B)/rudd-serve
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a

@@ -1,7 +1,7 @@
 /* engine.c - the queue and the workers: see engine.h.
  *
- * One mutex guards the list; workers sleep on one condition. Decoding happens on the worker, so that a picture that takes long to
- * decode holds up no I/O thread and the queue's bound covers it as well; it is a function of its own, ready to move.
+ * One mutex guards the list; workers sleep on one condition. Decoding happens on the worker, so that a picture that takes long
+ * to decode holds up no I/O thread and the queue's bound covers it as well; it is a function of its own, ready to move.
  *
  * Not here: several pictures in one run of the network. */
 #include "serve/engine.h"

@@ -1,7 +1,7 @@
 /* main.c - the program `rudd-serve`: options, signals, exit status (0 done, 1 failed, 2 wrong usage).
  *
- * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends with
- * 0. A second one ends it at once. */
+ * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
+ * with 0. A second one ends it at once. */
 #include "nn/options.h"
 #include "serve/server.h"
 #include <pthread.h>

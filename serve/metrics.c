@@ -102,7 +102,8 @@ void serve_metrics_prediction(struct serve_metrics *m, int class, double confide
     pthread_mutex_unlock(&m->mutex);
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void head(struct serve_bytes *out, const char *name, const char *type, const char *help)
 {
@@ -119,8 +120,7 @@ static void gauge(struct serve_bytes *out, const char *name, const char *help, d
 static void label(struct serve_bytes *out, const char *name, const char *text)
 {
     serve_bytes_print(out, "%s=\"", name);
-    for (; *text; text++)
-        serve_bytes_print(out, *text == '\n' ? "\\n" : *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    for (; *text; text++) serve_bytes_print(out, *text == '\n' ? "\\n" : *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
     serve_bytes_print(out, "\"");
 }
 

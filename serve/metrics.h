@@ -30,7 +30,7 @@ void serve_metrics_prediction(struct serve_metrics *metrics, int class, double c
 /* What the text says of the moment, gathered by the caller. */
 struct serve_gauges {
     int queue_depth, queue_limit, workers, ready, in_flight;
-    double start_time; /* seconds since 1970 */
+    double start_time;                                                  /* seconds since 1970 */
     const char *model_name, *model_arch, *model_version, *model_sha256; /* name NULL: no model yet */
     const char *(*class_name)(const void *model, int index);
     const void *model;

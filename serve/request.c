@@ -186,13 +186,15 @@ bool serve_body_finish(struct serve_body *body, struct serve_problem *p)
         return serve_refuse(p, 413, "body_too_large", "the body is larger than %zu bytes, the limit of this server", body->max);
     if (body->failed) return serve_refuse(p, 503, "out_of_memory", "the server is short of memory; try again");
     if (!body->received)
-        return serve_refuse(p, 400, "empty_body", "send a picture: multipart field `file`, a raw JPEG or PNG, or {\"image\":\"<base64>\"}");
+        return serve_refuse(p, 400, "empty_body",
+                            "send a picture: multipart field `file`, a raw JPEG or PNG, or {\"image\":\"<base64>\"}");
     if (body->kind == SERVE_BODY_MULTIPART) {
         bool whole = body->form && MHD_destroy_post_processor(body->form) == MHD_YES;
         body->form = NULL;
         if (!whole) return serve_refuse(p, 400, "bad_multipart", "the multipart body is malformed or truncated");
         if (!body->files) return serve_refuse(p, 400, "no_image", "the form has no field named `file`");
-        if (body->files > 1) return serve_refuse(p, 400, "several_images", "the form has %d fields named `file`; send one", body->files);
+        if (body->files > 1)
+            return serve_refuse(p, 400, "several_images", "the form has %d fields named `file`; send one", body->files);
         if (!body->bytes.length) return serve_refuse(p, 400, "no_image", "the form's field `file` is empty");
     }
     /* curl -d calls everything a form: what opens with a brace is JSON. */

@@ -22,10 +22,11 @@ struct serve_problem {
 /* Fills p, unless it already holds an earlier problem; returns false, for `return serve_refuse(...)`. */
 bool serve_refuse(struct serve_problem *p, unsigned http, const char *code, const char *format, ...) RUDD_PRINTF(4, 5);
 
-/* ---- pure parsers over foreign bytes ---------------------------------------------------------------------------------------- */
+/* ---- pure parsers over foreign bytes ----------------------------------------------------------------------------------------
+ */
 
-/* out gets at most n/4*3+2 bytes; may be the same memory as text. RFC 4648 with either alphabet (section 4 or 5), blanks and line
- * ends skipped, padding optional. false: a character outside the alphabet, or an impossible length. */
+/* out gets at most n/4*3+2 bytes; may be the same memory as text. RFC 4648 with either alphabet (section 4 or 5), blanks and
+ * line ends skipped, padding optional. false: a character outside the alphabet, or an impossible length. */
 bool serve_base64_parse(uint8_t *out, size_t *length, const char *text, size_t n);
 /* {"image":"<base64>"}; a data URL ("data:image/png;base64,...") is fine too. *image is from rudd_alloc. */
 bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, size_t n, struct serve_problem *p);
@@ -36,7 +37,8 @@ bool serve_accepts_json(const char *accept);
 /* Whether these bytes begin like a format the decoder reads: JPEG or PNG. */
 bool serve_is_image(const void *bytes, size_t n);
 
-/* ---- the body of POST /predict ------------------------------------------------------------------------------------------------ */
+/* ---- the body of POST /predict
+ * ------------------------------------------------------------------------------------------------ */
 
 struct serve_body {
     enum { SERVE_BODY_RAW, SERVE_BODY_JSON, SERVE_BODY_MULTIPART } kind;

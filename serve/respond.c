@@ -81,14 +81,14 @@ json_t *serve_json_model(const struct serve_model *model)
         json_array_append_new(labels, entry);
         json_array_append_new(classes, json_string(m->classes[i].name));
     }
-    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o}",             //
-                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,             //
-                     "labels", labels, "num_classes", m->class_count, "image_size", p->image_size,                          //
-                     "preprocess", "image_size", p->image_size, "resize", resize_names[p->mode],                            //
-                     "interpolation", filter_names[p->filter], "crop_fraction", p->crop_fraction,                           //
-                     "mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],                                    //
-                     "std", (double)p->std[0], (double)p->std[1], (double)p->std[2],                                        //
-                     "parameters", (json_int_t)nn_model_parameter_count(m), "sha256", m->sha256, "run", m->run, "dataset",  //
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o}",           //
+                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,            //
+                     "labels", labels, "num_classes", m->class_count, "image_size", p->image_size,                         //
+                     "preprocess", "image_size", p->image_size, "resize", resize_names[p->mode],                           //
+                     "interpolation", filter_names[p->filter], "crop_fraction", p->crop_fraction,                          //
+                     "mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],                                   //
+                     "std", (double)p->std[0], (double)p->std[1], (double)p->std[2],                                       //
+                     "parameters", (json_int_t)nn_model_parameter_count(m), "sha256", m->sha256, "run", m->run, "dataset", //
                      m->dataset, "metrics", carried(m->metrics));
 }
 
@@ -103,8 +103,8 @@ json_t *serve_json_facts(const struct serve_model *model, size_t max_body, uint6
 json_t *serve_json_health(const struct serve_model *model, enum serve_state state, double uptime_s)
 {
     return json_pack("{s:s,s:b,s:s,s:s,s:s?,s:s?,s:f}", "status", "healthy", "model_loaded", model != NULL, "state",
-                     serve_state_name(state), "version", RUDD_VERSION, "model_name", model ? model->name : NULL, "model_version",
-                     model ? model->version : NULL, "uptime_seconds", uptime_s);
+                     serve_state_name(state), "version", RUDD_VERSION, "model_name", model ? model->name : NULL,
+                     "model_version", model ? model->version : NULL, "uptime_seconds", uptime_s);
 }
 
 json_t *serve_json_status(const char *status)

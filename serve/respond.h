@@ -30,7 +30,8 @@ json_t *serve_json_health(const struct serve_model *model, enum serve_state stat
 json_t *serve_json_status(const char *status);
 json_t *serve_json_problem(const struct serve_problem *problem);
 
-/* Appends root as one line of JSON to out and drops the reference; numbers have 9 significant digits, which is all of a float. */
+/* Appends root as one line of JSON to out and drops the reference; numbers have 9 significant digits, which is all of a float.
+ */
 enum rudd_status serve_json_print(struct serve_bytes *out, json_t *root);
 
 #endif

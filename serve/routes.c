@@ -3,9 +3,9 @@
  *     headers --route, limits--> body pieces --serve_body--> picture --engine queue--> (connection suspended)
  *                                                                          worker: decode, network --> resume --> answer
  *
- * I/O threads never wait for the engine: while a picture is computed its connection is suspended, so /health and /metrics answer
- * at once. A request is refused in one way only: its `problem` is filled, its body is read to the end and thrown away (a client
- * that is still sending would not see an answer), and the problem is the answer.
+ * I/O threads never wait for the engine: while a picture is computed its connection is suspended, so /health and /metrics
+ * answer at once. A request is refused in one way only: its `problem` is filled, its body is read to the end and thrown away (a
+ * client that is still sending would not see an answer), and the problem is the answer.
  *
  * Not here: batching, cache, authentication, TLS (put a proxy in front). */
 #include "serve/routes.h"
@@ -35,7 +35,8 @@ static answer_fn answer_root, answer_predict, answer_health, answer_ready, answe
 
 /* Paths that share a label are one route to the metrics. */
 enum label { LABEL_ROOT, LABEL_PREDICT, LABEL_HEALTH, LABEL_READY, LABEL_MODEL, LABEL_METRICS, LABEL_OTHER };
-const char *const serve_route_labels[SERVE_ROUTE_LABELS] = {"/", "/predict", "/health", "/ready", "/model_info", "/metrics", "other"};
+const char *const serve_route_labels[SERVE_ROUTE_LABELS] = {"/",           "/predict", "/health", "/ready",
+                                                            "/model_info", "/metrics", "other"};
 
 static const struct route {
     const char *path;
@@ -56,7 +57,8 @@ static const struct route {
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
-/* ---- answers ---------------------------------------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------------------------------------
+ */
 
 static enum serve_state state_of(struct serve_server *s)
 {
@@ -192,7 +194,8 @@ static enum MHD_Result answer_metrics(struct request *r)
     return send_bytes(r, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
-/* ---- prediction ------------------------------------------------------------------------------------------------------------- */
+/* ---- prediction -------------------------------------------------------------------------------------------------------------
+ */
 
 static void computed(struct serve_job *job)
 {
@@ -262,7 +265,8 @@ static enum MHD_Result answer_predict(struct request *r)
     return MHD_YES;
 }
 
-/* ---- the life of a request -------------------------------------------------------------------------------------------------- */
+/* ---- the life of a request --------------------------------------------------------------------------------------------------
+ */
 
 static const struct route *find_route(const char *path)
 {
@@ -299,8 +303,7 @@ static bool answer_at_once(const struct request *r)
 {
     enum { PATIENCE = 4 }; /* times the largest body */
     const char *length = header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return header(r, MHD_HTTP_HEADER_EXPECT) ||
-           (length && strtoull(length, NULL, 10) / PATIENCE > r->server->options.max_body);
+    return header(r, MHD_HTTP_HEADER_EXPECT) || (length && strtoull(length, NULL, 10) / PATIENCE > r->server->options.max_body);
 }
 
 static enum MHD_Result begin(struct request **slot, struct serve_server *s, struct MHD_Connection *connection, const char *path,
@@ -332,7 +335,7 @@ static enum MHD_Result receive(struct request *r, const char *data, size_t n)
 }
 
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
-                              const char *version, const char *data, size_t *size, void **slot)
+                             const char *version, const char *data, size_t *size, void **slot)
 {
     (void)version;
     struct request *r = *slot;

@@ -22,7 +22,6 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .max_megapixels = 100,
                                                     .timeout_s = 60};
 
-
 enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
 {
     const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
@@ -137,8 +136,9 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
             (unsigned)options->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_END);
         if (!s->daemon) {
             close(fd);
-            status = rudd_fail(err, RUDD_IO, "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
-                               options->listen);
+            status =
+                rudd_fail(err, RUDD_IO, "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
+                          options->listen);
         }
     }
     if (status)

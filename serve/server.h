@@ -12,14 +12,14 @@
 
 struct serve_options {
     const char *model_path;
-    const char *name;     /* NULL: the file's name without its ending */
-    const char *listen;   /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
-    int workers, queue;   /* predictions at a time, and waiting beyond those */
-    int io_threads;       /* threads that read requests and write answers */
-    int connections;      /* at most; more are not accepted */
-    size_t max_body;      /* bytes */
+    const char *name;   /* NULL: the file's name without its ending */
+    const char *listen; /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
+    int workers, queue; /* predictions at a time, and waiting beyond those */
+    int io_threads;     /* threads that read requests and write answers */
+    int connections;    /* at most; more are not accepted */
+    size_t max_body;    /* bytes */
     double max_megapixels;
-    int timeout_s;        /* for a request to arrive whole, and for an idle connection */
+    int timeout_s; /* for a request to arrive whole, and for an idle connection */
 };
 extern const struct serve_options serve_options_default;
 
