@@ -33,7 +33,7 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         fputs(text ? text : usage, stdout);
         rudd_free(text);
     } else if (!status) {
-        rudd_set_threads(work->threads);
+        kern_set_threads(work->threads);
         status = work->model_path ? rudd_model_open(&work->model, work->model_path, err)
                                   : nn_model_create(&work->model, work->arch, work->classes, err);
         if (!status && !work->size) work->size = work->model->preprocess.image_size;
