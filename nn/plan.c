@@ -131,6 +131,7 @@ static void plan_forward(struct compiler *c, int i)
                              .s = -1,
                              .r = -1,
                              .dx = -1,
+                             .sum_dx = -1,
                              .ds = -1,
                              .dy = -1,
                              .packed = -1,
@@ -159,24 +160,26 @@ static void plan_forward(struct compiler *c, int i)
 /* ---- backward
  * --------------------------------------------------------------------------------------------------------------------- */
 
-/* Where the gradient of input `value` of node i goes: added to what is there, in the place of dy, or to a new buffer. */
-static int grad_buffer(struct compiler *c, int i, int value, unsigned bit, bool *adds)
+/* Where the gradient of input `value` of node i goes when nobody has written it yet: in the place of dy, or to a new buffer. */
+static int first_grad(struct compiler *c, int i, int value, unsigned bit)
 {
-    const struct nn_op_row *op = &nn_ops[node_at(c, i)->op];
-    *adds = c->grad[value] >= 0;
-    if (*adds) {
-        /* Every graph that is built so far has a second reader only where the operation can add; a new one has to keep to that.
-         */
-        if (!(op->grad_adds & bit)) c->failed = true;
-        touch(c, c->grad[value]);
-        return c->grad[value];
-    }
-    if ((op->grad_in_place & bit) && !c->shared[i])
-        c->grad[value] = c->grad[i];
-    else
-        c->grad[value] = new_buffer(c, shape_floats(c, value));
-    touch(c, c->grad[value]);
+    bool in_place = (nn_ops[node_at(c, i)->op].grad_in_place & bit) && !c->shared[i];
+    c->grad[value] = in_place ? c->grad[i] : new_buffer(c, shape_floats(c, value));
     return c->grad[value];
+}
+
+static void plan_dx(struct compiler *c, int i)
+{
+    struct nn_site *site = &c->plan->sites[i];
+    int value = site->node.in[0];
+    site->add_dx = c->grad[value] >= 0;
+    site->dx = site->add_dx ? c->grad[value] : first_grad(c, i, value, INPUT_X);
+    if (site->add_dx && !(nn_ops[site->node.op].grad_adds & INPUT_X)) {
+        site->sum_dx = site->dx;
+        site->dx = new_buffer(c, shape_floats(c, value));
+        touch(c, site->sum_dx);
+    }
+    touch(c, site->dx);
 }
 
 /* Both gradients of an unmasked addition are dy. They share its buffer when every other reader of the skip comes before the
@@ -231,9 +234,13 @@ static void plan_backward(struct compiler *c, int i)
         plan_add_backward(c, i);
         return;
     }
-    if (site->wants_ds) site->ds = grad_buffer(c, i, n->in[1], INPUT_S, &site->add_ds);
+    if (site->wants_ds) {
+        /* The second input of a scale is made for it alone. */
+        if (c->grad[n->in[1]] >= 0) c->failed = true;
+        touch(c, site->ds = first_grad(c, i, n->in[1], INPUT_S));
+    }
     if (site->wants_dx)
-        site->dx = grad_buffer(c, i, n->in[0], INPUT_X, &site->add_dx);
+        plan_dx(c, i);
     else if (n->op == NN_BATCHNORM)
         touch(c, site->dx = new_buffer(c, shape_floats(c, i))); /* dz has to go somewhere */
     if (site->trains && (n->op == NN_CONV || n->op == NN_DWCONV)) {
@@ -471,7 +478,13 @@ double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, doub
     plan->grads = grads;
     for (int i = plan->graph.count - 1; i >= 0; i--) {
         const struct nn_site *site = &plan->sites[i];
-        if (site->backward) nn_ops[site->node.op].backward(plan, site, n);
+        if (!site->backward) continue;
+        nn_ops[site->node.op].backward(plan, site, n);
+        if (site->sum_dx >= 0) {
+            float *sum = nn_at(plan, site->sum_dx);
+            size_t count = (size_t)n * (size_t)site->in.h * (size_t)site->in.w * (size_t)site->in.c;
+            plan->kern->add_f32(sum, sum, nn_at(plan, site->dx), count);
+        }
     }
     plan->grads = NULL;
     return loss;

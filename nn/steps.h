@@ -25,6 +25,7 @@ struct nn_site {
     bool add_dx, add_ds;     /* another step has already written that gradient: add to it */
     int x, s, r, y;          /* values: inputs 0 and 1, fused residual, output; -1: none */
     int dx, ds, dy;          /* their gradients */
+    int sum_dx;              /* the operation cannot add: dx is its own, and is added to this afterwards; -1: none */
     int packed, packed_bias; /* prepared weight (OHWI, or k,k,c) and folded bias */
     int stats;               /* NN_BATCHNORM: BN_ROWS rows of c floats */
     int mask;                /* NN_DROPOUT [n,c], NN_ADD [n] */
