@@ -1,0 +1,155 @@
+/* predict.c - sessions: one model, one plan, the path from a file or from pixels to probabilities.
+ *
+ *     bytes --decode--> RGB --data_preprocess--> u8 --data_normalise--> plan input --forward--> logits --softmax--> probabilities
+ *
+ * A session owns all it needs, so predicting allocates only what the picture itself asks for. Opening models: weights/open.c. */
+#include "data/preprocess.h"
+#include "kernels/kern.h"
+#include "nn/plan.h"
+
+#include <string.h>
+#include <time.h>
+
+struct rudd_session {
+    struct nn_plan *plan;
+    const struct nn_model *model;
+    uint8_t *square;      /* [size, size, 3] */
+    float *probabilities; /* [max_batch, classes] */
+    int max_batch;
+};
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err)
+{
+    if (max_batch < 1) return rudd_fail(err, RUDD_ARGUMENT, "a session for %d images; at least 1 is needed", max_batch);
+    size_t size = (size_t)model->preprocess.image_size;
+    struct nn_plan_options options = {.batch = max_batch, .image_size = (int)size};
+    enum rudd_status status;
+
+    rudd_session *s = rudd_zalloc(1, sizeof *s);
+    if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session");
+    s->model = model;
+    s->max_batch = max_batch;
+    s->square = rudd_alloc(size * size * 3);
+    s->probabilities = rudd_zalloc((size_t)max_batch * (size_t)model->class_count, sizeof *s->probabilities);
+    if (!s->square || !s->probabilities)
+        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session of %d images", max_batch);
+    else
+        /* Only a training plan writes to its model. */
+        status = nn_plan_create(&s->plan, (struct nn_model *)model, &options, err);
+    if (status) {
+        rudd_session_destroy(s);
+        return status;
+    }
+    nn_plan_prepare(s->plan);
+    *session = s;
+    return RUDD_OK;
+}
+
+void rudd_session_destroy(rudd_session *session)
+{
+    if (!session) return;
+    nn_plan_destroy(session->plan);
+    rudd_free(session->square);
+    rudd_free(session->probabilities);
+    rudd_free(session);
+}
+
+/* Runs the plan over the count images in its input. */
+static void infer(rudd_session *s, int count, double started, struct rudd_timing *timing)
+{
+    double decoded = now_ms();
+    nn_plan_forward(s->plan, count);
+    nn_plan_softmax(s->plan, s->probabilities, count);
+    if (timing) *timing = (struct rudd_timing){decoded - started, now_ms() - decoded};
+}
+
+static enum rudd_status predict_image(rudd_session *s, const struct data_image *image, double started,
+                                      struct rudd_timing *timing, struct rudd_error *err)
+{
+    const struct nn_preprocess *p = &s->model->preprocess;
+    enum rudd_status status = data_preprocess(s->square, image, p, p->image_size, err);
+    if (status) return status;
+    data_normalise(nn_plan_input(s->plan), s->square, (size_t)p->image_size * (size_t)p->image_size, p);
+    infer(s, 1, started, timing);
+    return RUDD_OK;
+}
+
+enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, size_t length, struct rudd_timing *timing,
+                                    struct rudd_error *err)
+{
+    double started = now_ms();
+    struct data_image image = {0};
+    enum rudd_status status = data_image_decode(&image, bytes, length, "image", NULL, err);
+    if (!status) status = predict_image(session, &image, started, timing, err);
+    data_image_free(&image);
+    return status;
+}
+
+enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err)
+{
+    double started = now_ms();
+    struct data_image image = {0};
+    enum rudd_status status = data_image_read(&image, path, NULL, err);
+    if (!status) status = predict_image(session, &image, started, timing, err);
+    data_image_free(&image);
+    return status;
+}
+
+enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int w, int h, struct rudd_timing *timing,
+                                  struct rudd_error *err)
+{
+    if (w < 1 || h < 1) return rudd_fail(err, RUDD_ARGUMENT, "a picture of %d x %d pixels", w, h);
+    struct data_image image = {w, h, (uint8_t *)rgb}; /* read only */
+    return predict_image(session, &image, now_ms(), timing, err);
+}
+
+enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,
+                                     struct rudd_error *err)
+{
+    if (count < 1 || count > session->max_batch)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d images; this session takes 1 to %d", count, session->max_batch);
+    double started = now_ms();
+    size_t plane = (size_t)session->model->preprocess.image_size * (size_t)session->model->preprocess.image_size;
+    float *nhwc = nn_plan_input(session->plan);
+    for (size_t n = 0; n < (size_t)count; n++)
+        for (size_t i = 0; i < plane; i++)
+            for (size_t c = 0; c < 3; c++) nhwc[(n * plane + i) * 3 + c] = nchw[(n * 3 + c) * plane + i];
+    infer(session, count, started, timing);
+    return RUDD_OK;
+}
+
+const float *rudd_session_logits(const rudd_session *session)
+{
+    return nn_plan_logits(session->plan);
+}
+
+const float *rudd_session_probabilities(const rudd_session *session)
+{
+    return session->probabilities;
+}
+
+int rudd_top_k(struct rudd_top *top, int k, const float *probabilities, int classes)
+{
+    int n = 0;
+    for (int i = 0; i < classes; i++) {
+        int at = n;
+        while (at > 0 && top[at - 1].probability < probabilities[i]) at--;
+        if (at >= k) continue;
+        if (n < k) n++;
+        memmove(top + at + 1, top + at, (size_t)(n - 1 - at) * sizeof *top);
+        top[at] = (struct rudd_top){i, probabilities[i]};
+    }
+    return n;
+}
+
+void rudd_set_threads(int n)
+{
+    kern_set_threads(n);
+}
