@@ -2,11 +2,12 @@
  *
  * A check is a list of shapes and a function that calls the kernel with buffers from an arena:
  *
- *     in(a, n)      random floats          out(a, n)    compared afterwards          inout(a, n)  both (also: an aliased destination)
+ *     in(a, n)      random floats          out(a, n)    compared afterwards          inout(a, n)  both (also: an aliased
+ * destination)
  *
- * Every buffer lies between bands of NaN: a read beyond an input shows in the result, a write beyond an output in the band. Each shape
- * runs with the reference and, under 1, 2 and 4 threads, with the row: close to the reference, and the same bits for any number.
- * A new row in kernels.def is tested without a change here; a new kernel needs a check_<name> to compile.
+ * Every buffer lies between bands of NaN: a read beyond an input shows in the result, a write beyond an output in the band.
+ * Each shape runs with the reference and, under 1, 2 and 4 threads, with the row: close to the reference, and the same bits for
+ * any number. A new row in kernels.def is tested without a change here; a new kernel needs a check_<name> to compile.
  *
  * Not here: matrix products and dense convolutions (test_gemm.c). */
 #include <math.h>
@@ -22,7 +23,8 @@
 #include "kernels/act_ref.h"
 #include "kernels/kern.h"
 
-/* ---- arena ------------------------------------------------------------------------------------------------------------------ */
+/* ---- arena ------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { BAND = 64, MOST = 16 };
 
@@ -78,7 +80,8 @@ static void release(struct arena *a)
     a->used = 0;
 }
 
-/* ---- comparing -------------------------------------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------------------------------------
+ */
 
 /* One shape: what each letter means is the check's affair; printed when it fails. */
 struct shape {
@@ -93,11 +96,13 @@ struct row {
     void (*check)(const struct row *row);
 };
 
-static void complain(const struct row *row, const struct shape *s, const char *what, int block, size_t i, double got, double want)
+static void complain(const struct row *row, const struct shape *s, const char *what, int block, size_t i, double got,
+                     double want)
 {
-    fail_msg("%s %s n=%d h=%d w=%d c=%d k=%d stride=%d pad=%d,%d act=%d flag=%d alias=%d: %s in buffer %d at %zu: %.9g, expected %.9g",
-             row->name, row->tier, s->n, s->h, s->w, s->c, s->k, s->stride, s->pad_top, s->pad_left, s->act, s->flag, s->alias, what,
-             block, i, got, want);
+    fail_msg("%s %s n=%d h=%d w=%d c=%d k=%d stride=%d pad=%d,%d act=%d flag=%d alias=%d: %s in buffer %d at %zu: %.9g, "
+             "expected %.9g",
+             row->name, row->tier, s->n, s->h, s->w, s->c, s->k, s->stride, s->pad_top, s->pad_left, s->act, s->flag, s->alias,
+             what, block, i, got, want);
 }
 
 static void check_bands(const struct row *row, const struct shape *s, const struct arena *a)
@@ -145,9 +150,10 @@ static void compare(const struct row *row, invoke *call, const struct shape *s)
 
 /* Vectors are 8 or 16 wide: 1, t-1, t, t+1, 2t of both, a prime, and more than a group of four vectors. */
 static const int channels[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 67, 131};
-#define EACH(i, list) (size_t i = 0; i < sizeof(list) / sizeof *(list); i++)
+#define LENGTH(list) (sizeof(list) / sizeof *(list))
 
-/* ---- depthwise convolution -------------------------------------------------------------------------------------------------- */
+/* ---- depthwise convolution --------------------------------------------------------------------------------------------------
+ */
 
 static struct kern_conv conv_of(const struct shape *s)
 {
@@ -189,18 +195,19 @@ static void call_dwconv_bwd_weight(kernel *fn, struct arena *a, const struct sha
 static void check_dwconv(const struct row *row, invoke *call)
 {
     static const int sides[] = {1, 2, 3, 5, 7, 8, 12, 14, 15, 19};
-    for EACH (ci, channels)
+    for (size_t ci = 0; ci < LENGTH(channels); ci++)
         for (int k = 1; k <= 7; k++)
             for (int stride = 1; stride <= 3; stride++) {
                 size_t i = (ci + (size_t)k * 3 + (size_t)stride) % 10, j = (ci * 7 + (size_t)k + (size_t)stride * 2) % 10;
-                struct shape s = {2, sides[i], sides[j], channels[ci], k, stride, k / 2, k / 2, (int)(ci % 4), (int)(ci % 4), 0};
+                struct shape s = {2,     sides[i], sides[j],      channels[ci],  k, stride,
+                                  k / 2, k / 2,    (int)(ci % 4), (int)(ci % 4), 0};
                 compare(row, call, &s);
                 /* TensorFlow's SAME: the smaller half first, often 0 above and 1 below at stride 2 */
                 int total = ((s.h - 1) / stride) * stride + k - s.h, wide = ((s.w - 1) / stride) * stride + k - s.w;
                 s.pad_top = total > 0 ? total / 2 : 0, s.pad_left = wide > 0 ? wide / 2 : 0;
                 compare(row, call, &s);
             }
-    for EACH (i, sides)
+    for (size_t i = 0; i < LENGTH(sides); i++)
         for (int k = 3; k <= 5; k += 2)
             for (int stride = 1; stride <= 2; stride++) {
                 struct shape s = {1, 9, sides[i], 35, k, stride, k / 2, k / 2, KERN_ACT_SILU, 3, 0};
@@ -226,7 +233,8 @@ static void check_dwconv_bwd_weight(const struct row *row)
     check_dwconv(row, call_dwconv_bwd_weight);
 }
 
-/* ---- batch norm and per-channel work ---------------------------------------------------------------------------------------- */
+/* ---- batch norm and per-channel work ----------------------------------------------------------------------------------------
+ */
 
 /* Below, at and above a strip and a chunk; the last with enough elements to be shared among threads. */
 static const int row_counts[] = {1, 2, 15, 16, 17, 65, 331, 2111};
@@ -284,8 +292,8 @@ static void call_bn_bwd_apply(kernel *fn, struct arena *a, const struct shape *s
 /* Rows x channels under every flag below `flags`, every activation below `acts`, and both aliasings if allowed. */
 static void check_rows(const struct row *row, invoke *call, int flags, int acts, int aliases)
 {
-    for EACH (i, row_counts)
-        for EACH (ci, channels)
+    for (size_t i = 0; i < LENGTH(row_counts); i++)
+        for (size_t ci = 0; ci < LENGTH(channels); ci++)
             for (int variant = 0; variant < flags * acts * aliases; variant++) {
                 struct shape s = {.n = row_counts[i], .c = channels[ci]};
                 s.flag = variant % flags, s.act = variant / flags % acts, s.alias = variant / flags / acts;
@@ -317,30 +325,215 @@ static void check_bn_bwd_apply(const struct row *row)
     check_rows(row, call_bn_bwd_apply, 2, 1, 2);
 }
 
-/*REST*/
-/* ---- rows ------------------------------------------------------------------------------------------------------------------- */
+/* ---- per-image maps ---------------------------------------------------------------------------------------------------------
+ */
+
+static void call_pool_fwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    ((kern_pool_fwd_f32 *)fn)(out(a, (size_t)s->n * s->c), in(a, (size_t)s->n * s->h * s->c), s->n, s->h, s->c);
+}
+static void call_pool_bwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->h * s->c;
+    ((kern_pool_bwd_f32 *)fn)(s->flag ? inout(a, count) : out(a, count), in(a, (size_t)s->n * s->c), s->n, s->h, s->c, s->flag);
+}
+static void call_scale(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->h * s->c;
+    float *x = s->alias ? inout(a, count) : in(a, count), *y = s->alias ? x : out(a, count);
+    ((kern_scale_f32 *)fn)(y, x, in(a, (size_t)s->n * s->c), s->n, s->h, s->c);
+}
+static void call_scale_bwd_s(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->h * s->c;
+    ((kern_scale_bwd_s_f32 *)fn)(out(a, (size_t)s->n * s->c), in(a, count), in(a, count), s->n, s->h, s->c);
+}
+static void call_residual(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t each = (size_t)s->h * s->c, count = (size_t)s->n * each;
+    float *x = s->alias == 1 ? inout(a, count) : in(a, count), *r = s->alias == 2 ? inout(a, count)
+                                                                    : s->flag & 1 ? in(a, count)
+                                                                                  : NULL;
+    float *y = s->alias == 1 ? x : s->alias == 2 ? r : out(a, count), *scale = s->flag & 2 ? in(a, (size_t)s->n) : NULL;
+    ((kern_residual_f32 *)fn)(y, x, r, scale, s->n, (int)each);
+}
+
+/* Images x pixels x channels: few and many images, pixels below and above a strip and several chunks. */
+static void check_images(const struct row *row, invoke *call, int flags, int aliases)
+{
+    static const int pixels[] = {1, 15, 17, 49, 257, 900};
+    for (size_t i = 0; i < LENGTH(pixels); i++)
+        for (size_t ci = 0; ci < LENGTH(channels); ci++)
+            for (int variant = 0; variant < flags * aliases; variant++) {
+                struct shape s = {.n = (ci + i) % 2 ? 3 : 1, .h = pixels[i], .c = channels[ci]};
+                s.flag = variant % flags, s.alias = variant / flags;
+                compare(row, call, &s);
+            }
+    for (int n = 1; n <= 9; n += 8) {
+        struct shape shared = {.n = n, .h = 1283, .c = 37};
+        compare(row, call, &shared);
+    }
+}
+static void check_pool_fwd(const struct row *row)
+{
+    check_images(row, call_pool_fwd, 1, 1);
+}
+static void check_pool_bwd(const struct row *row)
+{
+    check_images(row, call_pool_bwd, 2, 1);
+}
+static void check_scale(const struct row *row)
+{
+    check_images(row, call_scale, 1, 2);
+}
+static void check_scale_bwd_s(const struct row *row)
+{
+    check_images(row, call_scale_bwd_s, 1, 1);
+}
+static void check_residual(const struct row *row)
+{
+    check_images(row, call_residual, 4, 3);
+}
+
+/* ---- elementwise and optimisers ---------------------------------------------------------------------------------------------
+ */
+
+/* Around a vector, a block of work (16384) and the size from which work is shared (32768). */
+static const int counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 997, 16383, 16385, 40009};
+
+static void call_act_fwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *x = s->alias ? inout(a, (size_t)s->n) : in(a, (size_t)s->n), *y = s->alias ? x : out(a, (size_t)s->n);
+    ((kern_act_fwd_f32 *)fn)(y, x, (enum kern_act)s->act, (size_t)s->n);
+}
+static void call_act_bwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *dy = s->alias ? inout(a, (size_t)s->n) : in(a, (size_t)s->n), *dx = s->alias ? dy : out(a, (size_t)s->n);
+    ((kern_act_bwd_f32 *)fn)(dx, dy, in(a, (size_t)s->n), (enum kern_act)s->act, (size_t)s->n);
+}
+static void call_binary(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *one = s->alias == 1 ? inout(a, (size_t)s->n) : in(a, (size_t)s->n);
+    float *two = s->alias == 2 ? inout(a, (size_t)s->n) : in(a, (size_t)s->n);
+    float *y = s->alias == 1 ? one : s->alias == 2 ? two : out(a, (size_t)s->n);
+    ((kern_mul_f32 *)fn)(y, one, two, (size_t)s->n); /* kern_add_f32 is the same type */
+}
+static void call_adamw(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t n = (size_t)s->n;
+    /* flag: the first step, when v is still 0 and the corrections are largest */
+    struct kern_adamw step = {.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = 0.02f, .g_scale = 0.5f};
+    step.bias1 = s->flag ? 0.1f : 0.9f, step.bias2 = s->flag ? 0.001f : 0.5f;
+    float *w = inout(a, n), *m = inout(a, n), *v = inout(a, n), *g = in(a, n);
+    for (size_t i = 0; i < n; i++) v[i] = s->flag ? 0 : fabsf(v[i]);
+    ((kern_adamw_f32 *)fn)(w, m, v, g, n, &step);
+}
+static void call_sgd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_sgd step = {.lr = 0.1f, .momentum = 0.9f, .decay = 0.05f, .g_scale = 0.5f, .nesterov = s->flag};
+    float *w = inout(a, (size_t)s->n), *m = inout(a, (size_t)s->n);
+    ((kern_sgd_f32 *)fn)(w, m, in(a, (size_t)s->n), (size_t)s->n, &step);
+}
+static void call_lerp(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *y = inout(a, (size_t)s->n);
+    ((kern_lerp_f32 *)fn)(y, in(a, (size_t)s->n), s->flag ? 0.9999f : 0, (size_t)s->n);
+}
+static void call_sumsq(kernel *fn, struct arena *a, const struct shape *s)
+{
+    double sum = NAN;
+    float *x = in(a, (size_t)s->n), *result = out(a, 1);
+    ((kern_sumsq_f32 *)fn)(&sum, x, (size_t)s->n);
+    *result = (float)sum;
+}
+
+static void check_counts(const struct row *row, invoke *call, int flags, int acts, int aliases)
+{
+    for (size_t i = 0; i < LENGTH(counts); i++)
+        for (int variant = 0; variant < flags * acts * aliases; variant++) {
+            struct shape s = {.n = counts[i]};
+            s.flag = variant % flags, s.act = variant / flags % acts, s.alias = variant / flags / acts;
+            compare(row, call, &s);
+        }
+}
+static void check_act_fwd(const struct row *row)
+{
+    check_counts(row, call_act_fwd, 1, 4, 2);
+}
+static void check_act_bwd(const struct row *row)
+{
+    check_counts(row, call_act_bwd, 1, 4, 2);
+}
+static void check_mul(const struct row *row)
+{
+    check_counts(row, call_binary, 1, 1, 3);
+}
+static void check_add(const struct row *row)
+{
+    check_counts(row, call_binary, 1, 1, 3);
+}
+static void check_adamw(const struct row *row)
+{
+    check_counts(row, call_adamw, 2, 1, 1);
+}
+static void check_sgd(const struct row *row)
+{
+    check_counts(row, call_sgd, 2, 1, 1);
+}
+static void check_lerp(const struct row *row)
+{
+    check_counts(row, call_lerp, 2, 1, 1);
+}
+static void check_sumsq(const struct row *row)
+{
+    check_counts(row, call_sumsq, 1, 1, 1);
+}
+
+/* ---- loss -------------------------------------------------------------------------------------------------------------------
+ */
+
+static void call_softmax(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->c;
+    float *l = s->alias ? inout(a, count) : in(a, count), *p = s->alias ? l : out(a, count);
+    for (size_t i = 0; i < count; i++) l[i] *= s->flag ? 1000 : 5; /* large: an exponential without the maximum overflows */
+    ((kern_softmax_f32 *)fn)(p, l, s->n, s->c);
+}
+static void call_xent(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t count = (size_t)s->n * s->c;
+    float *l = s->alias ? inout(a, count) : in(a, count), *d = s->alias ? l : s->flag ? NULL : out(a, count);
+    float *q = in(a, count), *result = out(a, 1);
+    double loss = NAN;
+    for (size_t i = 0; i < count; i++) q[i] = fabsf(q[i]);
+    ((kern_xent_f32 *)fn)(&loss, d, l, q, 1.0 / s->n, s->n, s->c);
+    *result = (float)loss;
+}
+static void check_classes(const struct row *row, invoke *call)
+{
+    for (size_t ci = 0; ci < LENGTH(channels); ci++)
+        for (int variant = 0; variant < 4; variant++) {
+            struct shape s = {.n = 5, .c = channels[ci], .flag = variant % 2, .alias = variant / 2};
+            compare(row, call, &s);
+        }
+}
+static void check_softmax(const struct row *row)
+{
+    check_classes(row, call_softmax);
+}
+static void check_xent(const struct row *row)
+{
+    check_classes(row, call_xent);
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Tested in test_gemm.c. */
 #define check_gemm NULL
 #define check_conv_fwd NULL
 #define check_conv_bwd_data NULL
 #define check_conv_bwd_weight NULL
-#define check_pool_fwd check_none
-#define check_pool_bwd check_none
-#define check_scale check_none
-#define check_scale_bwd_s check_none
-#define check_residual check_none
-#define check_act_fwd check_none
-#define check_act_bwd check_none
-#define check_mul check_none
-#define check_add check_none
-#define check_softmax check_none
-#define check_xent check_none
-#define check_adamw check_none
-#define check_sgd check_none
-#define check_lerp check_none
-#define check_sumsq check_none
-static void check_none(const struct row *r){(void)r;}
 
 static const struct row rows[] = {
 #define KERNEL(name, type, tier, cpu)                                                                                          \
@@ -354,7 +547,7 @@ static void rows_agree(void **state)
 {
     (void)state;
     unsigned have = kern_cpu_features();
-    for EACH (i, rows)
+    for (size_t i = 0; i < LENGTH(rows); i++)
         if (rows[i].check && (have & rows[i].needs) == rows[i].needs) rows[i].check(&rows[i]);
 }
 
