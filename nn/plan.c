@@ -8,6 +8,7 @@
 #include "nn/steps.h"
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 enum { INPUT_X = 1, INPUT_S = 2, INPUT_R = 4 }; /* bits of nn_op_row */
 
@@ -449,12 +450,57 @@ void nn_plan_prepare(struct nn_plan *plan)
     prepare(plan, false);
 }
 
+void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user)
+{
+    plan->trace = fn;
+    plan->trace_user = user;
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Convolutions: 2 flops per multiply-add, backward twice the forward. Bytes: each operand once. */
+static void report(struct nn_plan *plan, const struct nn_site *site, int n, bool backward, double seconds)
+{
+    struct nn_shape in = site->in, out = site->out;
+    double inputs = (double)n * in.h * in.w * in.c, outputs = (double)n * out.h * out.w * out.c, weights = 0, flops = outputs;
+    if (site->node.weight >= 0) {
+        weights = (double)plan->model->params[site->node.weight].count;
+        flops = 2 * weights * n * out.h * out.w;
+    }
+    int passes = backward ? (site->wants_dx + site->wants_ds + site->trains) : 1;
+    struct nn_trace t = {.op = nn_ops[site->node.op].name,
+                         .backward = backward,
+                         .node = (int)(site - plan->sites),
+                         .k = site->node.k,
+                         .stride = site->node.stride,
+                         .in = {n, in.h, in.w, in.c},
+                         .out = {n, out.h, out.w, out.c},
+                         .seconds = seconds,
+                         .flops = flops * passes,
+                         .bytes = sizeof(float) * (inputs + outputs + weights) * passes};
+    plan->trace(plan->trace_user, &t);
+}
+
+typedef void site_fn(const struct nn_plan *plan, const struct nn_site *site, int n);
+
+static void run_site(struct nn_plan *plan, const struct nn_site *site, site_fn *fn, int n, bool backward)
+{
+    double start = plan->trace ? seconds_now() : 0;
+    fn(plan, site, n);
+    if (plan->trace) report(plan, site, n, backward, seconds_now() - start);
+}
+
 void nn_plan_forward(struct nn_plan *plan, int n)
 {
     if (plan->options.train) prepare(plan, false);
     for (int i = 0; i < plan->graph.count; i++) {
         const struct nn_site *site = &plan->sites[i];
-        if (nn_ops[site->node.op].forward) nn_ops[site->node.op].forward(plan, site, n);
+        if (nn_ops[site->node.op].forward) run_site(plan, site, nn_ops[site->node.op].forward, n, false);
     }
 }
 
@@ -479,7 +525,7 @@ double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, doub
     for (int i = plan->graph.count - 1; i >= 0; i--) {
         const struct nn_site *site = &plan->sites[i];
         if (!site->backward) continue;
-        nn_ops[site->node.op].backward(plan, site, n);
+        run_site(plan, site, nn_ops[site->node.op].backward, n, true);
         if (site->sum_dx >= 0) {
             float *sum = nn_at(plan, site->sum_dx);
             size_t count = (size_t)n * (size_t)site->in.h * (size_t)site->in.w * (size_t)site->in.c;

@@ -48,6 +48,8 @@ struct nn_plan {
     int scratch; /* buffer */
     uint64_t seed, step;
     const struct kern_table *kern;
+    nn_trace_fn *trace;
+    void *trace_user;
     float *grads; /* during nn_plan_backward */
 };
 
