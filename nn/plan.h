@@ -42,8 +42,21 @@ void nn_plan_forward(struct nn_plan *plan, int n);
 /* p [n, classes] = softmax of the logits. */
 void nn_plan_softmax(const struct nn_plan *plan, float *p, int n);
 
+/* What one step did, for RUDD_TRACE and benches: the operation, its shapes in this run, the time it took and the least work it
+ * had. */
+struct nn_trace {
+    const char *op; /* "conv", "dwconv", "batchnorm", ... */
+    bool backward;
+    int node, k, stride;
+    int in[4], out[4]; /* n, h, w, c */
+    double seconds, flops, bytes;
+};
+typedef void nn_trace_fn(void *user, const struct nn_trace *t);
+/* Calls fn after every step of every run; NULL: no longer. Timing costs two clock readings a step. */
+void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user);
+
 /* ---- training plans
- * ------------------------------------------------------------------------------------------------------------ */
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Keys the dropout and drop-path masks of the next forward: they depend on (seed, step, layer, image) alone. */
 void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step);
