@@ -69,14 +69,24 @@ $(B)/librudd.map: Makefile
 	echo '{ global: rudd_*; local: *; };' > $@
 $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
 	rm -f $@ && $(AR) rcs $@ $^
-$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC)))
+$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o
 	rm -f $@ && $(AR) rcs $@ $^
+# serve/page.html as the array of serve/page.h, with a 0 behind it so that it can be read as text.
+$(B)/serve/page_html.c: serve/page.html
+	@mkdir -p $(@D)
+	{ echo '#include "serve/page.h"'; echo 'const unsigned char serve_page[] = {'; od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	  echo '0};'; echo 'const size_t serve_page_size = sizeof serve_page - 1;'; } > $@
+$(B)/serve/page_html.o: $(B)/serve/page_html.c $(B)/flags
+	$(CC) $(CFLAGS) -c $< -o $@
+
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(B)/tests/test_serve: | $(B)/rudd-serve
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
@@ -101,20 +111,22 @@ deps: ## installs missing Debian packages (apt-get, as root or by sudo); does no
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; }
 
 # ---- using and proving -------------------------------------------------------------------------------------------------------------
-# Targets that may install packages first then call make again: flags are asked from pkg-config when a Makefile is read.
+# Targets that may install packages first then call make again: flags are asked from pkg-config when a Makefile is read. They build with
+# every processor, unless told how many jobs to run.
+BUILD = +$(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 demo: deps ## the main job: draw the fifteen species, train, evaluate, predict, export; says how to serve
-	+$(MAKE) all
+	$(BUILD) all
 	B=$(B) ./demo.sh
 
 test: deps ## all tests that need nothing but the packages of `make deps`; ends with `N passed, N failed`
-	+$(MAKE) run-tests
+	$(BUILD) run-tests
 
 run-tests: all $(TESTS)
 	@tests/run.sh $(B)/log $(sort $(TESTS))
 
 parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow); fetches them into build/peers
-	+$(MAKE) all
+	$(BUILD) all
 	tests/parity/peers.sh install
 	@RUDD=$(B)/rudd tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
 
@@ -128,17 +140,17 @@ check: ## format, layers and the rules of the code
 	tests/check_layers.sh
 
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	+$(MAKE) B=$(B)-asan SAN=address,undefined OPT=-O1 run-tests
+	$(BUILD) B=$(B)-asan SAN=address,undefined OPT=-O1 run-tests
 
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone, at full optimisation
-	+$(MAKE) B=$(B)-ubsan SAN=undefined run-tests
+	$(BUILD) B=$(B)-ubsan SAN=undefined run-tests
 
 # clang, because its OpenMP runtime tells ThreadSanitizer (through libarcher) where threads meet; libgomp does not.
 tsan: ## the tests under ThreadSanitizer (needs clang and libomp-dev)
-	+TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" $(MAKE) B=$(B)-tsan CC=clang SAN=thread OPT=-O1 run-tests
+	$(BUILD) TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" B=$(B)-tsan CC=clang SAN=thread OPT=-O1 run-tests
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (needs clang); corpora stay under build-fuzz/corpus
-	+$(MAKE) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT=-O1 run-fuzzers
+	$(BUILD) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT=-O1 run-fuzzers
 
 run-fuzzers: $(FUZZERS)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) CORPUS=$(B)/corpus tests/run.sh $(B)/log $(sort $(FUZZERS))

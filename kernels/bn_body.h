@@ -1,11 +1,12 @@
 /* bn_body.h - batch norm and per-channel work over x [rows,c]; included by bn_avx2.c and bn_avx512.c.
  *
- * All of it is limited by memory, so each kernel makes one pass and recomputes rather than stores (xhat and z from x, sigmoid from z).
- * A pass goes in strips of STRIP rows, a vector of channels at a time: the channel's constants are loaded once per strip.
+ * All of it is limited by memory, so each kernel makes one pass and recomputes rather than stores (xhat and z from x, sigmoid
+ * from z). A pass goes in strips of STRIP rows, a vector of channels at a time: the channel's constants are loaded once per
+ * strip.
  *
- *          c  VW VW VW                     sums: float within a strip, double across strips (part[chunk][sum][c]), chunks added in
- *     rows  [ 1| 2| 3| .. ]  } STRIP       order; 16 floats of equal weight lose at most 16 ulp/2, the doubles nothing that matters
- *           [  |  |  | .. ]  }
+ *          c  VW VW VW                     sums: float within a strip, double across strips (part[chunk][sum][c]), chunks added
+ * in rows  [ 1| 2| 3| .. ]  } STRIP       order; 16 floats of equal weight lose at most 16 ulp/2, the doubles nothing that
+ * matters [  |  |  | .. ]  }
  *
  * Not here: what it means (bn_ref.c); SiLU (vec_exp.h). */
 #include <math.h>
@@ -16,49 +17,10 @@
 enum {
     STRIP = 16,
     CHUNK_LEAST = 4 * STRIP, /* rows below which one more chunk costs more to add up than it gains */
-    BLOCK = 16384,           /* floats of a unit of work of the maps: half of a first cache for source and destination */
-    ALONE = 32768            /* elements below which waking a team (about 5 us) does not pay */
 };
 
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Runs statement with `act` a constant, so that the choice is made once per call and not once per vector. */
-#define WITH_ACT(value, statement)                                                                                             \
-    switch (value) {                                                                                                           \
-    case KERN_ACT_SILU: {                                                                                                      \
-        const enum kern_act act = KERN_ACT_SILU;                                                                               \
-        statement;                                                                                                             \
-        break;                                                                                                                 \
-    }                                                                                                                          \
-    case KERN_ACT_NONE: {                                                                                                      \
-        const enum kern_act act = KERN_ACT_NONE;                                                                               \
-        statement;                                                                                                             \
-        break;                                                                                                                 \
-    }                                                                                                                          \
-    default: {                                                                                                                 \
-        const enum kern_act act = value;                                                                                       \
-        statement;                                                                                                             \
-    }                                                                                                                          \
-    }
-
-/* Runs strip(..., lanes) for each vector of channels at `j`; lanes is the constant VW but for the last. */
-#define EACH_VECTOR(c, statement)                                                                                              \
-    do {                                                                                                                       \
-        int j = 0;                                                                                                             \
-        for (; j + VW <= (c); j += VW) {                                                                                       \
-            const int lanes = VW;                                                                                              \
-            statement;                                                                                                         \
-        }                                                                                                                      \
-        if (j < (c)) {                                                                                                         \
-            const int lanes = (c) - j;                                                                                         \
-            statement;                                                                                                         \
-        }                                                                                                                      \
-    } while (0)
-
-/* ---- sums over rows --------------------------------------------------------------------------------------------------------- */
+/* ---- sums over rows ---------------------------------------------------------------------------------------------------------
+ */
 
 /* What a pass may read and write; unused fields are NULL. */
 struct pass {
@@ -108,10 +70,11 @@ INLINE void add_strip(double *part, const struct pass *p, const float *x, const 
 static void add_moments(double *part, const struct pass *p, int row, int rows)
 {
     const float *x = p->x + (size_t)row * p->c;
-    EACH_VECTOR(p->c, add_strip(part + j, p, x + j, p->x + j, rows, lanes));
+    EACH_VECTOR(0, p->c, add_strip(part + j, p, x + j, p->x + j, rows, lanes));
 }
 
-void TIER(kern_bn_stats_f32)(float *restrict mean, float *restrict var, const float *restrict x, int rows, int c, float *restrict scratch)
+void TIER(kern_bn_stats_f32)(float *restrict mean, float *restrict var, const float *restrict x, int rows, int c,
+                             float *restrict scratch)
 {
     struct pass p = {.x = x, .c = c};
     const double *sum = sum_rows(&p, add_moments, 2, rows, scratch);
@@ -131,7 +94,7 @@ INLINE void sum_strip(double *part, const float *x, int rows, int c, int lanes)
 static void add_plain(double *part, const struct pass *p, int row, int rows)
 {
     const float *x = p->x + (size_t)row * p->c;
-    EACH_VECTOR(p->c, sum_strip(part + j, x + j, rows, p->c, lanes));
+    EACH_VECTOR(0, p->c, sum_strip(part + j, x + j, rows, p->c, lanes));
 }
 
 void TIER(kern_colsum_f32)(float *restrict out, const float *restrict x, int rows, int c, float *restrict scratch)
@@ -141,7 +104,8 @@ void TIER(kern_colsum_f32)(float *restrict out, const float *restrict x, int row
     for (int j = 0; j < c; j++) out[j] = (float)sum[j];
 }
 
-INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows, int j, int lanes, const enum kern_act act)
+INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows, ptrdiff_t j, int lanes,
+                        const enum kern_act act)
 {
     const struct kern_bn *s = p->bn;
     vf mean = v_load(s->mean + j, lanes), rstd = v_load(s->rstd + j, lanes), gamma = v_load(s->gamma + j, lanes),
@@ -160,11 +124,11 @@ INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows,
 static void add_slopes(double *part, const struct pass *p, int row, int rows)
 {
     const size_t at = (size_t)row * p->c;
-    WITH_ACT(p->bn->act, EACH_VECTOR(p->c, slope_strip(part, p, at + j, rows, j, lanes, act)))
+    WITH_ACT(p->bn->act, EACH_VECTOR(0, p->c, slope_strip(part, p, at + j, rows, j, lanes, act)));
 }
 
-void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy, const float *restrict x,
-                                  const struct kern_bn *s, float *restrict scratch)
+void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy,
+                                  const float *restrict x, const struct kern_bn *s, float *restrict scratch)
 {
     struct pass p = {.x = x, .dy = dy, .dz = dz, .bn = s, .c = s->c};
     const double *sum = sum_rows(&p, add_slopes, 2, s->rows, scratch);
@@ -174,7 +138,8 @@ void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *rest
     }
 }
 
-/* ---- maps ------------------------------------------------------------------------------------------------------------------- */
+/* ---- maps -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Rows of a unit of work: whole strips of about BLOCK floats. */
 static int block_rows(int c)
@@ -183,7 +148,7 @@ static int block_rows(int c)
     return (strips < 1 ? 1 : strips) * STRIP;
 }
 
-INLINE void affine_strip(float *y, const float *x, const float *a, const float *b, int rows, int c, int j, int lanes,
+INLINE void affine_strip(float *y, const float *x, const float *a, const float *b, int rows, int c, ptrdiff_t j, int lanes,
                          const enum kern_act act)
 {
     vf scale = a ? v_load(a + j, lanes) : v_set(1), shift = b ? v_load(b + j, lanes) : v_set(0);
@@ -198,13 +163,13 @@ void TIER(kern_affine_act_f32)(float *y, const float *x, const float *a, const f
         for (int row = first; row < least(rows, first + block); row += STRIP) {
             const size_t at = (size_t)row * c;
             const int strip = least(STRIP, rows - row);
-            WITH_ACT(wanted, EACH_VECTOR(c, affine_strip(y + at, x + at, a, b, strip, c, j, lanes, act)))
+            WITH_ACT(wanted, EACH_VECTOR(0, c, affine_strip(y + at, x + at, a, b, strip, c, j, lanes, act)));
         }
 }
 
 /* dx = k*dz - k*dbeta/rows - (x - mean) * k*rstd*dgamma/rows, k = gamma*rstd. */
-INLINE void apply_strip(float *dx, const float *dz, const float *x, const float *dgamma, const float *dbeta, const struct kern_bn *s,
-                        int rows, int j, int lanes)
+INLINE void apply_strip(float *dx, const float *dz, const float *x, const float *dgamma, const float *dbeta,
+                        const struct kern_bn *s, int rows, ptrdiff_t j, int lanes)
 {
     vf rstd = v_load(s->rstd + j, lanes), k = v_mul(v_load(s->gamma + j, lanes), rstd);
     if (s->frozen) {
@@ -226,6 +191,6 @@ void TIER(kern_bn_bwd_apply_f32)(float *dx, const float *dz, const float *restri
         for (int row = first; row < least(s->rows, first + block); row += STRIP) {
             const size_t at = (size_t)row * s->c;
             const float *in = s->frozen ? NULL : x + at;
-            EACH_VECTOR(s->c, apply_strip(dx + at, dz + at, in, dgamma, dbeta, s, least(STRIP, s->rows - row), j, lanes));
+            EACH_VECTOR(0, s->c, apply_strip(dx + at, dz + at, in, dgamma, dbeta, s, least(STRIP, s->rows - row), j, lanes));
         }
 }

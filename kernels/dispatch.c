@@ -45,6 +45,17 @@ void kern_table_fill(struct kern_table *t, unsigned features)
     fill(t, features, TIERS - 1);
 }
 
+const struct kern_row *kern_rows(int *count)
+{
+    static const struct kern_row rows[] = {
+#define KERNEL(name, type, tier, cpu) {#name "_" #type, #tier, cpu, (void (*)(void))kern_##name##_##type##_##tier},
+#include "kernels.def"
+#undef KERNEL
+    };
+    *count = sizeof rows / sizeof rows[0];
+    return rows;
+}
+
 static struct kern_table table;
 static enum tier tier;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -8,27 +8,24 @@
  *   gradient of the input   out = columns par, par+stride, ... of row i of dx (one line per residue), in = rows of dy, S = 1,
  *                           K = the taps t = (par + pad_left) mod stride, + stride, ...; weights run backwards
  *
- * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of them:
+ * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of
+ * them:
  *
  *     in    x0 x1 x2 x3 x4 x5 x6 x7 x8 x9       Q = 8, K = 3, S = 1: 10 loads, 24 multiply-adds
  *           '--.--'        '--.--'
  *     out     y0 y1 .. y5 .. y7                 input columns outside the image are skipped by a test per load
  *
  * Sums run over r, then t, whatever Q is, so that neighbours agree bit for bit however the line is cut. Work is shared over
- * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first cache.
+ * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first
+ * cache.
  *
- * The gradient of the weight keeps K*K sums in registers along an output row, adds them to its chunk's partial gradient, and the
- * partials in chunk order.
+ * The gradient of the weight keeps K*K sums in registers along an output row, adds them to its chunk's partial gradient, and
+ * the partials in chunk order.
  *
  * Not here: what it means (dwconv_ref.c); dense convolution. */
 #include "kernels/vec_act.h"
 
 enum { GROUP = 4 }; /* vectors of channels between two steps to the next row */
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 /* Steps are in floats and may be negative. */
 struct line {
@@ -39,29 +36,9 @@ struct line {
     enum kern_act act;
 };
 
-/* Outputs m .. m+Q-1. */
-INLINE void tile(const struct line *l, int m, ptrdiff_t lanes, const int K, const int S, const int Q)
+/* Finishes Q outputs that the sums were stored to. */
+INLINE void epilogue(const struct line *l, int m, ptrdiff_t lanes, int Q)
 {
-    vf sum[8];
-    vf start = l->bias ? v_load(l->bias, lanes) : v_set(0);
-    UNROLL
-    for (int q = 0; q < Q; q++) sum[q] = start;
-
-    const int first = m * S + l->first;
-    for (int r = 0; r < l->rows; r++) {
-        const float *in = l->in + r * l->in_row, *w = l->w + r * l->w_row;
-        UNROLL
-        for (int j = 0; j < (Q - 1) * S + K; j++) {
-            if ((unsigned)(first + j) >= (unsigned)l->width) continue;
-            vf x = v_load(in + (first + j) * l->in_col, lanes);
-            UNROLL
-            for (int q = 0; q < Q; q++)
-                if (j - q * S >= 0 && j - q * S < K) sum[q] = v_fma(x, v_load(w + (j - q * S) * l->w_tap, lanes), sum[q]);
-        }
-    }
-
-    UNROLL
-    for (int q = 0; q < Q; q++) v_store(l->out + (m + q) * l->out_col, sum[q], lanes);
     if (l->act == KERN_ACT_NONE && !l->residual) return;
     for (int q = 0; q < Q; q++) {
         ptrdiff_t at = (m + q) * l->out_col;
@@ -71,20 +48,64 @@ INLINE void tile(const struct line *l, int m, ptrdiff_t lanes, const int K, cons
     }
 }
 
+/* Outputs m .. m+Q-1; bit j of `inside` says whether the tile's input column j lies in the image. */
+INLINE void tile(const struct line *l, int m, unsigned inside, ptrdiff_t lanes, const int K, const int S, const int Q)
+{
+    const unsigned all = (1u << ((Q - 1) * S + K)) - 1;
+    const ptrdiff_t in_col = l->in_col, w_tap = l->w_tap, in_row = l->in_row, w_row = l->w_row;
+    const float *in = l->in, *w = l->w;
+    const ptrdiff_t first = (ptrdiff_t)(m * S + l->first) * in_col;
+
+    vf sum[8], tap[5], start = l->bias ? v_load(l->bias, lanes) : v_set(0);
+    UNROLL
+    for (int q = 0; q < Q; q++) sum[q] = start;
+
+    for (int r = l->rows; r > 0; r--, in += in_row, w += w_row) {
+        UNROLL
+        for (int t = 0; t < K; t++) tap[t] = v_load(w + t * w_tap, lanes);
+        ptrdiff_t at = first;
+        UNROLL
+        for (int j = 0; j < (Q - 1) * S + K; j++, at += in_col) {
+            if (inside != all && !(inside >> j & 1)) continue;
+            vf x = v_load(in + at, lanes);
+            UNROLL
+            for (int q = 0; q < Q; q++)
+                if (j - q * S >= 0 && j - q * S < K) sum[q] = v_fma(x, tap[j - q * S], sum[q]);
+        }
+    }
+    UNROLL
+    for (int q = 0; q < Q; q++) v_store(l->out + (m + q) * l->out_col, sum[q], lanes);
+    epilogue(l, m, lanes, Q);
+}
+
+/* The tile at m: without a test per column where all of them are in the image. */
+INLINE void place(const struct line *l, int m, ptrdiff_t lanes, const int K, const int S, const int Q)
+{
+    const int span = (Q - 1) * S + K, first = m * S + l->first;
+    const unsigned all = (1u << span) - 1;
+    if (first >= 0 && first + span <= l->width) {
+        tile(l, m, all, lanes, K, S, Q);
+    } else {
+        unsigned inside = 0;
+        for (int j = 0; j < span; j++) inside |= (unsigned)(first + j >= 0 && first + j < l->width) << j;
+        tile(l, m, inside, lanes, K, S, Q);
+    }
+}
+
 /* Multiples of 7 are common widths (224 = 32 * 7) and go in sevens, all others in eights; few channels share one small tile. */
 INLINE void walk(const struct line *l, ptrdiff_t lanes, const int K, const int S)
 {
     int m = 0;
     if (lanes < VW) {
-        for (; m + 4 <= l->count; m += 4) tile(l, m, lanes, K, S, 4);
+        for (; m + 4 <= l->count; m += 4) place(l, m, lanes, K, S, 4);
     } else {
         if (l->count % 7 == 0)
-            for (; m < l->count; m += 7) tile(l, m, VW, K, S, 7);
-        for (; m + 8 <= l->count; m += 8) tile(l, m, VW, K, S, 8);
-        if (m + 4 <= l->count) tile(l, m, VW, K, S, 4), m += 4;
-        if (m + 2 <= l->count) tile(l, m, VW, K, S, 2), m += 2;
+            for (; m < l->count; m += 7) place(l, m, VW, K, S, 7);
+        for (; m + 8 <= l->count; m += 8) place(l, m, VW, K, S, 8);
+        if (m + 4 <= l->count) place(l, m, VW, K, S, 4), m += 4;
+        if (m + 2 <= l->count) place(l, m, VW, K, S, 2), m += 2;
     }
-    for (; m < l->count; m++) tile(l, m, lanes, K, S, 1);
+    for (; m < l->count; m++) place(l, m, lanes, K, S, 1);
 }
 
 typedef void walker(const struct line *l, ptrdiff_t lanes);
@@ -105,9 +126,18 @@ WALKER(5, 1)
 WALKER(3, 2)
 WALKER(5, 2)
 
+/* Any number of taps and any step, an output at a time: the same sums, slower. */
 static void walk_any(const struct line *l, ptrdiff_t lanes)
 {
-    for (int m = 0; m < l->count; m++) tile(l, m, lanes, l->taps, l->step, 1);
+    for (int m = 0; m < l->count; m++) {
+        vf sum = l->bias ? v_load(l->bias, lanes) : v_set(0);
+        for (int r = 0; r < l->rows; r++)
+            for (int t = 0, j = m * l->step + l->first; t < l->taps; t++, j++)
+                if (j >= 0 && j < l->width)
+                    sum = v_fma(v_load(l->in + r * l->in_row + j * l->in_col, lanes), v_load(l->w + r * l->w_row + t * l->w_tap, lanes), sum);
+        v_store(l->out + m * l->out_col, sum, lanes);
+        epilogue(l, m, lanes, 1);
+    }
 }
 
 static walker *choose_walker(int taps, int step)
@@ -138,7 +168,8 @@ static void walk_channels(struct line l, int c, int end)
     }
 }
 
-/* Rows of one task: enough that the k-1 rows at its edges, which two tasks read, matter little, few enough to share out one image. */
+/* Rows of one task: enough that the k-1 rows at its edges, which two tasks read, matter little, few enough to share out one
+ * image. */
 static int rows_per_task(int rows)
 {
     return rows >= 56 ? 7 : rows >= 14 ? 4 : 2;
@@ -224,7 +255,8 @@ static void bwd_row(float *dx, const float *dy, const float *w, const struct ker
     }
 }
 
-void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w, const struct kern_conv *s)
+void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w,
+                                    const struct kern_conv *s)
 {
     const int step = rows_per_task(s->ih), groups = (s->ih + step - 1) / step;
 #pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
@@ -236,7 +268,8 @@ void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy
 }
 
 /* dw[r][t] += sum_q dy[q] * x[r][q*stride + t - pad_left] for R rows of taps; x is the row of the first, column 0. */
-INLINE void weight_row(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, const int R, const int K)
+INLINE void weight_row(float *dw, const float *x, const float *dy, const struct kern_conv *s, ptrdiff_t lanes, const int R,
+                       const int K)
 {
     const ptrdiff_t c = s->ic, row = (ptrdiff_t)s->iw * c;
     vf sum[25];
@@ -244,27 +277,22 @@ INLINE void weight_row(float *dw, const float *x, const float *dy, const struct 
     for (int i = 0; i < R * K; i++) sum[i] = v_set(0);
 
     int q = 0, j = -s->pad_left;
-    for (; q < s->ow && j < 0; q++, j += s->stride)
-        UNROLL
-        for (int t = 0; t < K; t++)
-            if ((unsigned)(j + t) < (unsigned)s->iw)
-                UNROLL
-                for (int r = 0; r < R; r++)
-                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    for (; q < s->ow && j < 0; q++, j += s->stride) UNROLL
+    for (int t = 0; t < K; t++)
+        if ((unsigned)(j + t) < (unsigned)s->iw) UNROLL
+    for (int r = 0; r < R; r++)
+        sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
     for (; q < s->ow && j + K <= s->iw; q++, j += s->stride) {
         vf d = v_load(dy + q * c, lanes);
         UNROLL
-        for (int r = 0; r < R; r++)
-            UNROLL
-            for (int t = 0; t < K; t++) sum[r * K + t] = v_fma(d, v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+        for (int r = 0; r < R; r++) UNROLL
+        for (int t = 0; t < K; t++) sum[r * K + t] = v_fma(d, v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
     }
-    for (; q < s->ow; q++, j += s->stride)
-        UNROLL
-        for (int t = 0; t < K; t++)
-            if (j + t < s->iw)
-                UNROLL
-                for (int r = 0; r < R; r++)
-                    sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
+    for (; q < s->ow; q++, j += s->stride) UNROLL
+    for (int t = 0; t < K; t++)
+        if (j + t < s->iw) UNROLL
+    for (int r = 0; r < R; r++)
+        sum[r * K + t] = v_fma(v_load(dy + q * c, lanes), v_load(x + r * row + (j + t) * c, lanes), sum[r * K + t]);
 
     UNROLL
     for (int i = 0; i < R * K; i++) v_store(dw + i * c, v_add(v_load(dw + i * c, lanes), sum[i]), lanes);
@@ -275,7 +303,8 @@ static void weight_tap(float *dw, const float *x, const float *dy, const struct 
 {
     vf sum = v_set(0);
     for (int q = 0, j = t - s->pad_left; q < s->ow; q++, j += s->stride)
-        if (j >= 0 && j < s->iw) sum = v_fma(v_load(dy + (ptrdiff_t)q * s->ic, lanes), v_load(x + (ptrdiff_t)j * s->ic, lanes), sum);
+        if (j >= 0 && j < s->iw)
+            sum = v_fma(v_load(dy + (ptrdiff_t)q * s->ic, lanes), v_load(x + (ptrdiff_t)j * s->ic, lanes), sum);
     v_store(dw, v_add(v_load(dw, lanes), sum), lanes);
 }
 
@@ -304,8 +333,8 @@ INLINE void weight_vector(float *dw, const float *x, const float *dy, const stru
         }
 }
 
-void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy, const struct kern_conv *s,
-                                      float *restrict scratch)
+void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy,
+                                      const struct kern_conv *s, float *restrict scratch)
 {
     /* A task is a group of channels and a chunk of output rows; the fewer the channels, the more chunks. */
     enum { WIDE = 64 };

@@ -181,6 +181,14 @@ const char *kern_isa(void);
 /* A table limited to the given features, for tests and benches. */
 void kern_table_fill(struct kern_table *t, unsigned features);
 
+/* Every row of kernels.def, in its order; for tests and benches, which cast run back to kern_<name>_<type>. */
+struct kern_row {
+    const char *name, *tier; /* "gemm_f32", "avx512" */
+    unsigned features;       /* what it needs */
+    void (*run)(void);
+};
+const struct kern_row *kern_rows(int *count);
+
 /* Threads: the one place that owns their number (threads.c). n <= 0: one per processor this process may use, up to 64. The number is
  * process-wide; every parallel region says num_threads(kern_threads()), because OpenMP's own setting belongs to the calling thread.
  * Thread-safe; set it while no kernel runs, and make scratch (kern_*_scratch) afterwards. */

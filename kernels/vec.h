@@ -1,12 +1,12 @@
 /* vec.h - one vocabulary over AVX2's eight and AVX-512's sixteen floats, so that an algorithm is written once per family.
  *
- * A family's body (bn_body.h, ...) is included by its two tier files; the compiler flags that the Makefile derives from their names
- * decide here what a vector is.
+ * A family's body (bn_body.h, ...) is included by its two tier files; the compiler flags that the Makefile derives from their
+ * names decide here what a vector is.
  *
  *     vf  VW floats      TIER(f)  f_avx2 or f_avx512      v_load(p, n)  lanes [0,n) from p, the rest 0; n >= VW: all
  *
- * Tails run the same vector code with fewer lanes, so that an element's bits do not depend on where in the array it lies, and memory
- * beyond the array is never touched. Call with a literal VW in the core: the test then vanishes.
+ * Tails run the same vector code with fewer lanes, so that an element's bits do not depend on where in the array it lies, and
+ * memory beyond the array is never touched. Call with a literal VW in the core: the test then vanishes.
  *
  * Not here: exp and what is built on it (vec_exp.h). */
 #ifndef KERN_VEC_H
@@ -158,5 +158,42 @@ INLINE void v_add_to_double(double *sums, vf a)
 }
 
 #endif
+
+/* ---- walking arrays ---------------------------------------------------------------------------------------------------------
+ */
+
+enum {
+    BLOCK = 16384, /* floats of a unit of work: half of a first cache for a source and a destination */
+    ALONE = 32768  /* elements below which waking a team (about 5 us) does not pay */
+};
+
+static inline int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Runs statement for each vector of [begin, end), which starts at j and has `lanes` lanes: the literal VW but for the last. */
+#define EACH_VECTOR(begin, end, statement)                                                                                     \
+    do {                                                                                                                       \
+        ptrdiff_t j = begin;                                                                                                   \
+        for (; j + VW <= (ptrdiff_t)(end); j += VW) {                                                                          \
+            const int lanes = VW;                                                                                              \
+            statement;                                                                                                         \
+        }                                                                                                                      \
+        if (j < (ptrdiff_t)(end)) {                                                                                            \
+            const int lanes = (int)((end)-j);                                                                                  \
+            statement;                                                                                                         \
+        }                                                                                                                      \
+    } while (0)
+
+/* The same over [0, count), blocks shared among threads. */
+#define EACH_VECTOR_SHARED(count, statement)                                                                                   \
+    do {                                                                                                                       \
+        const ptrdiff_t total = (ptrdiff_t)(count);                                                                            \
+        _Pragma("omp parallel for schedule(static) num_threads(kern_threads()) if (total > ALONE)") for (ptrdiff_t block = 0;  \
+                                                                                                         block < total;        \
+                                                                                                         block += BLOCK)       \
+            EACH_VECTOR(block, block + BLOCK < total ? block + BLOCK : total, statement);                                      \
+    } while (0)
 
 #endif

@@ -32,4 +32,19 @@ INLINE vf v_times_slope(enum kern_act act, vf d, vf z)
     return d;
 }
 
+/* Runs statement with `act` a constant where it matters, so that the choice is made once per call and not once per vector. */
+#define WITH_ACT(value, statement)                                                                                             \
+    do {                                                                                                                       \
+        if ((value) == KERN_ACT_SILU) {                                                                                        \
+            const enum kern_act act = KERN_ACT_SILU;                                                                           \
+            statement;                                                                                                         \
+        } else if ((value) == KERN_ACT_NONE) {                                                                                 \
+            const enum kern_act act = KERN_ACT_NONE;                                                                           \
+            statement;                                                                                                         \
+        } else {                                                                                                               \
+            const enum kern_act act = value;                                                                                   \
+            statement;                                                                                                         \
+        }                                                                                                                      \
+    } while (0)
+
 #endif

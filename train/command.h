@@ -1,4 +1,5 @@
-/* command.h - the commands of the program `rudd`: one function each, in train/cmd_<name>.c, one row each in train/main.c.
+/* command.h - the commands of the program `rudd`: one row each below, one function each in
+ * train/cmd_<name>.c.
  *
  * A command gets argv with its own name in argv[0]. Results go to stdout. It returns a status; main.c prints the message and
  * turns RUDD_ARGUMENT into exit status 2 (wrong usage), any other failure into 1. */
@@ -8,6 +9,18 @@
 #include "nn/options.h"
 
 typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error *err);
+
+/* One row per command: declares it, lists it in help, reaches it by name. */
+#define TRAIN_COMMANDS(ROW)                                                                                                    \
+    ROW(train, "fine-tune a classifier on a folder of pictures")                                                               \
+    ROW(eval, "measure a model on a folder of pictures")                                                                       \
+    ROW(import, "foreign weights into a model file")                                                                           \
+    ROW(export, "a model file into what other programs read")                                                                  \
+    ROW(inspect, "what a model file or an architecture is")
+
+#define TRAIN_DECLARE(name, help) train_command train_cmd_##name;
+TRAIN_COMMANDS(TRAIN_DECLARE)
+#undef TRAIN_DECLARE
 
 /* nn_options_parse, and the help page on stdout when asked for: then *done is set and the command has nothing left to do. */
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err);

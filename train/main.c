@@ -6,20 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One row per command: declares it here, lists it in help, reaches it by name. Each lives in train/cmd_<name>.c. */
-#define COMMANDS(ROW)
-
-#define DECLARE(name, help) train_command train_cmd_##name;
-COMMANDS(DECLARE)
-#undef DECLARE
-
 static const struct command {
     const char *name;
     train_command *run;
     const char *help;
 } commands[] = {
 #define ROW(name, help) {#name, train_cmd_##name, help},
-    COMMANDS(ROW)
+    TRAIN_COMMANDS(ROW)
 #undef ROW
         {NULL, NULL, NULL},
 };

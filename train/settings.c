@@ -5,6 +5,8 @@
  * smoothing 0.1, whole picture squashed to the square (nothing of a fish is cut off). */
 #include "train/settings.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct train_settings train_settings_default = {
@@ -126,5 +128,14 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     double *colour[] = {&s->view.brightness, &s->view.contrast, &s->view.saturation};
     for (int i = 0; i < 3; i++)
         if (*colour[i] < 0) *colour[i] = s->jitter;
+
+    /* Nine digits are what run.json keeps: a run uses what its record says, so that a resumed one uses the same. */
+    struct nn_option rows[TRAIN_SETTINGS_ROWS];
+    for (int i = train_settings_table(rows, s) - 1; i >= 0; i--)
+        if (rows[i].type == NN_OPTION_DOUBLE) {
+            char text[40];
+            snprintf(text, sizeof text, "%.9g", *(double *)rows[i].target);
+            *(double *)rows[i].target = strtod(text, NULL);
+        }
     return RUDD_OK;
 }

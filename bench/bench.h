@@ -1,0 +1,35 @@
+/* bench.h - what the commands of rudd-bench share: their options, the clock, the report.
+ *
+ * A command prepares its work, hands it to bench_measure, which repeats it and prints one line of JSON or a small table. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include "nn/model.h"
+
+/* A command of the table in main.c; argv[0] is its name. It prints its results, main prints err. */
+typedef enum rudd_status bench_command(int argc, char **argv, struct rudd_error *err);
+bench_command bench_infer, bench_train;
+
+/* What is measured: from the command line, shared by infer and train. */
+struct bench_work {
+    const char *arch, *model_path; /* a model file, or else random weights of this architecture */
+    int size, batch, threads, repeat, warmup, classes;
+    bool json;
+    struct nn_model *model; /* bench_open's */
+};
+
+/* Reads the options and opens the model; size 0 becomes the model's own. *done: help was printed. The caller destroys
+ * work->model, also on failure. */
+enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
+                            struct rudd_error *err);
+
+/* Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan_bytes: of its plan.
+ */
+enum rudd_status bench_measure(const struct bench_work *work, const char *what, size_t plan_bytes, void (*step)(void *user),
+                               void *user, struct rudd_error *err);
+
+/* Fills count floats with a fixed pattern of normalised-pixel size. */
+void bench_fill(float *x, size_t count);
+
+#endif

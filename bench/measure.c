@@ -1,0 +1,108 @@
+/* measure.c - options, clock and report of the model benches: see bench.h.
+ *
+ * Median and minimum of wall-clock times: the median is what a user waits, the minimum what the machine can do when nothing
+ * else runs. peak_rss_mb is the process's high-water mark, so it includes the model and the program itself. */
+#include "bench/bench.h"
+#include "kernels/kern.h"
+#include "nn/options.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
+                            struct rudd_error *err)
+{
+    const struct nn_option rows[] = {
+        {"arch", NN_OPTION_STRING, &work->arch, "NAME", 0, 0, "architecture, with random weights"},
+        {"model", NN_OPTION_STRING, &work->model_path, "FILE", 0, 0, "a model file instead"},
+        {"classes", NN_OPTION_INT, &work->classes, "N", 1, NN_MAX_CLASSES, "classes of --arch"},
+        {"size", NN_OPTION_INT, &work->size, "N", 0, 4096, "image size in pixels; 0: the model's own"},
+        {"batch", NN_OPTION_INT, &work->batch, "N", 1, 1024, "images at a time"},
+        {"threads", NN_OPTION_INT, &work->threads, "N", 0, 64, "processors; 0: all"},
+        {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "measured runs"},
+        {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before those"},
+        {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
+    };
+    struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
+    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
+    *done = options.help;
+    if (!status && options.help) {
+        char *text = nn_options_help(&options);
+        fputs(text ? text : usage, stdout);
+        rudd_free(text);
+    } else if (!status) {
+        kern_set_threads(work->threads);
+        status = work->model_path ? rudd_model_open(&work->model, work->model_path, err)
+                                  : nn_model_create(&work->model, work->arch, work->classes, err);
+        if (!status && !work->size) work->size = work->model->preprocess.image_size;
+    }
+    nn_options_free(&options);
+    return status;
+}
+
+void bench_fill(float *x, size_t count)
+{
+    uint32_t state = 1; /* Numerical Recipes' linear congruential generator: any noise will do */
+    for (size_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        x[i] = (float)(state >> 8) / (float)(1 << 22) - 2.0f;
+    }
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct report {
+    double median_ms, min_ms, plan_mb, peak_rss_mb;
+};
+
+static void print_report(const struct bench_work *w, const char *what, const struct report *r)
+{
+    double ms_per_image = r->median_ms / w->batch, images_per_second = 1e3 / ms_per_image;
+    /* Architecture names come from a table or a checked model file: letters, digits and _ only, so no escaping. */
+    const char *form =
+        w->json ? "{\"what\":\"%s\",\"arch\":\"%s\",\"size\":%d,\"batch\":%d,\"threads\":%d,\"isa\":\"%s\",\"repeat\":%d,"
+                  "\"median_ms\":%.3f,\"min_ms\":%.3f,\"ms_per_image\":%.3f,\"images_per_second\":%.2f,"
+                  "\"plan_mb\":%.1f,\"peak_rss_mb\":%.1f}\n"
+                : "%s %s   %d pixels, batch %d, %d threads, %s, %d runs\n"
+                  "  median            %10.2f ms\n  minimum           %10.2f ms\n  an image          %10.2f ms\n"
+                  "  images a second   %10.2f\n  plan              %10.1f MB\n  peak memory       %10.1f MB\n";
+    printf(form, what, w->model->arch, w->size, w->batch, kern_threads(), kern_isa(), w->repeat, r->median_ms, r->min_ms,
+           ms_per_image, images_per_second, r->plan_mb, r->peak_rss_mb);
+}
+
+enum rudd_status bench_measure(const struct bench_work *work, const char *what, size_t plan_bytes, void (*step)(void *user),
+                               void *user, struct rudd_error *err)
+{
+    size_t n = (size_t)work->repeat;
+    double *times = rudd_alloc(sizeof *times * n);
+    if (!times) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d times", work->repeat);
+    for (int i = 0; i < work->warmup; i++) step(user);
+    for (size_t i = 0; i < n; i++) {
+        double start = now_ms();
+        step(user);
+        times[i] = now_ms() - start;
+    }
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    qsort(times, n, sizeof *times, by_value);
+    struct report report = {.median_ms = (times[(n - 1) / 2] + times[n / 2]) / 2,
+                            .min_ms = times[0],
+                            .plan_mb = (double)plan_bytes / (1 << 20),
+                            .peak_rss_mb = (double)use.ru_maxrss / 1024};
+    print_report(work, what, &report);
+    rudd_free(times);
+    return RUDD_OK;
+}

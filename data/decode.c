@@ -1,0 +1,145 @@
+/* decode.c - bytes to an upright RGB picture: which format, which limits, which way up.
+ *
+ *     bytes --magic number--> jpeg.c | png.c --> RGB as stored + orientation --turn--> data_image
+ *
+ * A file's name says nothing about its format: the first bytes decide. Source of the eight orientations: codec.h. */
+#include "data/codec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct data_limits data_limits_default = {(size_t)64 << 20, 100 * 1000 * 1000};
+
+enum { MAX_SIDE = 65535 };
+
+enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const struct data_limits *limits,
+                                 struct rudd_error *err)
+{
+    if (w == 0 || h == 0) return rudd_fail(err, RUDD_FORMAT, "%s: the picture has no pixels", name);
+    if (w > MAX_SIDE || h > MAX_SIDE || w * h > limits->max_pixels)
+        return rudd_fail(err, RUDD_LIMIT, "%s: %llu x %llu pixels; at most %llu in all and %d a side are accepted", name,
+                         (unsigned long long)w, (unsigned long long)h, (unsigned long long)limits->max_pixels, MAX_SIDE);
+    return RUDD_OK;
+}
+
+/* Pixel (x, y) of the upright picture is stored at column (transpose ? y : x), counted from the right if flip_column, and row
+ * (transpose ? x : y), counted from below if flip_row. Indexed by orientation - 1. */
+static const struct turn {
+    bool transpose, flip_column, flip_row;
+} turns[8] = {{0, 0, 0}, {0, 1, 0}, {0, 1, 1}, {0, 0, 1}, {1, 0, 0}, {1, 0, 1}, {1, 1, 1}, {1, 1, 0}};
+
+static enum rudd_status make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err)
+{
+    if (orientation == 1) return RUDD_OK;
+    struct turn t = turns[orientation - 1];
+    ptrdiff_t iw = image->w, ih = image->h, w = t.transpose ? ih : iw, h = t.transpose ? iw : ih;
+    uint8_t *out = rudd_alloc((size_t)w * (size_t)h * 3);
+    if (!out) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %td x %td pixels upright", name, iw, ih);
+
+    ptrdiff_t column = t.flip_column ? -3 : 3, row = t.flip_row ? -3 * iw : 3 * iw;
+    ptrdiff_t step_x = t.transpose ? row : column, step_y = t.transpose ? column : row;
+    const uint8_t *origin = image->rgb + (t.flip_column ? 3 * (iw - 1) : 0) + (t.flip_row ? 3 * iw * (ih - 1) : 0);
+
+    /* In tiles: a transposed walk touches a new cache line at each pixel, which the next rows of the tile find again. */
+    enum { TILE = 32 };
+    for (ptrdiff_t y0 = 0; y0 < h; y0 += TILE)
+        for (ptrdiff_t x0 = 0; x0 < w; x0 += TILE)
+            for (ptrdiff_t y = y0; y < h && y < y0 + TILE; y++)
+                for (ptrdiff_t x = x0; x < w && x < x0 + TILE; x++)
+                    memcpy(out + (y * w + x) * 3, origin + y * step_y + x * step_x, 3);
+
+    rudd_free(image->rgb);
+    *image = (struct data_image){(int)w, (int)h, out};
+    return RUDD_OK;
+}
+
+enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length, const char *name,
+                                   const struct data_limits *limits, struct rudd_error *err)
+{
+    static const uint8_t jpeg_magic[3] = {0xff, 0xd8, 0xff}, png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    if (!limits) limits = &data_limits_default;
+    if (length > limits->max_bytes)
+        return rudd_fail(err, RUDD_LIMIT, "%s: %zu bytes; at most %zu are accepted", name, length, limits->max_bytes);
+
+    data_codec *decode = NULL;
+    if (length >= sizeof jpeg_magic && memcmp(bytes, jpeg_magic, sizeof jpeg_magic) == 0) decode = data_jpeg_decode;
+    if (length >= sizeof png_magic && memcmp(bytes, png_magic, sizeof png_magic) == 0) decode = data_png_decode;
+    if (!decode)
+        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty", name);
+
+    struct data_image fresh = {0};
+    int orientation = 1;
+    enum rudd_status status = decode(&fresh, &orientation, bytes, length, name, limits, err);
+    if (!status) status = make_upright(&fresh, orientation, name, err);
+    if (status)
+        data_image_free(&fresh);
+    else
+        *image = fresh;
+    return status;
+}
+
+enum rudd_status data_image_read(struct data_image *image, const char *path, const struct data_limits *limits,
+                                 struct rudd_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t length;
+    if (!limits) limits = &data_limits_default;
+    enum rudd_status status = data_file_read(&bytes, &length, path, limits->max_bytes, err);
+    if (!status) status = data_image_decode(image, bytes, length, path, limits, err);
+    rudd_free(bytes);
+    return status;
+}
+
+void data_image_free(struct data_image *image)
+{
+    rudd_free(image->rgb);
+    *image = (struct data_image){0};
+}
+
+/* Exactly n bytes, or -1 with errno; a file that shrank meanwhile is an error too. */
+static int read_all(int fd, uint8_t *out, size_t n)
+{
+    while (n > 0) {
+        ssize_t got = read(fd, out, n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) errno = EIO;
+        if (got <= 0) return -1;
+        out += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes, struct rudd_error *err)
+{
+    enum rudd_status status;
+    uint8_t *block = NULL;
+    struct stat st;
+    /* O_NONBLOCK: a named pipe in a data folder must not hang the run; it has no meaning for plain files. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(errno));
+
+    if (fstat(fd, &st) != 0)
+        status = rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        status = rudd_fail(err, RUDD_IO, "%s: is %s, not a plain file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
+    else if ((uint64_t)st.st_size > max_bytes)
+        status = rudd_fail(err, RUDD_LIMIT, "%s: %lld bytes; at most %zu are accepted", path, (long long)st.st_size, max_bytes);
+    else if (!(block = rudd_alloc((size_t)st.st_size)))
+        status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %lld bytes", path, (long long)st.st_size);
+    else if (read_all(fd, block, (size_t)st.st_size) != 0)
+        status = rudd_fail(err, RUDD_IO, "%s: cannot read: %s", path, strerror(errno));
+    else {
+        *bytes = block;
+        *length = (size_t)st.st_size;
+        block = NULL;
+        status = RUDD_OK;
+    }
+    rudd_free(block);
+    close(fd);
+    return status;
+}

@@ -1,0 +1,177 @@
+/* jpeg.c - JPEG to RGB over libjpeg-turbo, with the settings that make its pixels equal Pillow's.
+ *
+ * Those are the library's defaults, spelled out below because the last bit of every logit hangs on them: accurate integer inverse DCT,
+ * smooth chroma upsampling, no scaled decoding. CMYK and YCCK files are taken as Adobe writes them, inverted, whether or not they carry
+ * its marker, and become RGB by Pillow's integer formula.
+ *
+ * libjpeg reports through a callback that must not return; it jumps back here (setjmp). Its warnings are mere counts, but those that mean
+ * lost pixels (data ended early, bad codes, resynchronised) are taken as errors: a half-grey picture would be classified with
+ * confidence. Files that claim many scans in little data are stopped after MAX_SCANS.
+ *
+ * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from malloc, capped by max_memory_to_use.
+ * Not here: upright turning (decode.c), 12-bit and lossless JPEG, colour profiles. */
+#include "data/codec.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+enum {
+    MAX_SCANS = 500, /* real progressive files have about 10; libjpeg-turbo's own fuzzers stop at 500 */
+    ROWS = 16        /* asked for at a time; the library gives at most a few */
+};
+
+struct decoder {
+    struct jpeg_decompress_struct cinfo;
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    jmp_buf failed;
+    enum rudd_status status;
+    char text[JMSG_LENGTH_MAX];
+    int orientation;
+    uint8_t *rgb;  /* [h, w, 3] */
+    uint8_t *cmyk; /* [w, 4] */
+};
+
+static _Noreturn void stop(j_common_ptr cinfo)
+{
+    struct decoder *d = cinfo->client_data;
+    d->status = cinfo->err->msg_code == JERR_OUT_OF_MEMORY ? RUDD_NO_MEMORY : RUDD_FORMAT;
+    cinfo->err->format_message(cinfo, d->text);
+    longjmp(d->failed, 1);
+}
+
+static void on_message(j_common_ptr cinfo, int level)
+{
+    if (level >= 0) return; /* a trace */
+    switch (cinfo->err->msg_code) {
+    case JWRN_JPEG_EOF:
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC: stop(cinfo);
+    }
+}
+
+static void on_output(j_common_ptr cinfo)
+{
+    (void)cinfo; /* the library never prints */
+}
+
+static void on_progress(j_common_ptr cinfo)
+{
+    struct decoder *d = cinfo->client_data;
+    if (d->cinfo.input_scan_number <= MAX_SCANS) return;
+    d->status = RUDD_LIMIT;
+    snprintf(d->text, sizeof d->text, "more than %d scans", (int)MAX_SCANS);
+    longjmp(d->failed, 1);
+}
+
+/* Pillow's Convert.c, cmyk2rgb, on samples still inverted: k is then 255 - black. */
+static uint8_t under_black(int ink, int k)
+{
+    int product = (255 - ink) * k + 128, v = k - ((product + (product >> 8)) >> 8);
+    return (uint8_t)(v < 0 ? 0 : v);
+}
+
+static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, size_t w)
+{
+    for (size_t i = 0; i < w; i++)
+        for (int c = 0; c < 3; c++) rgb[3 * i + c] = under_black(cmyk[4 * i + c], cmyk[4 * i + 3]);
+}
+
+static int marker_orientation(const struct jpeg_decompress_struct *cinfo)
+{
+    static const uint8_t prefix[6] = "Exif\0";
+    for (jpeg_saved_marker_ptr m = cinfo->marker_list; m; m = m->next)
+        if (m->marker == JPEG_APP0 + 1 && m->data_length > sizeof prefix && memcmp(m->data, prefix, sizeof prefix) == 0)
+            return data_exif_orientation(m->data + sizeof prefix, m->data_length - sizeof prefix);
+    return 1;
+}
+
+static void read_rows(struct decoder *d)
+{
+    struct jpeg_decompress_struct *c = &d->cinfo;
+    size_t w = c->output_width;
+    while (c->output_scanline < c->output_height) {
+        uint8_t *at = d->rgb + (size_t)c->output_scanline * w * 3;
+        if (d->cmyk) {
+            JSAMPROW row = d->cmyk;
+            jpeg_read_scanlines(c, &row, 1);
+            cmyk_to_rgb(at, d->cmyk, w);
+        } else {
+            JSAMPROW rows[ROWS];
+            JDIMENSION left = c->output_height - c->output_scanline, n = left < ROWS ? left : ROWS;
+            for (JDIMENSION i = 0; i < n; i++) rows[i] = at + i * w * 3;
+            jpeg_read_scanlines(c, rows, n);
+        }
+    }
+}
+
+/* All that may jump. What it took stands in *d, for the caller to free. */
+static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t length, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
+{
+    struct jpeg_decompress_struct *c = &d->cinfo;
+    if (setjmp(d->failed)) {
+        if (d->status == RUDD_NO_MEMORY) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this JPEG", name);
+        return rudd_fail(err, d->status, "%s: broken or truncated JPEG: %s", name, d->text);
+    }
+    jpeg_create_decompress(c);
+    c->progress = &d->progress;
+    jpeg_save_markers(c, JPEG_APP0 + 1, 0xffff);
+    jpeg_mem_src(c, bytes, (unsigned long)length);
+    jpeg_read_header(c, TRUE);
+
+    enum rudd_status status = data_check_size(c->image_width, c->image_height, name, limits, err);
+    if (status) return status;
+    int parts = c->num_components;
+    if (parts != 1 && parts != 3 && parts != 4)
+        return rudd_fail(err, RUDD_FORMAT, "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known", name, parts);
+
+    /* Coefficients of a progressive file: 2 bytes a sample of at most 4 components, sides rounded up to whole MCUs of 32. */
+    c->mem->max_memory_to_use = (1 << 24) + 8 * ((long)c->image_width + 32) * ((long)c->image_height + 32);
+    c->out_color_space = parts == 4 ? JCS_CMYK : JCS_RGB;
+    c->dct_method = JDCT_ISLOW;
+    c->do_fancy_upsampling = TRUE;
+    c->do_block_smoothing = TRUE;
+
+    size_t w = c->image_width, h = c->image_height;
+    d->rgb = rudd_alloc(w * h * 3);
+    if (parts == 4) d->cmyk = rudd_alloc(w * 4);
+    if (!d->rgb || (parts == 4 && !d->cmyk))
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
+
+    d->orientation = marker_orientation(c); /* jpeg_finish_decompress drops the saved markers */
+    jpeg_start_decompress(c);
+    read_rows(d);
+    jpeg_finish_decompress(c);
+    return RUDD_OK;
+}
+
+enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
+                                  const char *name, const struct data_limits *limits, struct rudd_error *err)
+{
+    struct decoder d;
+    memset(&d, 0, sizeof d);
+    d.cinfo.err = jpeg_std_error(&d.errors);
+    d.errors.error_exit = stop;
+    d.errors.emit_message = on_message;
+    d.errors.output_message = on_output;
+    d.progress.progress_monitor = on_progress;
+    d.cinfo.client_data = &d;
+
+    enum rudd_status status = decode(&d, bytes, length, name, limits, err);
+    if (!status) {
+        *image = (struct data_image){(int)d.cinfo.output_width, (int)d.cinfo.output_height, d.rgb};
+        *orientation = d.orientation;
+        d.rgb = NULL;
+    }
+    jpeg_destroy_decompress(&d.cinfo); /* fine after any failure, also of its own creation */
+    rudd_free(d.cmyk);
+    rudd_free(d.rgb);
+    return status;
+}

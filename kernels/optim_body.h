@@ -1,0 +1,82 @@
+/* optim_body.h - optimiser steps over count floats; included by optim_avx2.c and optim_avx512.c.
+ *
+ * AdamW touches seven floats of memory per parameter (w m v read and written, g read), which is what limits it; constants that
+ * combine (1 - lr*decay, lr/bias1) are formed once, in double.
+ *
+ * Not here: what it means (optim_ref.c). */
+#include <math.h>
+
+#include "kernels/kern.h"
+#include "kernels/vec.h"
+
+/* w = w*(1 - lr*decay) - (lr/bias1) * m / (sqrt(v) / sqrt(bias2) + eps) */
+INLINE void adamw(float *w, float *m, float *v, const float *g, int lanes, const struct kern_adamw *s)
+{
+    vf grad = v_mul(v_load(g, lanes), v_set(s->g_scale));
+    vf first = v_fma(v_set(s->beta1), v_load(m, lanes), v_mul(v_set((float)(1.0 - s->beta1)), grad));
+    vf second = v_fma(v_set(s->beta2), v_load(v, lanes), v_mul(v_mul(v_set((float)(1.0 - s->beta2)), grad), grad));
+    vf root = v_fma(v_sqrt(second), v_set((float)(1 / sqrt(s->bias2))), v_set(s->eps));
+    vf step = v_div(v_mul(first, v_set((float)(-(double)s->lr / s->bias1))), root);
+    v_store(w, v_fma(v_load(w, lanes), v_set((float)(1 - (double)s->lr * s->decay)), step), lanes);
+    v_store(m, first, lanes);
+    v_store(v, second, lanes);
+}
+
+void TIER(kern_adamw_f32)(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
+                          const struct kern_adamw *s)
+{
+    EACH_VECTOR_SHARED(count, adamw(w + j, m + j, v + j, g + j, lanes, s));
+}
+
+INLINE void sgd(float *w, float *m, const float *g, int lanes, const struct kern_sgd *s)
+{
+    vf old = v_load(w, lanes);
+    vf grad = v_fma(v_load(g, lanes), v_set(s->g_scale), v_mul(v_set(s->decay), old));
+    vf first = v_fma(v_set(s->momentum), v_load(m, lanes), grad);
+    vf step = s->nesterov ? v_fma(v_set(s->momentum), first, grad) : first;
+    v_store(m, first, lanes);
+    v_store(w, v_fma(v_set(-s->lr), step, old), lanes);
+}
+
+void TIER(kern_sgd_f32)(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_sgd *s)
+{
+    EACH_VECTOR_SHARED(count, sgd(w + j, m + j, g + j, lanes, s));
+}
+
+void TIER(kern_lerp_f32)(float *restrict y, const float *restrict x, float keep, size_t count)
+{
+    const vf old = v_set(keep), new = v_set((float)(1.0 - keep));
+    EACH_VECTOR_SHARED(count, v_store(y + j, v_fma(v_load(y + j, lanes), old, v_mul(v_load(x + j, lanes), new)), lanes));
+}
+
+/* Sum of squares of up to BLOCK floats: each lane in float over 1/16 of STRETCH floats, then in double. */
+static double sumsq_block(const float *x, ptrdiff_t count)
+{
+    enum { STRETCH = 1024 };
+    double sums[VW] = {0}, total = 0;
+    for (ptrdiff_t first = 0; first < count; first += STRETCH) {
+        vf square = v_set(0), a;
+        EACH_VECTOR(first, first + STRETCH < count ? first + STRETCH : count,
+                    (a = v_load(x + j, lanes), square = v_fma(a, a, square)));
+        v_add_to_double(sums, square);
+    }
+    for (int i = 0; i < VW; i++) total += sums[i];
+    return total;
+}
+
+void TIER(kern_sumsq_f32)(double *sum, const float *x, size_t count)
+{
+    double part[KERN_CHUNKS];
+    const ptrdiff_t blocks = (ptrdiff_t)((count + BLOCK - 1) / BLOCK);
+    const int chunks = blocks < KERN_CHUNKS ? (int)blocks : KERN_CHUNKS;
+#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (count > ALONE)
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        part[chunk] = 0;
+        for (ptrdiff_t b = blocks * chunk / chunks; b < blocks * (chunk + 1) / chunks; b++) {
+            ptrdiff_t left = (ptrdiff_t)count - b * BLOCK;
+            part[chunk] += sumsq_block(x + b * BLOCK, left < BLOCK ? left : BLOCK);
+        }
+    }
+    *sum = 0;
+    for (int chunk = 0; chunk < chunks; chunk++) *sum += part[chunk];
+}

@@ -1,0 +1,97 @@
+/* main.c - the program `rudd-serve`: options, signals, exit status (0 done, 1 failed, 2 wrong usage).
+ *
+ * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
+ * with 0. A second one ends it at once. */
+#include "nn/options.h"
+#include "serve/server.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+struct settings {
+    struct serve_options server;
+    int threads;
+    double drain_s;
+    bool version;
+};
+
+#define COUNT(rows) ((int)(sizeof(rows) / sizeof *(rows)))
+
+/* *done: help or the version was printed. */
+static enum rudd_status parse(struct settings *s, struct nn_options *options, bool *done, int argc, char **argv,
+                              struct rudd_error *err)
+{
+    enum rudd_status status = nn_options_parse(options, argc, argv, err);
+    *done = options->help || s->version;
+    if (!status && options->help) {
+        char *text = nn_options_help(options);
+        if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
+        fputs(text, stdout);
+        rudd_free(text);
+    } else if (s->version) {
+        printf("rudd-serve %s\n", RUDD_VERSION);
+    } else if (!status && !s->server.model_path) {
+        status = rudd_fail(err, RUDD_ARGUMENT, "no model given; say --model FILE (rudd train writes RUN/model.safetensors)");
+    }
+    return status;
+}
+
+static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
+{
+    struct serve_server *server = NULL;
+    sigset_t signals;
+    int which;
+    /* Blocked before any thread starts, so that only sigwait below receives them. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    rudd_set_threads(s->threads);
+    enum rudd_status status = serve_server_create(&server, &s->server, err);
+    if (!status) status = serve_server_load(server, err);
+    if (!status) {
+        printf("rudd-serve: listening on %s\n", serve_server_url(server));
+        fflush(stdout);
+        sigwait(&signals, &which);
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+        serve_server_drain(server, s->drain_s);
+    }
+    serve_server_destroy(server);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {.server = serve_options_default, .drain_s = 10};
+    struct serve_options *o = &s.server;
+    const struct nn_option rows[] = {
+        {"model|m", NN_OPTION_STRING, &o->model_path, "FILE", 0, 0, "model file to answer with"},
+        {"listen", NN_OPTION_STRING, &o->listen, "HOST:PORT", 0, 0, "where to listen; port 0 picks a free one"},
+        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "processors the network uses; 0: all"},
+        {"workers", NN_OPTION_INT, &o->workers, "N", 1, 64, "predictions computed at a time, each with its own memory"},
+        {"queue", NN_OPTION_INT, &o->queue, "N", 1, 100000, "predictions that may wait; more get 503"},
+        {"io-threads", NN_OPTION_INT, &o->io_threads, "N", 1, 64, "threads that read requests and write answers"},
+        {"connections", NN_OPTION_INT, &o->connections, "N", 64, 100000, "connections at a time"},
+        {"max-body", NN_OPTION_BYTES, &o->max_body, "BYTES", 1024, 1 << 30, "largest request body"},
+        {"max-megapixels", NN_OPTION_DOUBLE, &o->max_megapixels, "X", 0.0001, 10000, "largest picture, in millions of pixels"},
+        {"timeout", NN_OPTION_INT, &o->timeout_s, "SECONDS", 1, 3600, "for a request to arrive, and for idle connections"},
+        {"drain-seconds", NN_OPTION_DOUBLE, &s.drain_s, "X", 0, 3600, "after SIGTERM, for what began to be answered"},
+        {"name", NN_OPTION_STRING, &o->name, "NAME", 0, 0, "the model's name in answers; else the file's"},
+        {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
+        {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
+    };
+    struct nn_options options = {.usage = "rudd-serve --model FILE [--listen HOST:PORT]",
+                                 .about = "Answers over HTTP what is in a picture; the page at / tries it out.",
+                                 .rows = rows,
+                                 .count = COUNT(rows)};
+    struct rudd_error err = {RUDD_OK, ""};
+    bool done = false;
+    enum rudd_status status = parse(&s, &options, &done, argc, argv, &err);
+    if (!status && !done) status = serve(&s, &err);
+    nn_options_free(&options);
+    if (!status) return 0;
+    fprintf(stderr, "rudd: %s\n", err.message);
+    return status == RUDD_ARGUMENT ? 2 : 1;
+}

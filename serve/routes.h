@@ -1,0 +1,36 @@
+/* routes.h - inside the server: its state, and the two callbacks through which libmicrohttpd reaches the routes. */
+#ifndef SERVE_ROUTES_H
+#define SERVE_ROUTES_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "serve/engine.h"
+#include "serve/metrics.h"
+#include "serve/respond.h"
+#include "serve/server.h"
+
+struct serve_server {
+    struct serve_options options;
+    struct MHD_Daemon *daemon;
+    struct serve_metrics *metrics;
+    struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */
+    struct serve_model model;
+    atomic_int state; /* enum serve_state */
+    char url[320], csp[512];
+    double started_ms, start_time; /* monotonic; seconds since 1970 */
+    pthread_mutex_t mutex;
+    pthread_cond_t idle; /* in_flight became 0 */
+    int in_flight;       /* requests between their first header and the last byte of their answer */
+};
+
+/* What the metrics call the routes. */
+enum { SERVE_ROUTE_LABELS = 7 };
+extern const char *const serve_route_labels[SERVE_ROUTE_LABELS];
+
+/* MHD_AccessHandlerCallback and MHD_RequestCompletedCallback; user is the struct serve_server. */
+enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
+                             const char *version, const char *data, size_t *size, void **slot);
+void serve_completed(void *user, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why);
+
+#endif

@@ -1,0 +1,229 @@
+/* server.c - the server's life: listen, load, drain, stop. See server.h; what it answers is in routes.c. */
+#include "serve/server.h"
+#include "nn/sha256.h"
+#include "serve/page.h"
+#include "serve/routes.h"
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
+                                                    .workers = 1,
+                                                    .queue = 64,
+                                                    .io_threads = 2,
+                                                    .connections = 512,
+                                                    .max_body = 16 << 20,
+                                                    .max_megapixels = 100,
+                                                    .timeout_s = 60};
+
+enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
+{
+    const char *colon = strrchr(text, ':'), *digits = colon ? colon + 1 : text;
+    const char *begin = text, *end = colon ? colon : text;
+    if (end > begin && *begin == '[' && end[-1] == ']') {
+        begin++;
+        end--;
+    } else if (memchr(begin, ':', (size_t)(end - begin))) {
+        return rudd_fail(err, RUDD_ARGUMENT, "--listen %.200s: write an IPv6 address in brackets, as in [::1]:8080", text);
+    }
+    size_t count = strspn(digits, "0123456789");
+    long number = count >= 1 && count <= 5 && !digits[count] ? strtol(digits, NULL, 10) : -1;
+    if (number < 0 || number > 65535 || end - begin > 255)
+        return rudd_fail(err, RUDD_ARGUMENT, "--listen %.200s: expected HOST:PORT with a port of 0..65535", text);
+    if (end > begin)
+        snprintf(host, 256, "%.*s", (int)(end - begin), begin);
+    else
+        snprintf(host, 256, "127.0.0.1");
+    *port = (int)number;
+    return RUDD_OK;
+}
+
+/* A bound, listening socket, and the URL it is reached by. */
+static enum rudd_status listen_on(int *fd, char url[320], const char *text, struct rudd_error *err)
+{
+    char host[256], service[8];
+    int port, s = -1, on = 1;
+    enum rudd_status status = serve_listen_parse(host, &port, text, err);
+    if (status) return status;
+    snprintf(service, sizeof service, "%d", port);
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    int failed = getaddrinfo(host, service, &hints, &found);
+    if (failed) return rudd_fail(err, RUDD_IO, "--listen %.200s: no such address: %s", text, gai_strerror(failed));
+
+    s = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || bind(s, found->ai_addr, found->ai_addrlen) ||
+        listen(s, SOMAXCONN)) {
+        status = rudd_fail(err, RUDD_IO, "--listen %.200s: %s", text, strerror(errno));
+    } else {
+        struct sockaddr_storage bound;
+        socklen_t size = sizeof bound;
+        bool v6 = found->ai_family == AF_INET6;
+        getsockname(s, (struct sockaddr *)&bound, &size);
+        port = ntohs(v6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
+        snprintf(url, 320, v6 ? "http://[%s]:%d" : "http://%s:%d", host, port);
+        *fd = s;
+        s = -1;
+    }
+    freeaddrinfo(found);
+    if (s >= 0) close(s);
+    return status;
+}
+
+/* 'sha256-<base64>' of the page's text between <tag> and </tag>: a policy that lets exactly this script and style run. */
+static void csp_hash(char out[64], const char *tag)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char open[16], shut[16], hex[NN_SHA256_HEX];
+    snprintf(open, sizeof open, "<%s>", tag);
+    snprintf(shut, sizeof shut, "</%s>", tag);
+    const char *page = (const char *)serve_page, *begin = strstr(page, open) + strlen(open), *end = strstr(begin, shut);
+    struct nn_sha256 hash;
+    nn_sha256_init(&hash);
+    nn_sha256_update(&hash, begin, (size_t)(end - begin));
+    nn_sha256_hex(hex, &hash);
+    size_t n = (size_t)snprintf(out, 64, "'sha256-");
+    for (int i = 0; i < 64; i += 3) { /* three hex digits are twelve bits: two characters */
+        char three[4] = {hex[i], i + 1 < 64 ? hex[i + 1] : '0', i + 2 < 64 ? hex[i + 2] : '0', 0};
+        unsigned long bits = strtoul(three, NULL, 16);
+        out[n++] = alphabet[bits >> 6];
+        out[n++] = alphabet[bits & 63];
+    }
+    snprintf(out + n - 1, 64 - n + 1, "='"); /* 32 bytes are 43 characters and one of padding */
+}
+
+static void make_csp(char *csp, size_t size)
+{
+    char script[64], style[64];
+    csp_hash(script, "script");
+    csp_hash(style, "style");
+    snprintf(csp, size,
+             "default-src 'none'; script-src %s; style-src %s; img-src 'self' blob: data:; connect-src 'self'; "
+             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             script, style);
+}
+
+enum rudd_status serve_server_create(struct serve_server **server, const struct serve_options *options, struct rudd_error *err)
+{
+    int fd = -1;
+    struct serve_server *s = rudd_zalloc(1, sizeof *s);
+    if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the server");
+    s->options = *options;
+    s->started_ms = serve_now_ms();
+    s->start_time = (double)time(NULL);
+    make_csp(s->csp, sizeof s->csp);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&s->mutex, NULL);
+
+    enum rudd_status status = serve_metrics_create(&s->metrics, serve_route_labels, SERVE_ROUTE_LABELS, err);
+    if (!status) status = listen_on(&fd, s->url, options->listen, err);
+    if (!status) {
+        /* MHD divides work among its pool; a pool of one is spelled 0. */
+        unsigned pool = options->io_threads > 1 ? (unsigned)options->io_threads : 0;
+        s->daemon = MHD_start_daemon(
+            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, serve_handle, s,
+            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s, MHD_OPTION_THREAD_POOL_SIZE, pool,
+            MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)options->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_END);
+        if (!s->daemon) {
+            close(fd);
+            status =
+                rudd_fail(err, RUDD_IO, "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
+                          options->listen);
+        }
+    }
+    if (status)
+        serve_server_destroy(s);
+    else
+        *server = s;
+    return status;
+}
+
+/* "models/fish.safetensors" -> "fish" */
+static char *name_from_path(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *name = rudd_strdup(slash ? slash + 1 : path), *dot = name ? strrchr(name, '.') : NULL;
+    if (dot && dot > name) *dot = 0;
+    return name;
+}
+
+enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *err)
+{
+    struct serve_model m = {0};
+    const struct serve_options *o = &s->options;
+    const struct data_limits limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)};
+    enum rudd_status status = rudd_model_open(&m.model, o->model_path, err);
+    if (!status) {
+        m.name = o->name ? rudd_strdup(o->name) : name_from_path(o->model_path);
+        if (!m.name) status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the model's name");
+    }
+    if (!status) {
+        if (m.model->run)
+            snprintf(m.version, sizeof m.version, "%s", m.model->run);
+        else
+            snprintf(m.version, sizeof m.version, "%.12s", m.model->sha256 ? m.model->sha256 : "unknown");
+        status = serve_metrics_set_classes(s->metrics, rudd_model_class_count(m.model), err);
+    }
+    if (!status) status = serve_engine_create(&s->engine, m.model, o->workers, o->queue, &limits, err);
+    if (status) {
+        rudd_free(m.name);
+        rudd_model_close(m.model);
+        return status;
+    }
+    s->model = m;
+    atomic_store(&s->state, SERVE_READY);
+    return RUDD_OK;
+}
+
+const char *serve_server_url(const struct serve_server *s)
+{
+    return s->url;
+}
+
+/* Until nothing is in flight or the deadline (monotonic, ms) has passed; true: nothing is. */
+static bool wait_idle(struct serve_server *s, double deadline_ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1e3)};
+    t.tv_nsec = (long)((deadline_ms - (double)t.tv_sec * 1e3) * 1e6);
+    pthread_mutex_lock(&s->mutex);
+    while (s->in_flight && pthread_cond_timedwait(&s->idle, &s->mutex, &t) != ETIMEDOUT) continue;
+    bool idle = !s->in_flight;
+    pthread_mutex_unlock(&s->mutex);
+    return idle;
+}
+
+void serve_server_drain(struct serve_server *s, double seconds)
+{
+    enum { FAREWELL_MS = 1000 }; /* for the last answers to leave once nothing waits any more */
+    atomic_store(&s->state, SERVE_DRAINING);
+    if (wait_idle(s, serve_now_ms() + seconds * 1e3)) return;
+    if (s->engine) serve_engine_cancel(s->engine);
+    wait_idle(s, serve_now_ms() + FAREWELL_MS);
+}
+
+void serve_server_destroy(struct serve_server *s)
+{
+    if (!s) return;
+    atomic_store(&s->state, SERVE_DRAINING);
+    /* MHD must not be stopped with suspended connections: first every job ends, which resumes its connection. A request that
+     * comes meanwhile finds the engine stopping and is refused. */
+    if (s->engine) serve_engine_stop(s->engine);
+    if (s->daemon) MHD_stop_daemon(s->daemon);
+    serve_engine_destroy(s->engine);
+    serve_metrics_destroy(s->metrics);
+    rudd_free(s->model.name);
+    rudd_model_close(s->model.model);
+    pthread_cond_destroy(&s->idle);
+    pthread_mutex_destroy(&s->mutex);
+    rudd_free(s);
+}

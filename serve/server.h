@@ -1,0 +1,40 @@
+/* server.h - rudd-serve as an object: listen, load, answer, drain, stop. main.c adds options and signals.
+ *
+ *     serve_server_create   listening; /health answers, /ready says "loading"
+ *     serve_server_load     the model is there; /ready says 200
+ *     serve_server_drain    /ready says "draining", new predictions get 503, those begun get their answers
+ *     serve_server_destroy
+ */
+#ifndef SERVE_SERVER_H
+#define SERVE_SERVER_H
+
+#include "nn/rudd.h"
+
+struct serve_options {
+    const char *model_path;
+    const char *name;   /* NULL: the file's name without its ending */
+    const char *listen; /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
+    int workers, queue; /* predictions at a time, and waiting beyond those */
+    int io_threads;     /* threads that read requests and write answers */
+    int connections;    /* at most; more are not accepted */
+    size_t max_body;    /* bytes */
+    double max_megapixels;
+    int timeout_s; /* for a request to arrive whole, and for an idle connection */
+};
+extern const struct serve_options serve_options_default;
+
+struct serve_server;
+enum rudd_status serve_server_create(struct serve_server **server, const struct serve_options *options, struct rudd_error *err);
+/* Opens options->model_path and starts the workers. Once. */
+enum rudd_status serve_server_load(struct serve_server *server, struct rudd_error *err);
+/* "http://127.0.0.1:8080", the real port; lives as long as the server. */
+const char *serve_server_url(const struct serve_server *server);
+/* Waits until every request that began is answered, or seconds have passed; then what still waits is answered 503. */
+void serve_server_drain(struct serve_server *server, double seconds);
+/* NULL is fine. Drains for no time, if that was not done. */
+void serve_server_destroy(struct serve_server *server);
+
+/* "HOST:PORT" and its short forms into their parts. Pure. */
+enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err);
+
+#endif

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""rudd against PyTorch: the same weights and inputs give the same logits, in both directions, under everyone's names.
+
+    tests/parity/peers.sh run tests/parity/parity_torch.py build
+
+Forth:  torchvision's and timm's EfficientNets and lukemelas' efficientnet_pytorch with random weights, saved by PyTorch as safetensors,
+        are read by `rudd import` and run by `rudd predict --logits` over .npy inputs at even and odd sizes.
+Back:   `rudd export` of each is loaded by its owner, strictly (timm also by its own checkpoint loader), and gives PyTorch's logits.
+
+Batch-norm statistics are random too, so that a wrong epsilon or a forgotten tensor shows. A logit may differ by 1e-4 of the largest.
+Needs the peers of peers.sh. Ends with `N passed, N failed`.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from efficientnet_pytorch import EfficientNet
+from safetensors.torch import load_file, save_file
+
+RUDD = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "rudd")
+CLASSES = 21
+TOLERANCE = 1e-4
+
+passed = failed = 0
+
+
+def check(name, good, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    print("ok    " if good else "FAILED", name, detail, flush=True)
+
+
+def rudd(*args):
+    done = subprocess.run([RUDD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"rudd {' '.join(args)}: exit status {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def randomise(model):
+    """Weights as after training: every tensor matters, activations keep their size."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.7, 1.3)
+            module.bias.data.uniform_(-0.1, 0.1)
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+        elif isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.uniform_(module.weight, -1, 1)
+            module.weight.data *= (5 / module.weight[0].numel()) ** 0.5
+    return model.eval()
+
+
+def save(model, path):
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def difference(found, expected):
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def logits_of_rudd(model_file, x, folder):
+    np.save(os.path.join(folder, "x.npy"), x.numpy())
+    lines = rudd("predict", "--model", model_file, "--json", "--logits", os.path.join(folder, "x.npy")).splitlines()
+    return np.array([json.loads(line)["logits"] for line in lines], np.float64)
+
+
+def compare(name, fresh, sizes, import_options, export_format, folder):
+    """Model made by fresh() -> rudd -> logits; rudd's export -> a second fresh() -> logits."""
+    torch.manual_seed(0)
+    model = randomise(fresh())
+    theirs, ours, back = (os.path.join(folder, name + end) for end in (".theirs.safetensors", ".rudd.safetensors", ".back.safetensors"))
+    save(model, theirs)
+    rudd("import", theirs, "-o", ours, *import_options)
+    with torch.inference_mode():
+        for size in sizes:
+            x = torch.randn(2, 3, size, size)
+            expected = model(x).numpy()
+            found = logits_of_rudd(ours, x, folder)
+            error = difference(found, expected) if found.shape == expected.shape else float("inf")
+            check(f"{name}: rudd's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
+        rudd("export", "--model", ours, "--format", export_format, "-o", back)
+        second = fresh()
+        second.load_state_dict(load_file(back), strict=True)
+        error = difference(second.eval()(x).numpy(), expected)
+        check(f"{name}: loads rudd's export strictly", error <= 1e-6, f"{error:.1e}")
+    return back, x, expected
+
+
+def compare_timm(name, sizes, folder):
+    back, x, expected = compare(name, lambda: timm.create_model(name, num_classes=CLASSES), sizes, ["--arch", name], "safetensors", folder)
+    model = timm.create_model(name, num_classes=CLASSES, checkpoint_path=back).eval()
+    with torch.inference_mode():
+        error = difference(model(x).numpy(), expected)
+    check(f"{name}: timm's checkpoint loader takes rudd's file", error <= 1e-6, f"{error:.1e}")
+
+
+def torchvision_to_timm(folder):
+    """One model, two owners: torchvision's weights, through rudd, in timm."""
+    torch.manual_seed(1)
+    model = randomise(torchvision.models.efficientnet_b0(num_classes=CLASSES))
+    theirs, ours = os.path.join(folder, "tv.safetensors"), os.path.join(folder, "tv.rudd.safetensors")
+    save(model, theirs)
+    rudd("import", theirs, "-o", ours)
+    other = timm.create_model("efficientnet_b0", num_classes=CLASSES, checkpoint_path=ours).eval()
+    x = torch.randn(2, 3, 96, 96)
+    with torch.inference_mode():
+        error = difference(other(x).numpy(), model(x).numpy())
+    check("torchvision's b0, through rudd, in timm", error <= TOLERANCE, f"{error:.1e}")
+
+
+def main():
+    torch.set_num_threads(os.cpu_count())
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [(f"torchvision_b{v}", lambda v=v, s=s: compare(
+                    f"torchvision_b{v}", lambda: getattr(torchvision.models, f"efficientnet_b{v}")(num_classes=CLASSES), s, [],
+                    "torchvision", folder)) for v, s in ((0, (64, 97)), (4, (96, 131)))]
+        jobs += [(name, lambda name=name, s=s: compare_timm(name, s, folder)) for name, s in
+                 (("efficientnet_b1", (64, 75)), ("tf_efficientnet_b0", (64, 75)), ("tf_efficientnetv2_b0", (96, 127)),
+                  ("tf_efficientnetv2_b3", (96, 127)))]
+        jobs.append(("lukemelas_b0", lambda: compare(
+            "lukemelas_b0", lambda: EfficientNet.from_name("efficientnet-b0", num_classes=CLASSES, image_size=None), (64, 75), [],
+            "lukemelas", folder)))
+        jobs.append(("torchvision to timm", lambda: torchvision_to_timm(folder)))
+        for name, job in jobs:
+            try:
+                job()
+            except Exception as error:  # one broken pair must not hide the others
+                check(name, False, f"{type(error).__name__}: {error}")
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+sys.exit(main())

@@ -1,0 +1,101 @@
+/* cmd_eval.c - `rudd eval`: how good a model is on one folder of class folders. */
+#include "train/command.h"
+
+#include "kernels/kern.h"
+#include "train/evaluate.h"
+#include "train/progress.h"
+#include "weights/model_file.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct eval_settings {
+    const char *model, *data;
+    int batch, threads;
+    bool json, quiet;
+};
+
+static void print_table(const struct train_metrics *m, const struct nn_model *model, double images_per_second)
+{
+    printf("%-32s %9s %9s %9s %9s\n", "class", "precision", "recall", "F1", "pictures");
+    for (int k = 0; k < m->classes; k++) {
+        const struct train_class_metrics *c = &m->per_class[k];
+        printf("%-32s %9.3f %9.3f %9.3f %9d\n", model->classes[k].name, c->precision, c->recall, c->f1, c->support);
+    }
+    printf("\n%d pictures  top-1 %.1f%%  top-3 %.1f%%  macro F1 %.3f  weighted F1 %.3f\n"
+           "loss %.4f  calibration error %.3f  ROC AUC %.4f  %.1f images/s\n",
+           m->images, 100 * m->top1, 100 * m->top3, m->macro_f1, m->weighted_f1, m->loss, m->ece, m->roc_auc,
+           images_per_second);
+}
+
+static enum rudd_status print_json(const struct train_metrics *m, const struct nn_model *model, double images_per_second,
+                                   struct rudd_error *err)
+{
+    json_t *object = train_metrics_json(m, model->classes, true);
+    char *text = NULL;
+    if (object && json_object_set_new(object, "images_per_second", train_json_number(images_per_second)) == 0)
+        text = json_dumps(object, JSON_REAL_PRECISION(9));
+    json_decref(object);
+    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the answer");
+    puts(text);
+    free(text); /* jansson's */
+    return RUDD_OK;
+}
+
+/* The pictures of s->data under the model's own class numbers. */
+static enum rudd_status scan(struct data_set *set, const struct nn_model *model, const char *dir, struct rudd_error *err)
+{
+    char **names = rudd_zalloc((size_t)model->class_count, sizeof *names);
+    if (!names) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d class names", model->class_count);
+    for (int k = 0; k < model->class_count; k++) names[k] = model->classes[k].name;
+    enum rudd_status status = data_set_scan(set, dir, names, model->class_count, err);
+    rudd_free(names);
+    return status;
+}
+
+enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
+{
+    struct eval_settings s = {.batch = 16};
+    const struct nn_option rows[] = {
+        {"model", NN_OPTION_REQUIRED, &s.model, "FILE", 0, 0, "model to evaluate"},
+        {"data", NN_OPTION_REQUIRED, &s.data, "DIR", 0, 0, "one folder per class, by the model's class names"},
+        {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "one JSON object instead of a table"},
+        {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures per pass"},
+        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "0: one per core"},
+        {"quiet", NN_OPTION_FLAG, &s.quiet, NULL, 0, 0, "no progress, no names of unreadable pictures"},
+    };
+    struct nn_options options = {.usage = "rudd eval --model FILE --data DIR [--json]",
+                                 .about = "Measures a model on a folder of pictures, such as the test/ of a data set.",
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows};
+    struct nn_model *model = NULL;
+    struct data_set set = {0};
+    struct train_evaluator *evaluator = NULL;
+    struct train_evaluation evaluation = {0};
+    bool done;
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (status != RUDD_OK || done) goto done;
+    kern_set_threads(s.threads);
+    status = weights_model_load(&model, s.model, NULL, NULL, err);
+    if (status == RUDD_OK) status = scan(&set, model, s.data, err);
+    if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, s.batch, s.threads, 0, err);
+    if (status != RUDD_OK) goto done;
+
+    struct train_progress progress;
+    struct train_events events = train_progress_events(&progress, s.quiet || s.json);
+    status = train_evaluate(&evaluation, evaluator, "eval", &events, err);
+    if (status != RUDD_OK) goto done;
+    const struct data_loader *loader = train_evaluator_loader(evaluator);
+    for (int i = 0; i < data_loader_bad_count(loader); i++) train_note(&events, "skipped: %s", data_loader_bad(loader, i));
+    double rate = evaluation.count / evaluation.seconds;
+    if (s.json)
+        status = print_json(&evaluation.metrics, model, rate, err);
+    else
+        print_table(&evaluation.metrics, model, rate);
+done:
+    train_evaluation_free(&evaluation);
+    train_evaluator_destroy(evaluator);
+    data_set_free(&set);
+    nn_model_destroy(model);
+    nn_options_free(&options);
+    return status;
+}

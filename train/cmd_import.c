@@ -1,0 +1,122 @@
+/* cmd_import.c - `rudd import`: weights in a foreign naming become a native model file.
+ *
+ * Says what was recognised, and names every tensor that had to be initialised. Writes nothing unless everything fits. */
+#include "data/decode.h"
+#include "train/command.h"
+#include "weights/model_file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_CLASS_LIST = 16 << 20 };
+
+/* Class names, as lines of a text: name, or name TAB latin TAB English TAB Russian. The fields point into text. */
+struct class_list {
+    uint8_t *text;
+    struct nn_class *classes;
+    int count;
+};
+
+static void class_list_free(struct class_list *list)
+{
+    rudd_free(list->text);
+    rudd_free(list->classes);
+}
+
+/* One line into a class; an empty field stays NULL. */
+static void split_line(struct nn_class *c, char *line)
+{
+    char **const fields[] = {&c->name, &c->latin, &c->en, &c->ru};
+    for (size_t f = 0; f < sizeof fields / sizeof *fields && line; f++) {
+        char *tab = strchr(line, '\t');
+        if (tab) *tab++ = 0;
+        *fields[f] = *line ? line : NULL;
+        line = tab;
+    }
+}
+
+static enum rudd_status class_list_read(struct class_list *list, const char *path, struct rudd_error *err)
+{
+    size_t length = 0;
+    enum rudd_status status = data_file_read(&list->text, &length, path, MAX_CLASS_LIST, err);
+    if (status) return status;
+    char *text = rudd_realloc(list->text, length + 1);
+    if (text) {
+        list->text = (uint8_t *)text;
+        text[length] = 0;
+        list->classes = rudd_zalloc(NN_MAX_CLASSES, sizeof *list->classes);
+    }
+    if (!list->classes) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the class list", path);
+    if (strlen(text) != length)
+        return rudd_fail(err, RUDD_FORMAT, "%s: holds a zero byte; expected text, one class a line", path);
+    for (char *line = text, *next; *line; line = next) {
+        size_t end = strcspn(line, "\n");
+        next = line[end] ? line + end + 1 : line + end;
+        line[end] = 0;
+        if (end && line[end - 1] == '\r') line[end - 1] = 0;
+        if (list->count == NN_MAX_CLASSES) return rudd_fail(err, RUDD_LIMIT, "%s: more than %d classes", path, NN_MAX_CLASSES);
+        split_line(&list->classes[list->count++], line);
+        if (!list->classes[list->count - 1].name)
+            return rudd_fail(err, RUDD_FORMAT, "%s:%d: empty line; expected a class name", path, list->count);
+    }
+    return list->count ? RUDD_OK : rudd_fail(err, RUDD_FORMAT, "%s: no class in it", path);
+}
+
+static void print_report(const struct weights_report *r, const struct nn_model *model, const char *in, const char *out)
+{
+    printf("%s: %s, %d classes, %s names -> %s\n", in, model->arch, model->class_count, weights_dialect_name(r->dialect), out);
+    for (int i = 0; i < r->missing_count; i++) printf("initialised: %s\n", r->missing[i]);
+    if (r->classifier_replaced) printf("initialised: the classifier, for %d classes\n", model->class_count);
+    if (r->arch_guessed && strncmp(model->arch, "tf_", 3))
+        printf("note: recognised by shapes alone; if the weights come from TensorFlow, use --arch tf_%s\n", model->arch);
+}
+
+enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
+{
+    const char *out = NULL, *classes = NULL;
+    int pad = WEIGHTS_PAD_AUTO, seed = 0;
+    double eps = 0;
+    bool done;
+    struct weights_load_options load = {.arch = NULL};
+    const struct nn_option rows[] = {
+        {"out|o", NN_OPTION_REQUIRED, &out, "FILE", 0, 0, "the model file to write"},
+        {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; recognised when not given"},
+        {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0, "class names, one a line; or name, latin, en, ru between tabs"},
+        {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
+        {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
+        {"allow-missing", NN_OPTION_FLAG, &load.allow_missing, NULL, 0, 0,
+         "initialise what the file lacks instead of refusing it"},
+        {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "for what is initialised"},
+    };
+    struct nn_options options = {
+        .usage = "rudd import FILE -o OUT.safetensors",
+        .about = "Makes a model file of safetensors weights under timm's, torchvision's or lukemelas' names.",
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = 1};
+    struct class_list list = {NULL, NULL, 0};
+    struct weights_report report = {0};
+    struct nn_model *model = NULL;
+
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (status || done) goto out;
+    if (options.argument_count != 1) {
+        status = rudd_fail(err, RUDD_ARGUMENT, "import: no weights file given; usage: %s", options.usage);
+        goto out;
+    }
+    if (classes) status = class_list_read(&list, classes, err);
+    load.class_count = list.count;
+    load.pad = (enum weights_pad)pad;
+    load.bn_eps = (float)eps;
+    load.seed = (uint64_t)seed;
+    if (!status) status = weights_model_load(&model, options.arguments[0], &load, &report, err);
+    if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);
+    if (!status) status = weights_model_save(out, model, NULL, WEIGHTS_TIMM, err);
+    if (!status) print_report(&report, model, options.arguments[0], out);
+out:
+    nn_model_destroy(model);
+    weights_report_free(&report);
+    class_list_free(&list);
+    nn_options_free(&options);
+    return status;
+}

@@ -1,0 +1,57 @@
+/* cmd_train.c - `rudd train`: options in the order defaults, the resumed run's own, config file, flags; then the run. */
+#include "train/command.h"
+
+#include "train/fit.h"
+#include "train/progress.h"
+#include "train/run_folder.h"
+#include "train/run_json.h"
+#include <stdio.h>
+
+/* With --resume, the run's options take the defaults' place and the flags are read again on top. *record then holds the text
+ * that settings point into. */
+static enum rudd_status resume_settings(struct nn_options *options, struct train_settings *s, json_t **record, int argc,
+                                        char **argv, struct rudd_error *err)
+{
+    enum rudd_status status = train_run_json_read(record, s->resume, err);
+    if (status != RUDD_OK) return status;
+    *s = train_settings_default;
+    status = train_options_from_json(options, json_object_get(*record, "options"), "run.json: ", err);
+    if (status != RUDD_OK) return status;
+    nn_options_free(options);
+    return nn_options_parse(options, argc, argv, err);
+}
+
+enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
+{
+    struct train_settings s = train_settings_default;
+    struct nn_option rows[TRAIN_SETTINGS_ROWS];
+    struct nn_options options = {
+        .usage = "rudd train --data DIR --weights FILE [OPTION ...]",
+        .about =
+            "Fine-tunes a classifier on a folder of pictures. The defaults are a good recipe for some hundred to some ten\n"
+            "thousand photos. The best model so far is always in RUN/model.safetensors; a run that stopped goes on with\n"
+            "rudd train --resume RUN.",
+        .rows = rows,
+        .count = train_settings_table(rows, &s)};
+    struct train_progress progress;
+    struct train_outcome outcome;
+    json_t *record = NULL;
+    bool done;
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (status != RUDD_OK || done) goto done;
+    if (s.resume) status = resume_settings(&options, &s, &record, argc, argv, err);
+    if (status == RUDD_OK) status = train_settings_resolve(&s, err);
+    if (status != RUDD_OK) goto done;
+
+    struct train_events events = train_progress_events(&progress, s.quiet);
+    status = train_fit(&outcome, &s, &events, err);
+    if (status == RUDD_OK && !s.quiet)
+        printf("best epoch %d; %s: %d pictures, top-1 %.1f%%, top-3 %.1f%%, macro F1 %.3f, loss %.4f\n"
+               "model %s/model.safetensors, report %s/report.html\n",
+               outcome.best_epoch, outcome.phase, outcome.images, 100 * outcome.top1, 100 * outcome.top3, outcome.macro_f1,
+               outcome.loss, outcome.path, outcome.path);
+done:
+    nn_options_free(&options);
+    json_decref(record);
+    return status;
+}

@@ -1,0 +1,161 @@
+/* learner.c - one epoch of training steps: see learner.h. */
+#include "train/learner.h"
+
+#include "train/metrics.h"
+#include <math.h>
+#include <string.h>
+
+/* n / (classes * n_c), scikit-learn's "balanced": every class weighs the same in all. Classes without pictures weigh nothing.
+ */
+static float *balanced_weights(const struct data_set *set)
+{
+    float *w = rudd_zalloc((size_t)set->class_count, sizeof *w);
+    if (!w) return NULL;
+    for (int i = 0; i < set->count; i++) w[set->items[i].label]++;
+    for (int k = 0; k < set->class_count; k++)
+        if (w[k] > 0) w[k] = (float)set->count / ((float)set->class_count * w[k]);
+    return w;
+}
+
+enum rudd_status train_learner_init(struct train_learner *learner, struct nn_model *model, const struct data_set *set,
+                                    const struct train_learner_options *options, struct rudd_error *err)
+{
+    struct train_learner l = {.options = *options, .model = model, .set = set};
+    enum rudd_status status = nn_plan_create(&l.plan, model, &options->plan, err);
+    if (status != RUDD_OK) goto failed;
+    status = data_loader_create(&l.loader, set, &options->loader, err);
+    if (status != RUDD_OK) goto failed;
+
+    l.grads = rudd_zalloc(model->value_count, sizeof *l.grads);
+    l.q = rudd_zalloc((size_t)options->plan.batch * (size_t)model->class_count, sizeof *l.q);
+    l.trains = rudd_zalloc((size_t)model->param_count, sizeof *l.trains);
+    if (options->balance) l.class_weights = balanced_weights(set);
+    if (!l.grads || !l.q || !l.trains || (options->balance && !l.class_weights)) {
+        status = rudd_fail(err, RUDD_NO_MEMORY, "training: no memory for %zu gradients", model->value_count);
+        goto failed;
+    }
+    for (int i = 0; i < model->param_count; i++) l.trains[i] = nn_plan_trains(l.plan, i);
+    status = train_optim_init(&l.optim, model, l.trains, &options->optim, err);
+    if (status == RUDD_OK && options->ema > 0)
+        status = train_ema_init(&l.ema, model->values, model->value_count, options->ema, err);
+    if (status != RUDD_OK) goto failed;
+
+    int batches = data_loader_batches(l.loader);
+    uint64_t steps = ((uint64_t)batches + (uint64_t)options->accumulate - 1) / (uint64_t)options->accumulate;
+    train_schedule_init(&l.schedule, options->schedule, (uint64_t)(options->warmup_epochs * (double)steps),
+                        steps * (uint64_t)options->epochs);
+    *learner = l;
+    return RUDD_OK;
+failed:
+    train_learner_free(&l);
+    return status;
+}
+
+void train_learner_free(struct train_learner *l)
+{
+    data_loader_destroy(l->loader);
+    nn_plan_destroy(l->plan);
+    train_optim_free(&l->optim);
+    train_ema_free(&l->ema);
+    rudd_free(l->grads);
+    rudd_free(l->q);
+    rudd_free(l->trains);
+    rudd_free(l->class_weights);
+    memset(l, 0, sizeof *l);
+}
+
+bool train_learner_finished(const struct train_learner *l)
+{
+    return l->options.max_steps && l->optim.steps >= l->options.max_steps;
+}
+
+void train_learner_swap(struct train_learner *l)
+{
+    /* The contents change places, not the pointers: plans may hold the address of model->values. */
+    for (size_t i = 0; l->ema.values && i < l->ema.count; i++) {
+        float x = l->model->values[i];
+        l->model->values[i] = l->ema.values[i];
+        l->ema.values[i] = x;
+    }
+}
+
+/* Sums over an epoch, and over the batches of one step. */
+struct tally {
+    double loss, mass; /* sums of weighted losses and of weights */
+    double step_mass;  /* of the batches since the last step */
+    int pictures, hits, batches;
+};
+
+static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, const struct data_batch *batch, int epoch,
+                                    struct rudd_error *err)
+{
+    const int classes = l->model->class_count, size = l->options.plan.image_size;
+    memcpy(nn_plan_input(l->plan), batch->x, sizeof *batch->x * (size_t)batch->n * (size_t)size * (size_t)size * 3);
+    nn_plan_set_step(l->plan, l->options.seed, (uint64_t)epoch << 32 | (uint32_t)t->batches);
+    nn_plan_forward(l->plan, batch->n);
+    for (int i = 0; i < batch->n; i++)
+        t->hits += train_argmax(nn_plan_logits(l->plan) + (size_t)i * (size_t)classes, classes) == batch->labels[i];
+
+    double mass = 1 / nn_targets(l->q, batch->labels, l->class_weights, l->options.label_smoothing, batch->n, classes);
+    double loss = nn_plan_backward(l->plan, l->grads, l->q, 1, batch->n);
+    if (!isfinite(loss))
+        return rudd_fail(err, RUDD_LIMIT,
+                         "epoch %d, batch %d: the loss is not finite; try a lower --lr, --warmup-epochs or --clip-norm", epoch,
+                         t->batches + 1);
+    t->loss += loss;
+    t->mass += mass;
+    t->step_mass += mass;
+    t->pictures += batch->n;
+    t->batches++;
+    return RUDD_OK;
+}
+
+static enum rudd_status take_step(struct train_learner *l, struct tally *t, int epoch, struct rudd_error *err)
+{
+    double factor = train_schedule_factor(&l->schedule, l->optim.steps);
+    double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, 1 / t->step_mass);
+    if (!isfinite(norm))
+        return rudd_fail(err, RUDD_LIMIT, "epoch %d, batch %d: the gradient is not finite; try a lower --lr or --warmup-epochs",
+                         epoch, t->batches);
+    if (l->ema.values) train_ema_update(&l->ema, l->model->values);
+    memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
+    t->step_mass = 0;
+    return RUDD_OK;
+}
+
+enum rudd_status train_learner_epoch(struct train_epoch *result, struct train_learner *learner, int epoch,
+                                     const struct train_events *events, struct rudd_error *err)
+{
+    struct train_learner *l = learner;
+    struct tally t = {0};
+    struct data_batch batch;
+    enum rudd_status status = RUDD_OK;
+    double began = train_now();
+
+    memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
+    data_loader_start(l->loader, (uint64_t)epoch, 0);
+    while (status == RUDD_OK && !train_learner_finished(l) && data_loader_next(l->loader, &batch)) {
+        status = learn_batch(l, &t, &batch, epoch, err);
+        if (status == RUDD_OK && t.batches % l->options.accumulate == 0) status = take_step(l, &t, epoch, err);
+        if (events && events->tick) {
+            struct train_tick tick = {"train",       epoch,           l->options.epochs,  t.pictures,
+                                      l->set->count, t.loss / t.mass, train_now() - began};
+            events->tick(events->user, &tick);
+        }
+        if (status == RUDD_OK && events && events->stop && events->stop(events->user))
+            status = rudd_fail(err, RUDD_CANCELLED, "stopped on request in epoch %d", epoch);
+    }
+    if (status == RUDD_OK && t.step_mass > 0) status = take_step(l, &t, epoch, err);
+    if (status != RUDD_OK) return status;
+    if (t.pictures == 0 && !train_learner_finished(l))
+        return rudd_fail(err, RUDD_FORMAT, "training: none of the %d pictures could be read; the first: %s", l->set->count,
+                         data_loader_bad_count(l->loader) ? data_loader_bad(l->loader, 0) : "(there is none)");
+    double seconds = train_now() - began;
+    result->epoch = epoch;
+    result->train_loss = t.loss / t.mass;
+    result->train_accuracy = (double)t.hits / t.pictures;
+    /* That of the backbone, at the epoch's last step. */
+    result->learning_rate = l->options.optim.lr * train_schedule_factor(&l->schedule, l->optim.steps ? l->optim.steps - 1 : 0);
+    result->images_per_second = t.pictures / seconds;
+    return RUDD_OK;
+}

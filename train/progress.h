@@ -1,0 +1,16 @@
+/* progress.h - a run told to people: a bar that redraws itself on a terminal, plain lines everywhere else. */
+#ifndef TRAIN_PROGRESS_H
+#define TRAIN_PROGRESS_H
+
+#include "train/events.h"
+
+struct train_progress {
+    bool bar, quiet;
+    double drawn; /* when, so that the terminal is not flooded */
+};
+
+/* Events that print: epochs and notes on stdout, the bar on stderr when that is a terminal. progress must outlive them. SIGINT
+ * and SIGTERM make stop() true from now on; a second one ends the process as usual. */
+struct train_events train_progress_events(struct train_progress *progress, bool quiet);
+
+#endif

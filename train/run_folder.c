@@ -1,0 +1,169 @@
+/* run_folder.c - the run's folder and its small files: see run_folder.h. */
+#include "train/run_folder.h"
+
+#include "data/decode.h"
+#include "weights/safetensors.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { RUN_JSON_MAX = 256 << 20, LINE_LENGTH = 1024 };
+
+const char *train_run_path(char out[TRAIN_PATH], const char *path, const char *name)
+{
+    snprintf(out, TRAIN_PATH, "%s/%s", path, name);
+    return out;
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+/* mkdir -p. */
+static enum rudd_status make_folders(const char *path, struct rudd_error *err)
+{
+    char part[TRAIN_PATH];
+    struct stat st;
+    for (size_t n = 1; n <= strlen(path); n++) {
+        if (path[n] != '/' && path[n] != 0) continue;
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return rudd_fail(err, RUDD_IO, "%s: cannot make this folder: %s", part, strerror(errno));
+    }
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return rudd_fail(err, RUDD_IO, "%s: is not a folder", path);
+    return RUDD_OK;
+}
+
+enum rudd_status train_run_folder_create(struct train_run_folder *folder, const char *path, struct rudd_error *err)
+{
+    struct train_run_folder fresh = {.epochs = NULL};
+    char file[TRAIN_PATH];
+    if (path && strlen(path) >= sizeof fresh.path)
+        return rudd_fail(err, RUDD_ARGUMENT, "--out: the path is %zu bytes long, expected fewer than %zu", strlen(path),
+                         sizeof fresh.path);
+    if (path) {
+        snprintf(fresh.path, sizeof fresh.path, "%s", path);
+        if (exists(train_run_path(file, path, "run.json")))
+            return rudd_fail(err, RUDD_ARGUMENT, "%s: holds a run already; choose another --out, or --resume %s", path, path);
+    } else {
+        int number = 0;
+        do snprintf(fresh.path, sizeof fresh.path, "runs/%d", ++number);
+        while (exists(fresh.path));
+    }
+    enum rudd_status status = make_folders(fresh.path, err);
+    if (status == RUDD_OK) *folder = fresh;
+    return status;
+}
+
+static enum rudd_status keep(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err)
+{
+    if (folder->count == folder->capacity) {
+        int more = folder->capacity ? 2 * folder->capacity : 16;
+        struct train_epoch *grown = rudd_realloc(folder->epochs, sizeof *grown * (size_t)more);
+        if (!grown) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the metrics", folder->path);
+        folder->epochs = grown;
+        folder->capacity = more;
+    }
+    folder->epochs[folder->count++] = *epoch;
+    return RUDD_OK;
+}
+
+enum rudd_status train_run_folder_open(struct train_run_folder *folder, const char *path, int epochs, struct rudd_error *err)
+{
+    struct train_run_folder fresh = {.epochs = NULL};
+    char file[TRAIN_PATH];
+    uint8_t *bytes = NULL;
+    size_t length;
+    snprintf(fresh.path, sizeof fresh.path, "%s", path);
+    enum rudd_status status = RUDD_OK;
+    if (epochs > 0) status = data_file_read(&bytes, &length, train_run_path(file, path, "metrics.jsonl"), RUN_JSON_MAX, err);
+    if (status != RUDD_OK) return status;
+    const char *line = (const char *)bytes, *end = line + (bytes ? length : 0);
+    for (int i = 0; i < epochs && status == RUDD_OK; i++) {
+        struct train_epoch epoch;
+        const char *stop = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+        json_t *object = stop ? json_loadb(line, (size_t)(stop - line), 0, NULL) : NULL;
+        bool good = object && train_record_parse((double *)&epoch, train_epoch_names, TRAIN_EPOCH_COUNT, object);
+        json_decref(object);
+        if (!good || (int)epoch.epoch != i + 1)
+            status = rudd_fail(err, RUDD_FORMAT, "%s:%d: found no record of epoch %d", file, i + 1, i + 1);
+        else
+            status = keep(&fresh, &epoch, err);
+        line = stop ? stop + 1 : end;
+    }
+    rudd_free(bytes);
+    if (status == RUDD_OK)
+        *folder = fresh;
+    else
+        train_run_folder_free(&fresh);
+    return status;
+}
+
+void train_run_folder_free(struct train_run_folder *folder)
+{
+    rudd_free(folder->epochs);
+    folder->epochs = NULL;
+    folder->count = folder->capacity = 0;
+}
+
+enum rudd_status train_run_folder_add(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err)
+{
+    char file[TRAIN_PATH];
+    enum rudd_status status = keep(folder, epoch, err);
+    if (status != RUDD_OK) return status;
+    char *text = rudd_zalloc((size_t)folder->count, LINE_LENGTH);
+    size_t used = 0;
+    for (int i = 0; text && i < folder->count; i++) {
+        json_t *object = train_record_json((const double *)&folder->epochs[i], train_epoch_names, TRAIN_EPOCH_COUNT);
+        size_t n = object ? json_dumpb(object, text + used, LINE_LENGTH - 1, JSON_REAL_PRECISION(9)) : 0;
+        json_decref(object);
+        if (n == 0 || n >= LINE_LENGTH) {
+            rudd_free(text);
+            text = NULL;
+            break;
+        }
+        used += n;
+        text[used++] = '\n';
+    }
+    if (text)
+        status = weights_write_bytes(train_run_path(file, folder->path, "metrics.jsonl"), text, used, err);
+    else
+        status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the metrics", folder->path);
+    rudd_free(text);
+    if (status != RUDD_OK) folder->count--;
+    return status;
+}
+
+enum rudd_status train_run_json_write(const char *path, const json_t *json, struct rudd_error *err)
+{
+    char file[TRAIN_PATH];
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for run.json", path);
+    enum rudd_status status = weights_write_bytes(train_run_path(file, path, "run.json"), text, strlen(text), err);
+    free(text); /* jansson's */
+    return status;
+}
+
+enum rudd_status train_run_json_read(json_t **json, const char *path, struct rudd_error *err)
+{
+    char file[TRAIN_PATH];
+    uint8_t *bytes;
+    size_t length;
+    json_error_t where;
+    if (strlen(path) >= sizeof((struct train_run_folder *)0)->path)
+        return rudd_fail(err, RUDD_ARGUMENT, "--resume: the path is %zu bytes long, far too long for a folder", strlen(path));
+    enum rudd_status status = data_file_read(&bytes, &length, train_run_path(file, path, "run.json"), RUN_JSON_MAX, err);
+    if (status != RUDD_OK) return status;
+    json_t *object = json_loadb((const char *)bytes, length, 0, &where);
+    rudd_free(bytes);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return rudd_fail(err, RUDD_FORMAT, "%s: not the record of a run: %s", file, object ? "expected an object" : where.text);
+    }
+    *json = object;
+    return RUDD_OK;
+}

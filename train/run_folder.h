@@ -1,0 +1,39 @@
+/* run_folder.h - the folder in which a run leaves everything it has to show.
+ *
+ *     RUN/run.json           every option, data set, weights, machine, versions, final figures; written at start, rewritten at
+ * end metrics.jsonl      one line per epoch model.safetensors  the best model      last.safetensors  the checkpoint report.html
+ * the picture
+ *
+ * All files are replaced whole and atomically, metrics.jsonl too (it is small): a reader never meets half a line. */
+#ifndef TRAIN_RUN_FOLDER_H
+#define TRAIN_RUN_FOLDER_H
+
+#include "train/events.h"
+#include "nn/rudd.h"
+
+enum { TRAIN_PATH = 4096 };
+
+struct train_run_folder {
+    char path[TRAIN_PATH - 64]; /* room for the file names */
+    struct train_epoch *epochs; /* what metrics.jsonl holds */
+    int count, capacity;
+};
+
+/* Makes path, parents included; NULL: the first free of runs/1, runs/2, ... RUDD_ARGUMENT when a run is there already. */
+enum rudd_status train_run_folder_create(struct train_run_folder *folder, const char *path, struct rudd_error *err);
+/* Opens a run made before and reads its first `epochs` lines of metrics; later ones are forgotten. RUDD_FORMAT when they are
+ * not all there. */
+enum rudd_status train_run_folder_open(struct train_run_folder *folder, const char *path, int epochs, struct rudd_error *err);
+void train_run_folder_free(struct train_run_folder *folder);
+
+/* path/name, into out[TRAIN_PATH]. Returns out. */
+const char *train_run_path(char out[TRAIN_PATH], const char *path, const char *name);
+
+/* One more epoch, and metrics.jsonl with it. On failure the line is not added. */
+enum rudd_status train_run_folder_add(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err);
+
+/* run.json: written from, and read as, one JSON object. json is not taken over. */
+enum rudd_status train_run_json_write(const char *path, const json_t *json, struct rudd_error *err);
+enum rudd_status train_run_json_read(json_t **json, const char *path, struct rudd_error *err);
+
+#endif
