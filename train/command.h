@@ -1,5 +1,4 @@
-/* command.h - the commands of the program `rudd`: one row each below, one function each in
- * train/cmd_<name>.c.
+/* command.h - the commands of the program `rudd`: one function each, in train/cmd_<name>.c, one row each below.
  *
  * A command gets argv with its own name in argv[0]. Results go to stdout. It returns a status; main.c prints the message and
  * turns RUDD_ARGUMENT into exit status 2 (wrong usage), any other failure into 1. */
@@ -10,7 +9,7 @@
 
 typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error *err);
 
-/* One row per command: declares it, lists it in help, reaches it by name. */
+/* One row per command: declares it here, lists it in help and reaches it by name in main.c. */
 #define TRAIN_COMMANDS(ROW)                                                                                                    \
     ROW(train, "fine-tune a classifier on a folder of pictures")                                                               \
     ROW(eval, "measure a model on a folder of pictures")                                                                       \
