@@ -47,15 +47,15 @@ double train_optim_step(struct train_optim *optim, float *values, const float *g
     const struct train_optim_options *o = &optim->options;
     const struct nn_model *model = optim->model;
     const int head = nn_model_stage_count(model) - 1;
-    const double beta1 = 0.9, beta2 = 0.999;
+    const float beta1 = 0.9f, beta2 = 0.999f; /* the corrections below use the floats too: 1 - 0.999f is off by 5e-5 */
 
     double norm = train_optim_norm(optim, grads) * g_scale;
     if (!isfinite(norm)) return norm;
     if (o->clip_norm > 0 && norm > o->clip_norm) g_scale *= o->clip_norm / (norm + 1e-6); /* PyTorch's guard against 0 */
 
     double t = (double)++optim->steps;
-    struct kern_adamw adamw = {.beta1 = (float)beta1,
-                               .beta2 = (float)beta2,
+    struct kern_adamw adamw = {.beta1 = beta1,
+                               .beta2 = beta2,
                                .eps = 1e-8f,
                                .bias1 = (float)(1 - pow(beta1, t)),
                                .bias2 = (float)(1 - pow(beta2, t)),

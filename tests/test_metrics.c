@@ -1,0 +1,150 @@
+/* test_metrics.c - the measures of a classifier against scikit-learn's, and where nothing is to be divided.
+ *
+ * The expected values were printed by this, with scikit-learn 1.x:
+ *
+ *     z = np.array([[((7*i+11*k+i*k)%23)/5.0-2 for k in range(4)] for i in range(12)], dtype=np.float32)
+ *     y = [0,1,0,2,1,2,2,0,2,0,0,0]; p = softmax(z.astype(float64)); pred = z.argmax(1)
+ *     accuracy_score(y,pred), top_k_accuracy_score(y,p,k=3,labels=range(4)), confusion_matrix(y,pred,labels=range(4)),
+ *     precision_recall_fscore_support(y,pred,labels=range(4),zero_division=0), f1_score(y,pred,average='macro' | 'weighted'),
+ *     log_loss(y,p,labels=range(4)), mean of roc_auc_score(y==k,p[:,k]) over the classes 0..2 that occur
+ * and ece by its formula in numpy. */
+#include "train/metrics.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { N = 12, C = 4 };
+static const int labels[N] = {0, 1, 0, 2, 1, 2, 2, 0, 2, 0, 0, 0};
+
+static void make_logits(float z[N * C])
+{
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < C; k++) z[i * C + k] = (float)(((7 * i + 11 * k + i * k) % 23) / 5.0 - 2);
+}
+
+static void near(double found, double expected)
+{
+    if (!(fabs(found - expected) < 1e-7)) fail_msg("found %.12g, expected %.12g", found, expected);
+}
+
+/* Every figure equals scikit-learn's, also with a class that never occurs but is predicted. */
+static void equals_scikit_learn(void **state)
+{
+    (void)state;
+    static const double precision[C] = {0.5, 1 / 3.0, 1 / 3.0, 0}, recall[C] = {1 / 3.0, 0.5, 0.25, 0};
+    static const double f1[C] = {0.4, 0.4, 0.285714285714, 0};
+    static const int confusion[C * C] = {2, 2, 2, 0, 0, 1, 0, 1, 2, 0, 1, 1, 0, 0, 0, 0}, support[C] = {6, 2, 4, 0};
+    float z[N * C];
+    struct train_metrics m;
+    make_logits(z);
+    assert_int_equal(train_metrics_compute(&m, z, labels, N, C, NULL), RUDD_OK);
+    assert_int_equal(m.images, N);
+    near(m.top1, 0.3333333333333333);
+    near(m.top3, 0.5833333333333334);
+    near(m.macro_f1, 0.27142857142857146);
+    near(m.weighted_f1, 0.36190476190476195);
+    near(m.loss, 2.406912188399248);
+    near(m.roc_auc, 0.49444444444444446);
+    near(m.ece, 0.43826205689445);
+    assert_memory_equal(m.confusion, confusion, sizeof confusion);
+    for (int k = 0; k < C; k++) {
+        near(m.per_class[k].precision, precision[k]);
+        near(m.per_class[k].recall, recall[k]);
+        near(m.per_class[k].f1, f1[k]);
+        assert_int_equal(m.per_class[k].support, support[k]);
+    }
+    train_metrics_free(&m);
+}
+
+/* A logit offset common to a picture, however large, moves no figure: probabilities do not depend on it. */
+static void offsets_cancel(void **state)
+{
+    (void)state;
+    float z[N * C];
+    struct train_metrics a, b;
+    make_logits(z);
+    assert_int_equal(train_metrics_compute(&a, z, labels, N, C, NULL), RUDD_OK);
+    for (int i = 0; i < N * C; i++) z[i] += (float)(512 * (i / C) - 2048); /* powers of 2: the sums stay nearly exact */
+    assert_int_equal(train_metrics_compute(&b, z, labels, N, C, NULL), RUDD_OK);
+    assert_true(fabs(a.loss - b.loss) < 1e-3 && fabs(a.ece - b.ece) < 1e-3);
+    near(b.top1, a.top1);
+    near(b.macro_f1, a.macro_f1);
+    train_metrics_free(&a);
+    train_metrics_free(&b);
+}
+
+/* One class, one picture, no second kind: defined everywhere, and the area is said to be undefined. */
+static void degenerate(void **state)
+{
+    (void)state;
+    const float z[] = {3};
+    const int label[] = {0};
+    struct train_metrics m;
+    assert_int_equal(train_metrics_compute(&m, z, label, 1, 1, NULL), RUDD_OK);
+    near(m.top1, 1);
+    near(m.top3, 1);
+    near(m.loss, 0);
+    near(m.ece, 0);
+    near(m.macro_f1, 1);
+    assert_true(isnan(m.roc_auc));
+    train_metrics_free(&m);
+}
+
+/* Ties: the lower index is the answer, and equal scores share their ranks, so that a constant classifier has an area of 1/2. */
+static void ties(void **state)
+{
+    (void)state;
+    const float z[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const int label[] = {0, 1, 1, 0};
+    struct train_metrics m;
+    assert_int_equal(train_argmax(z, 4), 0);
+    assert_int_equal(train_rank(z, 4, 2), 2);
+    assert_int_equal(train_metrics_compute(&m, z, label, 4, 2, NULL), RUDD_OK);
+    near(m.top1, 0.5);
+    near(m.roc_auc, 0.5);
+    train_metrics_free(&m);
+}
+
+static int refuse_at(void *user, size_t bytes)
+{
+    (void)bytes;
+    return --*(int *)user != 0;
+}
+
+/* Any allocation may fail: the status says so and the result is untouched. */
+static void no_memory(void **state)
+{
+    (void)state;
+    float z[N * C];
+    struct train_metrics m, before;
+    int failures = 0;
+    make_logits(z);
+    memset(&m, 7, sizeof m);
+    before = m;
+    for (int fatal = 1;; fatal++) {
+        int countdown = fatal;
+        rudd_set_alloc_hook(refuse_at, &countdown);
+        enum rudd_status status = train_metrics_compute(&m, z, labels, N, C, NULL);
+        rudd_set_alloc_hook(NULL, NULL);
+        if (status == RUDD_OK) break;
+        assert_int_equal(status, RUDD_NO_MEMORY);
+        assert_memory_equal(&m, &before, sizeof m);
+        failures++;
+    }
+    assert_true(failures >= 3);
+    train_metrics_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_scikit_learn), cmocka_unit_test(offsets_cancel),
+        cmocka_unit_test(degenerate),          cmocka_unit_test(ties),
+        cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
+}
