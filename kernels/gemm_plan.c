@@ -69,11 +69,17 @@ static size_t plan_scratch(int m, int n, int k, bool one_block)
     return p.shared + p.own * kern_threads() + 16; /* to start on a cache line */
 }
 
+static size_t blas_scratch(int rows, int width)
+{
+    return (size_t)min_int(rows, kern_blas_strip(width)) * width;
+}
+
 size_t kern_gemm_scratch(const struct kern_gemm *s)
 {
     /* Whether the residual will be C itself is not known here; with an activation it may. */
     size_t need = plan_scratch(s->m, s->n, s->k, false);
     if (s->residual && s->act != KERN_ACT_NONE) need = max_size(need, plan_scratch(s->m, s->n, s->k, true));
+    if (s->residual) need = max_size(need, blas_scratch(s->m, s->n));
     return need;
 }
 
@@ -82,7 +88,7 @@ size_t kern_conv_scratch(const struct kern_conv *s)
     int out = s->n * s->oh * s->ow, taps = s->k * s->k;
     size_t fwd = plan_scratch(out, s->oc, taps * s->ic, false);
     size_t bwd_weight = plan_scratch(s->oc, taps * s->ic, out, false);
-    size_t need = max_size(fwd, bwd_weight);
+    size_t need = max_size(max_size(fwd, bwd_weight), blas_scratch(out, taps * s->ic));
 
     for (int i = 0; i < s->stride * s->stride; i++) { /* the gradient of the input is one product per phase */
         struct phase v = conv_phase(i / s->stride, s->ih, s->k, s->stride, s->pad_top);

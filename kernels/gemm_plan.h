@@ -39,4 +39,11 @@ static inline bool kern_gemm_one_block(const struct kern_gemm *s, const float *c
     return s->residual == c && s->act != KERN_ACT_NONE;
 }
 
+/* Rows of `width` floats that the OpenBLAS rows hold in scratch at a time: 512 KiB, but at least 16. */
+static inline int kern_blas_strip(int width)
+{
+    int rows = (1 << 17) / width;
+    return rows < 16 ? 16 : rows;
+}
+
 #endif

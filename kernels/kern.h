@@ -194,5 +194,8 @@ const struct kern_row *kern_rows(int *count);
  * Thread-safe; set it while no kernel runs, and make scratch (kern_*_scratch) afterwards. */
 void kern_set_threads(int n);
 int kern_threads(void);
+/* Around calls of OpenBLAS: one thread for it (its bits depend on their number), and the calling thread's OpenMP setting kept. */
+int kern_blas_begin(void);
+void kern_blas_end(int was);
 
 #endif

@@ -5,7 +5,9 @@
  * own size.
  *
  * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
- * and rudd promises the same bits for any number of threads. */
+ * and rudd promises the same bits for any number of threads. Debian's default build sits on OpenMP and looks at the calling
+ * thread's setting at every call, whatever openblas_set_num_threads() said before: hence kern_blas_begin() and kern_blas_end()
+ * around the calls. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "kernels/kern.h"
 
@@ -30,8 +32,6 @@ void kern_set_threads(int n)
 {
     if (n <= 0) n = allowed_processors();
     if (n > MAX_THREADS) n = MAX_THREADS;
-    openblas_set_num_threads(1);
-    omp_set_num_threads(n);
     atomic_store(&threads, n);
 }
 
@@ -39,4 +39,17 @@ int kern_threads(void)
 {
     if (atomic_load(&threads) == 0) kern_set_threads(0);
     return atomic_load(&threads);
+}
+
+int kern_blas_begin(void)
+{
+    int was = omp_get_max_threads();
+    openblas_set_num_threads(1);
+    omp_set_num_threads(1);
+    return was;
+}
+
+void kern_blas_end(int was)
+{
+    omp_set_num_threads(was);
 }

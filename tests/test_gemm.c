@@ -110,9 +110,9 @@ static const int one_thread[] = {1}, some_threads[] = {1, 2, 4};
 
 /* Tiles are 6 and 14 rows, 16 and 32 columns of 8 and 16 lanes; transposed packing goes by 8; blocks of k end at 384 and 512;
  * products of up to 16 rows with n-major B take another way. */
-static const int tile_m[] = {1, 2, 5, 6, 7, 12, 13, 14, 15, 16, 17, 28, 29, 53};
-static const int tile_n[] = {1, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 64, 67};
-static const int tile_k[] = {1, 2, 7, 8, 9, 37, 383, 512, 513, 1031};
+static const int tile_m[] = {1, 5, 6, 7, 12, 13, 14, 15, 16, 17, 29};
+static const int tile_n[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 67};
+static const int tile_k[] = {1, 2, 7, 8, 37, 513, 1031};
 
 /* Any m, n, k, either factor transposed. */
 static void products_of_tile_derived_sizes(void **state)
@@ -131,10 +131,10 @@ static void products_of_tile_derived_sizes(void **state)
 static void epilogues(void **state)
 {
     (void)state;
-    static const int ms[] = {1, 17, 29}, ns[] = {9, 33, 48}, ks[] = {5, 700, 1100};
-    for (int i = 0; i < 27; i++)
+    static const int ms[] = {1, 17, 29}, ns[] = {9, 33}, ks[] = {5, 700};
+    for (int i = 0; i < 12; i++)
         for (int t = 0; t < 4; t++) {
-            struct kern_gemm s = {.m = ms[i / 9], .n = ns[i / 3 % 3], .k = ks[i % 3], .trans_a = t & 1, .trans_b = t & 2};
+            struct kern_gemm s = {.m = ms[i / 4], .n = ns[i / 2 % 2], .k = ks[i % 2], .trans_a = t & 1, .trans_b = t & 2};
             for (int act = KERN_ACT_NONE; act <= KERN_ACT_RELU; act++)
                 for (int e = 0; e < 6; e++) {
                     s.act = (enum kern_act)act;
@@ -166,13 +166,10 @@ static void products_do_not_depend_on_threads(void **state)
         {.m = 40, .n = 24, .k = 5003},
     };
     for (int i = 0; i < COUNT(shapes); i++) {
-        check_gemm(shapes[i], false, RESIDUAL_NONE, some_threads, COUNT(some_threads));
         struct kern_gemm s = shapes[i];
-        s.act = KERN_ACT_SILU;
-        check_gemm(s, true, RESIDUAL_IS_C, some_threads, COUNT(some_threads));
-        s.act = KERN_ACT_NONE;
-        s.accumulate = true;
-        check_gemm(s, false, RESIDUAL_NONE, some_threads, COUNT(some_threads));
+        s.act = i % 3 == 1 ? KERN_ACT_SILU : KERN_ACT_NONE;
+        s.accumulate = i % 3 == 2;
+        check_gemm(s, i % 3 == 1, i % 3 == 1 ? RESIDUAL_IS_C : RESIDUAL_NONE, some_threads, COUNT(some_threads));
     }
 }
 

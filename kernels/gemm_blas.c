@@ -1,0 +1,130 @@
+/* gemm_blas.c - the portable product: OpenBLAS on one thread, then the epilogue; and dense convolutions as strips of patches
+ * over it.
+ *
+ * For machines without AVX2, and the yardstick of the rows that have it. One thread, because OpenBLAS's bits depend on how many
+ * it has (threads.c); gathering and epilogues run on all.
+ *
+ *     patches of R output pixels [R, k*k*ic] in scratch -> one product -> R rows of y, of dx (scattered back), or a term of dw
+ *
+ * Not here: vectorised activations (the rows with AVX2), patches of a whole image (the strip stays in L2). */
+#include "kernels/act_ref.h"
+#include "kernels/conv_patch.h"
+#include "kernels/gemm_plan.h"
+#include "kernels/kern.h"
+
+#include <cblas.h>
+
+/* rows x n of c: c = act(z + bias) + residual; z [rows, n] may be c, and so may residual when z is not. */
+static void epilogue(float *c, const float *z, const struct kern_gemm *s, const float *residual, int rows)
+{
+#pragma omp parallel for num_threads(kern_threads())
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < s->n; j++) {
+            size_t at = (size_t)i * s->n + j;
+            double v = act_value(s->act, z[at] + (s->bias ? s->bias[j] : 0));
+            c[at] = (float)(v + (residual ? residual[at] : 0));
+        }
+}
+
+/* c [rows,n] = rows row0.. of op(a) op(b) + beta c */
+static void product(float *c, const float *a, const float *b, const struct kern_gemm *s, int row0, int rows, float beta)
+{
+    const float *from = a + (size_t)row0 * (s->trans_a ? 1 : s->k);
+    int was = kern_blas_begin();
+    cblas_sgemm(CblasRowMajor, s->trans_a ? CblasTrans : CblasNoTrans, s->trans_b ? CblasTrans : CblasNoTrans, rows, s->n, s->k,
+                1, from, s->trans_a ? s->m : s->k, b, s->trans_b ? s->k : s->n, beta, c, s->n);
+    kern_blas_end(was);
+}
+
+void kern_gemm_f32_blas(float *c, const float *a, const float *b, const struct kern_gemm *s, float *scratch)
+{
+    if (s->accumulate) {
+        product(c, a, b, s, 0, s->m, 1);
+    } else if (s->residual != c) {
+        product(c, a, b, s, 0, s->m, 0);
+        if (s->act || s->bias || s->residual) epilogue(c, c, s, s->residual, s->m);
+    } else {
+        int strip = kern_blas_strip(s->n);
+        for (int i = 0; i < s->m; i += strip) {
+            int rows = s->m - i < strip ? s->m - i : strip;
+            product(scratch, a, b, s, i, rows, 0);
+            epilogue(c + (size_t)i * s->n, scratch, s, s->residual + (size_t)i * s->n, rows);
+        }
+    }
+}
+
+/* ---- convolution ------------------------------------------------------------------------------------------------------------
+ */
+
+/* Output pixel `row` of a batch: its image and place. */
+struct place {
+    int n, p, q;
+};
+static struct place place_of(const struct kern_conv *s, int row)
+{
+    return (struct place){row / s->ow / s->oh, row / s->ow % s->oh, row % s->ow};
+}
+
+static void gather(float *col, const float *x, const struct kern_conv *s, int row0, int rows)
+{
+    const struct patches g = patches_of_input(s);
+    const int width = s->k * s->k * s->ic;
+#pragma omp parallel for num_threads(kern_threads())
+    for (int i = 0; i < rows; i++) {
+        struct place at = place_of(s, row0 + i);
+        patch_row(col + (size_t)i * width, x + (size_t)at.n * s->ih * s->iw * s->ic, &g, at.p, at.q, 0, width);
+    }
+}
+
+/* The reverse: every element of the patches is added to the pixel it came from. Neighbours overlap, so one thread adds in
+ * order. */
+static void scatter(float *dx, const float *col, const struct kern_conv *s, int row0, int rows)
+{
+    for (int row = row0; row < row0 + rows; row++) {
+        struct place at = place_of(s, row);
+        for (int r = 0; r < s->k; r++)
+            for (int t = 0; t < s->k; t++, col += s->ic) {
+                int i = at.p * s->stride + r - s->pad_top, j = at.q * s->stride + t - s->pad_left;
+                if (i < 0 || i >= s->ih || j < 0 || j >= s->iw) continue;
+                float *pixel = dx + (((size_t)at.n * s->ih + i) * s->iw + j) * s->ic;
+                for (int c = 0; c < s->ic; c++) pixel[c] += col[c];
+            }
+    }
+}
+
+void kern_conv_fwd_f32_blas(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s,
+                            float *restrict scratch)
+{
+    const int width = s->k * s->k * s->ic, pixels = s->n * s->oh * s->ow, strip = kern_blas_strip(width);
+    for (int row = 0; row < pixels; row += strip) {
+        size_t at = (size_t)row * s->oc;
+        struct kern_gemm g = {.m = pixels - row < strip ? pixels - row : strip, .n = s->oc, .k = width, .trans_b = true};
+        g.act = s->act, g.bias = s->bias, g.residual = s->residual ? s->residual + at : NULL;
+        gather(scratch, x, s, row, g.m);
+        kern_gemm_f32_blas(y + at, scratch, w, &g, NULL);
+    }
+}
+
+void kern_conv_bwd_data_f32_blas(float *restrict dx, const float *restrict dy, const float *restrict w,
+                                 const struct kern_conv *s, float *restrict scratch)
+{
+    const int width = s->k * s->k * s->ic, pixels = s->n * s->oh * s->ow, strip = kern_blas_strip(width);
+    for (size_t i = 0; i < (size_t)s->n * s->ih * s->iw * s->ic && !s->accumulate; i++) dx[i] = 0;
+    for (int row = 0; row < pixels; row += strip) {
+        struct kern_gemm g = {.m = pixels - row < strip ? pixels - row : strip, .n = width, .k = s->oc};
+        kern_gemm_f32_blas(scratch, dy + (size_t)row * s->oc, w, &g, NULL);
+        scatter(dx, scratch, s, row, g.m);
+    }
+}
+
+void kern_conv_bwd_weight_f32_blas(float *restrict dw, const float *restrict x, const float *restrict dy,
+                                   const struct kern_conv *s, float *restrict scratch)
+{
+    const int width = s->k * s->k * s->ic, pixels = s->n * s->oh * s->ow, strip = kern_blas_strip(width);
+    for (int row = 0; row < pixels; row += strip) {
+        struct kern_gemm g = {.m = s->oc, .n = width, .k = pixels - row < strip ? pixels - row : strip, .trans_a = true};
+        g.accumulate = row > 0;
+        gather(scratch, x, s, row, g.k);
+        kern_gemm_f32_blas(dw, dy + (size_t)row * s->oc, scratch, &g, NULL);
+    }
+}
