@@ -13,6 +13,7 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
 #define TRAIN_COMMANDS(ROW)                                                                                                    \
     ROW(train, "fine-tune a classifier on a folder of pictures")                                                               \
     ROW(eval, "measure a model on a folder of pictures")                                                                       \
+    ROW(predict, "what is on pictures")                                                                                        \
     ROW(import, "foreign weights into a model file")                                                                           \
     ROW(export, "a model file into what other programs read")                                                                  \
     ROW(inspect, "what a model file or an architecture is")
