@@ -6,7 +6,8 @@
 /* 2^64 / golden ratio, odd: steps through all 2^64 states. */
 static const uint64_t GAMMA = 0x9e3779b97f4a7c15;
 
-/* Stafford's variant 13 of MurmurHash3's finaliser: a bijection in which each input bit flips each output bit half of the time. */
+/* Stafford's variant 13 of MurmurHash3's finaliser: a bijection in which each input bit flips each output bit half of the time.
+ */
 static uint64_t mix(uint64_t z)
 {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
