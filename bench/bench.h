@@ -5,7 +5,7 @@
 #define BENCH_H
 
 #include <stdbool.h>
-#include "nn/model.h"
+#include "nn/plan.h"
 
 /* A command of the table in main.c; argv[0] is its name. It prints its results, main prints err. */
 typedef enum rudd_status bench_command(int argc, char **argv, struct rudd_error *err);
@@ -24,10 +24,15 @@ struct bench_work {
 enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
                             struct rudd_error *err);
 
-/* Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan_bytes: of its plan.
- */
-enum rudd_status bench_measure(const struct bench_work *work, const char *what, size_t plan_bytes, void (*step)(void *user),
+/* Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's. */
+enum rudd_status bench_measure(const struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
                                void *user, struct rudd_error *err);
+
+/* With RUDD_TRACE=1 in the environment: notes each step's fastest time from now on; end prints them. Otherwise NULL, and
+ * nothing. */
+struct bench_trace;
+struct bench_trace *bench_trace_begin(struct nn_plan *plan);
+void bench_trace_end(struct bench_trace *trace);
 
 /* Fills count floats with a fixed pattern of normalised-pixel size. */
 void bench_fill(float *x, size_t count);

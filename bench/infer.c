@@ -22,7 +22,7 @@ enum rudd_status bench_infer(int argc, char **argv, struct rudd_error *err)
         if (!status) {
             bench_fill(nn_plan_input(plan), (size_t)work.batch * (size_t)work.size * (size_t)work.size * 3);
             nn_plan_prepare(plan);
-            status = bench_measure(&work, "infer", nn_plan_bytes(plan), step, plan, err);
+            status = bench_measure(&work, "infer", plan, step, plan, err);
         }
     }
     nn_plan_destroy(plan);

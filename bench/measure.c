@@ -83,12 +83,13 @@ static void print_report(const struct bench_work *w, const char *what, const str
            ms_per_image, images_per_second, r->plan_mb, r->peak_rss_mb);
 }
 
-enum rudd_status bench_measure(const struct bench_work *work, const char *what, size_t plan_bytes, void (*step)(void *user),
+enum rudd_status bench_measure(const struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
                                void *user, struct rudd_error *err)
 {
     size_t n = (size_t)work->repeat;
     double *times = rudd_alloc(sizeof *times * n);
     if (!times) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d times", work->repeat);
+    struct bench_trace *trace = bench_trace_begin(plan);
     for (int i = 0; i < work->warmup; i++) step(user);
     for (size_t i = 0; i < n; i++) {
         double start = now_ms();
@@ -100,9 +101,10 @@ enum rudd_status bench_measure(const struct bench_work *work, const char *what, 
     qsort(times, n, sizeof *times, by_value);
     struct report report = {.median_ms = (times[(n - 1) / 2] + times[n / 2]) / 2,
                             .min_ms = times[0],
-                            .plan_mb = (double)plan_bytes / (1 << 20),
+                            .plan_mb = (double)nn_plan_bytes(plan) / (1 << 20),
                             .peak_rss_mb = (double)use.ru_maxrss / 1024};
     print_report(work, what, &report);
+    bench_trace_end(trace);
     rudd_free(times);
     return RUDD_OK;
 }

@@ -69,7 +69,7 @@ enum rudd_status bench_train(int argc, char **argv, struct rudd_error *err)
         bench_open(&work, &done, argc, argv, "rudd-bench train [--arch NAME | --model FILE] [--size N] ...",
                    "Times of one training step: forward, backward, AdamW.", err);
     if (!status && !done) status = prepare(&s, &work, err);
-    if (!status && !done) status = bench_measure(&work, "train", nn_plan_bytes(s.plan), step, &s, err);
+    if (!status && !done) status = bench_measure(&work, "train", s.plan, step, &s, err);
     nn_plan_destroy(s.plan);
     rudd_free(s.grads);
     rudd_free(s.m);
