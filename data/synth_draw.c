@@ -223,7 +223,7 @@ static float marks(const struct data_fish *f, float x, float y, float across)
     case DATA_BLOTCHES: {
         float dy = (across + .08f) * .55f, row = spots(x * n, .5f + dy, .34f, 1.15f, f->salt & ~1u);
         float small = spots(x * 34, y * 34, .26f, 1, f->salt + 3) * data_step(.05f, -.25f, across);
-        return 1 - strength * data_clamp(row + .65f * small);
+        return 1 - strength * data_clamp(row * data_step(s->head * .6f, s->head, x) + .65f * small);
     }
     case DATA_MOTTLE: {
         float blot = data_noise(x * n * 1.5f, y * n * 1.9f, f->salt), fine = data_noise(x * n * 4, y * n * 4.4f, f->salt + 4);
@@ -268,7 +268,7 @@ static void body(struct layers *l, const struct data_fish *f, const struct data_
     float line = across + .10f - .25f * (x - .5f) * (x - .5f); /* the lateral line, a row of pores */
     if (s->pattern != DATA_MOTTLE)
         shade *=
-            1 - .22f * (1 - head) * data_step(.06f + pixel / half, .02f, fabsf(line)) * data_mix(.4f, 1, data_wave(x * 45));
+            1 - .16f * (1 - head) * data_step(.06f + pixel / half, .02f, fabsf(line)) * data_mix(.4f, 1, data_wave(x * 45));
     /* The gill cover: a crescent edge with a shadow behind it. */
     float rim = x - s->head + .06f * across * across;
     shade *= 1 - .26f * data_step(.012f + pixel, 0, fabsf(rim)) * data_step(.95f, .6f, fabsf(across));
