@@ -5,9 +5,8 @@
  *
  * Not here: several pictures in one run of the network. */
 #include "serve/engine.h"
-#include <pthread.h>
+#include "serve/clock.h"
 #include <string.h>
-#include <time.h>
 
 struct worker {
     struct serve_engine *engine;
@@ -26,13 +25,6 @@ struct serve_engine {
     int worker_count;
     struct worker workers[];
 };
-
-double serve_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static enum rudd_status compute(rudd_session *session, struct serve_job *job, const struct data_limits *limits, int classes)
 {

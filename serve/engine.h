@@ -45,6 +45,4 @@ void serve_engine_cancel(struct serve_engine *engine);
 int serve_engine_waiting(struct serve_engine *engine); /* jobs in the queue now. Thread-safe. */
 bool serve_engine_full(struct serve_engine *engine);   /* whether a submit would be refused now. Thread-safe. */
 
-double serve_now_ms(void); /* monotonic clock */
-
 #endif

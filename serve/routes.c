@@ -9,13 +9,16 @@
  *
  * Not here: batching, cache, authentication, TLS (put a proxy in front). */
 #include "serve/routes.h"
+#include "serve/clock.h"
 #include "serve/page.h"
 #include "serve/request.h"
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 struct route;
 struct request {
@@ -23,6 +26,7 @@ struct request {
     struct MHD_Connection *connection;
     const struct route *route;
     double start_ms;
+    struct serve_deadline deadline; /* for its last byte to arrive */
     struct serve_body body;
     struct serve_problem problem;
     bool computed;
@@ -319,13 +323,13 @@ static enum MHD_Result begin(struct request **slot, struct serve_server *s, stru
     s->in_flight++;
     pthread_mutex_unlock(&s->mutex);
     check_headers(r, path, method);
-    return r->problem.http && answer_at_once(r) ? send_problem(r) : MHD_YES;
+    if (r->problem.http && answer_at_once(r)) return send_problem(r);
+    serve_watch_add(s->watch, &r->deadline);
+    return MHD_YES;
 }
 
 static enum MHD_Result receive(struct request *r, const char *data, size_t n)
 {
-    if (serve_now_ms() - r->start_ms > r->server->options.timeout_s * 1e3)
-        serve_refuse(&r->problem, 408, "timeout", "the request took longer than %d s to arrive", r->server->options.timeout_s);
     if (r->problem.http)
         r->body.received += n;
     else
@@ -345,6 +349,7 @@ enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, cons
         *size = 0;
         return result;
     }
+    serve_watch_remove(r->server->watch, &r->deadline);
     return r->problem.http ? send_problem(r) : r->route->answer(r);
 }
 
@@ -354,6 +359,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     struct serve_server *s = user;
     struct request *r = *slot;
     if (!r) return;
+    serve_watch_remove(s->watch, &r->deadline);
     serve_body_free(&r->body);
     rudd_free(r->job.probabilities);
     rudd_free(r);
@@ -361,4 +367,29 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     pthread_mutex_lock(&s->mutex);
     if (--s->in_flight == 0) pthread_cond_broadcast(&s->idle);
     pthread_mutex_unlock(&s->mutex);
+}
+
+/* MHD takes no answer in the middle of a body, so this one goes past it: MHD writes nothing while it reads a body, and cannot
+ * close the socket while the deadline's lock is held, because serve_completed waits for it first. What it then finds is the end
+ * of the stream. */
+void serve_expired(struct serve_deadline *deadline)
+{
+    struct request *r = (struct request *)((char *)deadline - offsetof(struct request, deadline));
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct serve_bytes json = {0}, out = {0};
+    struct serve_problem p = {0};
+    serve_refuse(&p, 408, "timeout", "the request took longer than %d s to arrive", r->server->options.timeout_s);
+    if (info && !serve_json_print(&json, serve_json_problem(&p)) &&
+        !serve_bytes_print(
+            &out,
+            "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+            "Cache-Control: no-store\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
+            json.length, (int)json.length, (const char *)json.data)) {
+        /* A client that does not read either loses the answer: nothing here waits for it. */
+        if (send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
+            serve_metrics_request(r->server->metrics, r->route ? (int)r->route->label : LABEL_OTHER, 408);
+    }
+    if (info) shutdown(info->connect_fd, SHUT_RDWR);
+    rudd_free(json.data);
+    rudd_free(out.data);
 }

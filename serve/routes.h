@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "serve/watch.h"
 #include "serve/engine.h"
 #include "serve/metrics.h"
 #include "serve/respond.h"
@@ -14,6 +15,7 @@ struct serve_server {
     struct serve_options options;
     struct MHD_Daemon *daemon;
     struct serve_metrics *metrics;
+    struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */
     struct serve_model model;
     atomic_int state; /* enum serve_state */
@@ -32,5 +34,7 @@ extern const char *const serve_route_labels[SERVE_ROUTE_LABELS];
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
                              const char *version, const char *data, size_t *size, void **slot);
 void serve_completed(void *user, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why);
+/* Of server->watch: answers 408 and closes. */
+void serve_expired(struct serve_deadline *deadline);
 
 #endif

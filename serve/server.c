@@ -1,6 +1,7 @@
 /* server.c - the server's life: listen, load, drain, stop. See server.h; what it answers is in routes.c. */
 #include "serve/server.h"
 #include "nn/sha256.h"
+#include "serve/clock.h"
 #include "serve/page.h"
 #include "serve/routes.h"
 #include <errno.h>
@@ -117,23 +118,21 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     s->started_ms = serve_now_ms();
     s->start_time = (double)time(NULL);
     make_csp(s->csp, sizeof s->csp);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->idle, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    serve_cond_init(&s->idle);
     pthread_mutex_init(&s->mutex, NULL);
 
     enum rudd_status status = serve_metrics_create(&s->metrics, serve_route_labels, SERVE_ROUTE_LABELS, err);
+    if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, options->listen, err);
     if (!status) {
+        enum { GRACE_S = 5 }; /* MHD's own patience ends after the watch's, which has an answer */
         /* MHD divides work among its pool; a pool of one is spelled 0. */
         unsigned pool = options->io_threads > 1 ? (unsigned)options->io_threads : 0;
         s->daemon = MHD_start_daemon(
             MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, serve_handle, s,
             MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s, MHD_OPTION_THREAD_POOL_SIZE, pool,
             MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)options->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_END);
+            (unsigned)options->timeout_s + GRACE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_END);
         if (!s->daemon) {
             close(fd);
             status =
@@ -193,8 +192,7 @@ const char *serve_server_url(const struct serve_server *s)
 /* Until nothing is in flight or the deadline (monotonic, ms) has passed; true: nothing is. */
 static bool wait_idle(struct serve_server *s, double deadline_ms)
 {
-    struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1e3)};
-    t.tv_nsec = (long)((deadline_ms - (double)t.tv_sec * 1e3) * 1e6);
+    struct timespec t = serve_timespec(deadline_ms);
     pthread_mutex_lock(&s->mutex);
     while (s->in_flight && pthread_cond_timedwait(&s->idle, &s->mutex, &t) != ETIMEDOUT) continue;
     bool idle = !s->in_flight;
@@ -220,6 +218,7 @@ void serve_server_destroy(struct serve_server *s)
     if (s->engine) serve_engine_stop(s->engine);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     serve_engine_destroy(s->engine);
+    serve_watch_destroy(s->watch);
     serve_metrics_destroy(s->metrics);
     rudd_free(s->model.name);
     rudd_model_close(s->model.model);
