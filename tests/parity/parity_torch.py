@@ -71,7 +71,7 @@ def logits_of_rudd(model_file, x, folder):
     return np.array([json.loads(line)["logits"] for line in lines], np.float64)
 
 
-def compare(name, fresh, sizes, import_options, export_format, folder):
+def compare(name, fresh, sizes, import_options, names, folder):
     """Model made by fresh() -> rudd -> logits; rudd's export -> a second fresh() -> logits."""
     torch.manual_seed(0)
     model = randomise(fresh())
@@ -85,7 +85,7 @@ def compare(name, fresh, sizes, import_options, export_format, folder):
             found = logits_of_rudd(ours, x, folder)
             error = difference(found, expected) if found.shape == expected.shape else float("inf")
             check(f"{name}: rudd's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
-        rudd("export", "--model", ours, "--format", export_format, "-o", back)
+        rudd("export", "--model", ours, "--names", names, "-o", back)
         second = fresh()
         second.load_state_dict(load_file(back), strict=True)
         error = difference(second.eval()(x).numpy(), expected)
@@ -94,7 +94,7 @@ def compare(name, fresh, sizes, import_options, export_format, folder):
 
 
 def compare_timm(name, sizes, folder):
-    back, x, expected = compare(name, lambda: timm.create_model(name, num_classes=CLASSES), sizes, ["--arch", name], "safetensors", folder)
+    back, x, expected = compare(name, lambda: timm.create_model(name, num_classes=CLASSES), sizes, ["--arch", name], "timm", folder)
     model = timm.create_model(name, num_classes=CLASSES, checkpoint_path=back).eval()
     with torch.inference_mode():
         error = difference(model(x).numpy(), expected)
