@@ -4,8 +4,9 @@
 # one test program. Files named *_avx2.c and *_avx512.c get their instruction set from their suffix; all else is built for the
 # baseline, so that one binary runs on any x86-64 and picks its kernels at start.
 #
-# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3), PREFIX, DESTDIR, FUZZ_SECONDS. Builds with other
-# flags go into other folders (`make B=build-clang CC=clang`); the same folder with other flags is rebuilt.
+# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3), PREFIX, DESTDIR, FUZZ_SECONDS, V=1
+# (show commands). Builds with other flags go into other folders (`make B=build-clang CC=clang`); the same folder with other flags is
+# rebuilt.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -42,6 +43,7 @@ BENCH_SRC := $(wildcard bench/*.c)
 TESTS     := $(patsubst %.c,$(B)/%,$(wildcard tests/test_*.c))
 FUZZERS   := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz_*.c))
 obj        = $(patsubst %.c,$(B)/%.o,$(1))
+SAY        = $(if $(V),,@echo '  $(CC) $@'; )
 
 all: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(B)/librudd.a $(B)/librudd.so ## the three binaries and the library, into build/
 
@@ -49,7 +51,7 @@ all: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(B)/librudd.a $(B)/librudd.so ##
 
 $(B)/%.o: %.c $(B)/flags | have-deps
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+	$(SAY)$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c $< -o $@
 $(B)/kernels/%.o: EXTRA = -fopenmp
 $(B)/kernels/%_avx2.o: EXTRA = -fopenmp -mavx2 -mfma -ffp-contract=fast
 $(B)/kernels/%_avx512.o: EXTRA = -fopenmp -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
@@ -60,39 +62,42 @@ $(B)/flags: force
 	@echo '$(CC) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(LDFLAGS)' > $@
 
 $(B)/librudd.a: $(call obj,$(LIB_SRC))
-	rm -f $@ && $(AR) rcs $@ $^
+	@rm -f $@ && $(AR) rcs $@ $^
 # Programs that embed rudd see the public interface and nothing else.
 $(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
-	$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
+	$(SAY)$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
 $(B)/librudd.map: Makefile
 	@mkdir -p $(@D)
-	echo '{ global: rudd_*; local: *; };' > $@
+	@echo '{ global: rudd_*; local: *; };' > $@
 $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
-	rm -f $@ && $(AR) rcs $@ $^
+	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o
-	rm -f $@ && $(AR) rcs $@ $^
+	@rm -f $@ && $(AR) rcs $@ $^
 # serve/page.html as the array of serve/page.h, with a 0 behind it so that it can be read as text.
 $(B)/serve/page_html.c: serve/page.html
 	@mkdir -p $(@D)
-	{ echo '#include "serve/page.h"'; echo 'const unsigned char serve_page[] = {'; od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	@{ echo '#include "serve/page.h"'; echo 'const unsigned char serve_page[] = {'; od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
 	  echo '0};'; echo 'const size_t serve_page_size = sizeof serve_page - 1;'; } > $@
 $(B)/serve/page_html.o: $(B)/serve/page_html.c $(B)/flags
-	$(CC) $(CFLAGS) -c $< -o $@
+	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+# The C side of a parity script.
+$(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/librudd.a
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 
 # ---- dependencies ------------------------------------------------------------------------------------------------------------------
 
@@ -126,9 +131,9 @@ run-tests: all $(TESTS)
 	@tests/run.sh $(B)/log $(sort $(TESTS))
 
 parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow); fetches them into build/peers
-	$(BUILD) all
+	$(BUILD) all $(patsubst %.c,$(B)/%,$(wildcard tests/parity/*.c))
 	tests/parity/peers.sh install
-	@RUDD=$(B)/rudd tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
+	@BUILD=$(B) tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
 
 bench: all ## inference and training times of this machine
 	$(B)/rudd-bench infer --arch tf_efficientnetv2_b0 --size 224 --batch 1 --json
@@ -178,4 +183,4 @@ help: ## this list
 force:
 .PHONY: all have-deps deps demo test run-tests parity bench check asan ubsan tsan fuzz run-fuzzers install clean help force
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(wildcard $(B)/*/*.d $(B)/tests/parity/*.d)

@@ -43,28 +43,29 @@ def output(*args):
     return done.stdout
 
 
-def floats_of_safetensors(path):
-    """{name: list of float32}; the float tensors of a small file."""
+def tensors_of(path):
+    """{name: float32 numbers or bytes} of a small safetensors file."""
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
         head = json.loads(file.read(length))
         data = file.read()
     tensors = {}
     for name, entry in head.items():
-        if entry.get("dtype") == "F32":
+        if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            tensors[name] = struct.unpack(f"<{(end - begin) // 4}f", data[begin:end])
+            values = data[begin:end]
+            tensors[name] = struct.unpack(f"<{len(values) // 4}f", values) if entry["dtype"] == "F32" else values
     return tensors
 
 
 def photos(folder):
-    """Each logit within 2e-3 of the reference, top-1 as expected, by command line and by server."""
+    """Pixels equal to the reference, each logit within 2e-3, top-1 as expected, by command line and by server."""
     model = os.path.join(folder, "v2b0.safetensors")
     output("rudd", "import", V2B0, "-o", model, "--classes", os.path.join(SHARED, "weights/imagenet_classes.txt"))
     with open(os.path.join(SHARED, "photos/expected.tsv")) as file:
         expected = {row[0]: (int(row[1]), float(row[3])) for row in (line.split("\t") for line in file.read().splitlines()[1:])}
     paths = [os.path.join(SHARED, "photos", name) for name in expected]
-    reference = floats_of_safetensors(os.path.join(SHARED, "photos/reference.safetensors"))
+    reference = tensors_of(os.path.join(SHARED, "photos/reference.safetensors"))
     lines = output("rudd", "predict", "--model", model, "--json", "--logits", "--top", "3", *paths).splitlines()
     check("photos: one answer each", len(lines) == len(expected))
     for line in lines:
@@ -73,6 +74,12 @@ def photos(folder):
         worst = max(abs(a - b) for a, b in zip(answer["logits"], reference[name.rsplit(".", 1)[0] + ".logits"]))
         check(f"photos: {name} by command line", worst <= 2e-3 and answer["top"][0]["index"] == expected[name][0],
               f"{answer['top'][0]['class']}, largest logit error {worst:.1e}")
+    jobs = "".join(f"crop bicubic 224 0.875 {path}\n" for path in paths)
+    stream = subprocess.run([os.path.join(BUILD, "tests/parity/pixels")], input=jobs.encode(), capture_output=True, check=True).stdout
+    for name in expected:
+        head, _, stream = stream.partition(b"\n")
+        pixels, stream = stream[:224 * 224 * 3], stream[224 * 224 * 3:]
+        check(f"photos: {name} gives the reference's pixels", pixels == reference[name.rsplit(".", 1)[0] + ".pixels"], head.decode())
     served_photos(model, expected)
 
 

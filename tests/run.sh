@@ -4,7 +4,7 @@
 #     tests/run.sh LOGDIR PROGRAM...
 #
 # A program is a cmocka test (its result lines are counted), a fuzzer fuzz_* (one test; FUZZ_SECONDS long, corpus under $CORPUS), a
-# parity script *.py (run with the peers importable) or anything else that answers with its exit status. A program whose output ends
+# parity script *.py (run with the peers importable and the build folder $BUILD as its argument) or anything else that answers with its exit status. A program whose output ends
 # with `N passed, N failed[, N skipped]` is taken at its word. Whatever it says, one that ends with an error has failed: tests that
 # a crash kept from running count as failed too. What a failing program said is shown; all output stays in LOGDIR.
 #
@@ -19,7 +19,7 @@ run_one() {
     local program=$1 name
     name=$(basename "$program")
     case $name in
-    *.py)   timeout "$limit" tests/parity/peers.sh run "$program" ;;
+    *.py)   timeout "$limit" tests/parity/peers.sh run "$program" "${BUILD:-build}" ;;
     fuzz_*) mkdir -p "$CORPUS/$name"
             "$program" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
                        -artifact_prefix="$CORPUS/$name-" "$CORPUS/$name" ;;

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Pixels of rudd against Pillow's, to the last bit: decoding, resizing and the three ways to a square.
 
-    parity_pillow.py PIXELS [FOLDER ...]
+    tests/parity/peers.sh run tests/parity/parity_pillow.py build [FOLDER ...]
 
-PIXELS is the program built from pixels.c. Pictures are generated here: every JPEG subsampling, progressive, grey, CMYK, EXIF turned; every
-PNG colour type. Pictures in the FOLDERs (any depth) are compared too. Ends with a count; exit status 1 when a byte differs.
+The C side is pixels.c, built by `make parity`. Pictures are generated here: every JPEG subsampling, progressive, grey, CMYK, EXIF turned; every
+PNG colour type. Pictures in the FOLDERs (any depth) are compared too. Ends with `N passed, N failed`.
 
 Needs Pillow and numpy. 16-bit grey PNG is compared with its high byte, not with Pillow's convert("RGB"), which clips it to white.
 """
@@ -113,7 +113,7 @@ def generated(folder):
 
 
 def main():
-    pixels, compared, wrong = Pixels(sys.argv[1]), 0, []
+    pixels, compared, wrong = Pixels(os.path.join(sys.argv[1], "tests/parity/pixels")), 0, []
 
     def check(what, want, *job):
         nonlocal compared
@@ -169,6 +169,7 @@ def main():
         print(line)
     print(f"pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}: "
           f"{compared - len(wrong)} of {compared} comparisons equal to the last bit")
+    print(f"{compared - len(wrong)} passed, {len(wrong)} failed")
     return 1 if wrong else 0
 
 
