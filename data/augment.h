@@ -1,7 +1,7 @@
 /* augment.h - random views of a picture for training.
  *
  * Every random choice is drawn from a counter-based generator keyed by (seed, epoch, image index): threads and their timing
- * change nothing. All geometry is one affine map, resampled once; colour afterwards on the small picture. */
+ * change nothing. All geometry is one map, resampled once; colour afterwards on the small picture. */
 #ifndef DATA_AUGMENT_H
 #define DATA_AUGMENT_H
 
@@ -21,7 +21,11 @@ struct data_augment {
 /* crop 0.5-1, ratio 3/4-4/3, flip 0.5, jitter 0.2 (no hue). */
 extern const struct data_augment data_augment_default;
 
-/* One view of image [size,size,3], for key (seed, epoch, index). */
+/* RUDD_ARGUMENT, naming the figure, unless 0 <= crop_min <= crop_max <= 1, 0 < ratio_min <= ratio_max, probabilities, shift, hue <=
+ * 0.5 and zoom < 1 are in their ranges, and angles below 90 (shear) or 180 degrees. */
+enum rudd_status data_augment_check(const struct data_augment *a, struct rudd_error *err);
+
+/* One view of image: out [size,size,3], for key (seed, epoch, index). Equal arguments give equal bytes. Thread-safe. */
 enum rudd_status data_augment_view(uint8_t *out, const struct data_image *image, const struct data_augment *a,
                                    const struct nn_preprocess *p, int size, uint64_t seed, uint64_t epoch, uint64_t index,
                                    struct rudd_error *err);

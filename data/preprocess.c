@@ -22,15 +22,9 @@ static int scaled(int to, int side, int shorter)
     return (int)nearbyint((double)((int64_t)to * side) / shorter);
 }
 
-/* The part of the S x S output that the picture fills, and how. */
-struct placement {
-    struct data_resize resize;
-    int x, y;
-};
-
-static struct placement place(const struct data_image *image, const struct nn_preprocess *p, int size)
+struct data_placement data_place(const struct data_image *image, const struct nn_preprocess *p, int size)
 {
-    struct placement at = {.resize = {.filter = p->filter,
+    struct data_placement at = {.resize = {.filter = p->filter,
                                       .right = (float)image->w,
                                       .bottom = (float)image->h,
                                       .w = size,
@@ -56,27 +50,39 @@ static struct placement place(const struct data_image *image, const struct nn_pr
     return at;
 }
 
-enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
-                                 struct rudd_error *err)
+enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, struct rudd_error *err)
 {
     if (size < 1 || size > 8192) return rudd_fail(err, RUDD_ARGUMENT, "image size %d; 1 to 8192 are possible", size);
     if (p->mode == NN_RESIZE_CROP && !(p->crop_fraction > 0.05 && p->crop_fraction <= 1))
         return rudd_fail(err, RUDD_ARGUMENT, "crop fraction %g; above 0.05 and at most 1 are possible", p->crop_fraction);
+    return RUDD_OK;
+}
 
-    struct placement at = place(image, p, size);
+enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
+                                 struct rudd_error *err)
+{
+    enum rudd_status status = data_preprocess_check(p, size, err);
+    if (status) return status;
+
+    struct data_placement at = data_place(image, p, size);
     const struct data_resize *r = &at.resize;
     if (p->mode != NN_RESIZE_PAD) return data_resize(out, image, r, err);
 
     uint8_t *middle = rudd_alloc((size_t)r->w * r->h * 3);
     if (!middle) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
-    enum rudd_status status = data_resize(middle, image, r, err);
+    status = data_resize(middle, image, r, err);
     if (!status) {
-        for (size_t i = 0; i < (size_t)size * size * 3; i++) out[i] = (uint8_t)nearbyintf(255 * p->mean[i % 3]);
+        for (size_t i = 0; i < (size_t)size * size * 3; i++) out[i] = data_mean_colour(p, (int)(i % 3));
         for (int y = 0; y < r->h; y++)
             memcpy(out + ((size_t)(at.y + y) * size + at.x) * 3, middle + (size_t)y * r->w * 3, (size_t)r->w * 3);
     }
     rudd_free(middle);
     return status;
+}
+
+uint8_t data_mean_colour(const struct nn_preprocess *p, int channel)
+{
+    return (uint8_t)nearbyintf(255 * p->mean[channel]);
 }
 
 void data_normalise(float *out, const uint8_t *rgb, size_t count, const struct nn_preprocess *p)

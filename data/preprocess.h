@@ -5,10 +5,23 @@
 #ifndef DATA_PREPROCESS_H
 #define DATA_PREPROCESS_H
 
-#include "data/decode.h"
-#include "nn/model.h"
+#include "data/resize.h"
 
-/* out [S,S,3] with S = size; equal to Pillow's resize(reducing_gap none) + crop to the last bit. */
+/* RUDD_ARGUMENT unless size is 1..8192 and the crop fraction, where it counts, lies in (0.05, 1]. */
+enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, struct rudd_error *err);
+
+/* The part of the S x S output that the picture fills, and how: resize makes the rectangle whose corner is at (x, y). x, y are 0
+ * and the rectangle is the whole, except with NN_RESIZE_PAD. p and size have been checked. */
+struct data_placement {
+    struct data_resize resize;
+    int x, y;
+};
+struct data_placement data_place(const struct data_image *image, const struct nn_preprocess *p, int size);
+
+/* What stands where there is no picture: round(255 * mean), 0 once normalised. */
+uint8_t data_mean_colour(const struct nn_preprocess *p, int channel);
+
+/* out [S,S,3] with S = size; equal to Pillow's resize (without reducing_gap) and crop to the last bit. Thread-safe. */
 enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                  struct rudd_error *err);
 /* out[i,c] = (rgb[i,c]/255 - mean[c]) / std[c] for count pixels. */

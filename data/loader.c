@@ -1,0 +1,354 @@
+/* loader.c - worker threads that keep a few batches ahead of the network.
+ *
+ * The work of an epoch is one list of pictures in their final order; picture i belongs to batch i / batch_size, and batch b lives in slot
+ * b % slots of the ring. Workers take the next picture of the list whose slot is free and write its pixels to its fixed place, so who did it
+ * and when leaves no trace:
+ *
+ *     list   0 1 2 3 | 4 5 6 7 | 8 9 ..          next: first picture nobody has taken
+ *     ring   [slot 0]  [slot 1]  [slot 2]         taken: first batch not handed out yet; batches below taken + depth may be filled
+ *
+ * There is one slot more than batches ahead: the caller reads the last one it got while `depth` others fill. Pictures that failed are
+ * closed up when their batch is handed out; their messages are taken over then, in list order.
+ *
+ * One lock guards all counters; a picture costs milliseconds, so it is never contended. */
+#include "data/loader.h"
+#include "nn/rng.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_WORKERS = 64 };
+static const uint64_t SHUFFLE = UINT64_MAX; /* in the place of a picture's index: no picture has it */
+
+struct slot {
+    float *x;       /* [batch, size, size, 3] */
+    int *labels;    /* [batch] */
+    int *items;     /* [batch] */
+    bool *good;     /* [batch] */
+    char **message; /* [batch] why not good; NULL when already reported, or without memory */
+    int left;       /* pictures not done yet */
+};
+
+struct worker {
+    struct data_loader *loader;
+    pthread_t thread;
+    uint8_t *square; /* [size, size, 3] a picture on its way to floats */
+};
+
+struct data_loader {
+    const struct data_set *set;
+    struct data_loader_options options;
+    struct data_augment view;
+    int batches, slots;
+    struct slot *ring;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, done; /* a picture may be taken; a batch, or all that was under way, is finished */
+    struct worker workers[MAX_WORKERS];
+    int worker_count; /* started */
+    bool stop;
+
+    uint64_t epoch;
+    int *order; /* [count] the epoch's list of items */
+    int next, taken, busy;
+
+    bool *is_bad; /* [count] by item */
+    char **bad;   /* [count] messages, bad_count of them set; NULL: without memory */
+    int bad_count;
+};
+
+static int list_end(const struct data_loader *l)
+{
+    int64_t full = (int64_t)l->batches * l->options.batch;
+    return full < l->set->count ? (int)full : l->set->count;
+}
+
+/* Pictures of batch b. */
+static int batch_count(const struct data_loader *l, int b)
+{
+    int left = list_end(l) - b * l->options.batch;
+    return left < l->options.batch ? left : l->options.batch;
+}
+
+/* ---- one picture ------------------------------------------------------------------------------------------------------------ */
+
+static enum rudd_status load(float *x, uint8_t *square, const struct data_loader *l, int item, uint64_t epoch,
+                             struct rudd_error *err)
+{
+    const struct data_loader_options *o = &l->options;
+    struct data_image image = {0};
+    enum rudd_status status = data_image_read(&image, l->set->items[item].path, NULL, err);
+    if (!status && o->augment)
+        status = data_augment_view(square, &image, &l->view, &o->preprocess, o->image_size, o->seed, epoch, (uint64_t)item, err);
+    else if (!status)
+        status = data_preprocess(square, &image, &o->preprocess, o->image_size, err);
+    if (!status) data_normalise(x, square, (size_t)o->image_size * (size_t)o->image_size, &o->preprocess);
+    data_image_free(&image);
+    return status;
+}
+
+static bool may_take(const struct data_loader *l)
+{
+    return l->next < list_end(l) && l->next / l->options.batch < l->taken + l->options.depth;
+}
+
+static void *work(void *user)
+{
+    struct worker *self = user;
+    struct data_loader *l = self->loader;
+    size_t size = (size_t)l->options.image_size, pixels = size * size * 3;
+
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (!l->stop && !may_take(l)) pthread_cond_wait(&l->work, &l->lock);
+        if (l->stop) break;
+        int at = l->next++, item = l->order[at], b = at / l->options.batch, place = at % l->options.batch;
+        struct slot *s = &l->ring[b % l->slots];
+        uint64_t epoch = l->epoch;
+        bool known = l->is_bad[item];
+        l->busy++;
+        pthread_mutex_unlock(&l->lock);
+
+        struct rudd_error err;
+        enum rudd_status status = RUDD_FORMAT; /* known bad: not tried again */
+        if (!known) status = load(s->x + (size_t)place * pixels, self->square, l, item, epoch, &err);
+        char *message = status && !known ? rudd_strdup(err.message) : NULL;
+
+        pthread_mutex_lock(&l->lock);
+        s->labels[place] = l->set->items[item].label;
+        s->items[place] = item;
+        s->good[place] = status == RUDD_OK;
+        s->message[place] = message;
+        l->busy--;
+        if (--s->left == 0 || l->busy == 0) pthread_cond_broadcast(&l->done);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* ---- epochs and batches ------------------------------------------------------------------------------------------------------ */
+
+static void drop_messages(struct data_loader *l)
+{
+    for (int i = 0; i < l->slots; i++)
+        for (int j = 0; j < l->options.batch; j++) {
+            rudd_free(l->ring[i].message[j]);
+            l->ring[i].message[j] = NULL;
+        }
+}
+
+void data_loader_start(struct data_loader *loader, uint64_t epoch, int first)
+{
+    struct data_loader *l = loader;
+    pthread_mutex_lock(&l->lock);
+    l->next = list_end(l); /* nothing more is taken; what is under way must land before its slot is given away */
+    while (l->busy > 0) pthread_cond_wait(&l->done, &l->lock);
+    drop_messages(l);
+
+    struct nn_rng rng;
+    nn_rng_init(&rng, l->options.seed, epoch, SHUFFLE);
+    for (int i = 0; i < l->set->count; i++) l->order[i] = i;
+    if (l->options.shuffle) nn_rng_permutation(&rng, l->order, l->set->count);
+
+    l->epoch = epoch;
+    l->taken = first < 0 ? 0 : first < l->batches ? first : l->batches;
+    for (int b = l->taken; b < l->batches && b < l->taken + l->slots; b++) l->ring[b % l->slots].left = batch_count(l, b);
+    l->next = l->taken < l->batches ? l->taken * l->options.batch : list_end(l);
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Takes over what is to be said about picture j of a slot; the lock is held. */
+static void report_bad(struct data_loader *l, struct slot *s, int j)
+{
+    int item = s->items[j];
+    if (l->is_bad[item]) {
+        rudd_free(s->message[j]);
+    } else {
+        l->is_bad[item] = true;
+        l->bad[l->bad_count++] = s->message[j];
+    }
+    s->message[j] = NULL;
+}
+
+/* Closes the gaps that bad pictures left; returns how many remain. */
+static int close_up(struct data_loader *l, struct slot *s, int count)
+{
+    size_t pixels = (size_t)l->options.image_size * (size_t)l->options.image_size * 3;
+    int n = 0;
+    for (int j = 0; j < count; j++) {
+        if (!s->good[j]) {
+            report_bad(l, s, j);
+            continue;
+        }
+        if (n < j) {
+            memcpy(s->x + (size_t)n * pixels, s->x + (size_t)j * pixels, pixels * sizeof *s->x);
+            s->labels[n] = s->labels[j];
+            s->items[n] = s->items[j];
+        }
+        n++;
+    }
+    return n;
+}
+
+bool data_loader_next(struct data_loader *loader, struct data_batch *batch)
+{
+    struct data_loader *l = loader;
+    int n = 0;
+    pthread_mutex_lock(&l->lock);
+    while (n == 0 && l->taken < l->batches) {
+        struct slot *s = &l->ring[l->taken % l->slots];
+        while (s->left > 0) pthread_cond_wait(&l->done, &l->lock);
+        n = close_up(l, s, batch_count(l, l->taken));
+        *batch = (struct data_batch){s->x, s->labels, s->items, n};
+
+        /* The slot handed out before this one is free now: it will hold the batch `slots` after it. */
+        int refill = l->taken - 1 + l->slots;
+        if (refill < l->batches) l->ring[refill % l->slots].left = batch_count(l, refill);
+        l->taken++;
+        pthread_cond_broadcast(&l->work);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return n > 0;
+}
+
+int data_loader_batches(const struct data_loader *loader)
+{
+    return loader->batches;
+}
+
+int data_loader_bad_count(const struct data_loader *loader)
+{
+    return loader->bad_count;
+}
+
+const char *data_loader_bad(const struct data_loader *loader, int i)
+{
+    if (i < 0 || i >= loader->bad_count) return NULL;
+    return loader->bad[i] ? loader->bad[i] : "a picture could not be read, and there was no memory to say which";
+}
+
+/* ---- creation ---------------------------------------------------------------------------------------------------------------- */
+
+static bool slot_init(struct slot *s, int batch, int size)
+{
+    size_t n = (size_t)batch;
+    s->x = rudd_alloc(n * (size_t)size * (size_t)size * 3 * sizeof *s->x);
+    s->labels = rudd_alloc(n * sizeof *s->labels);
+    s->items = rudd_alloc(n * sizeof *s->items);
+    s->good = rudd_zalloc(n, sizeof *s->good);
+    s->message = rudd_zalloc(n, sizeof *s->message);
+    return s->x && s->labels && s->items && s->good && s->message;
+}
+
+static enum rudd_status take_memory(struct data_loader *l, struct rudd_error *err)
+{
+    size_t count = (size_t)l->set->count, size = (size_t)l->options.image_size;
+    bool ok = (l->ring = rudd_zalloc((size_t)l->slots, sizeof *l->ring));
+    for (int i = 0; ok && i < l->slots; i++) ok = slot_init(&l->ring[i], l->options.batch, l->options.image_size);
+    for (int i = 0; ok && i < l->options.threads; i++) ok = (l->workers[i].square = rudd_alloc(size * size * 3));
+    ok = ok && (l->order = rudd_alloc(count * sizeof *l->order));
+    ok = ok && (l->is_bad = rudd_zalloc(count, sizeof *l->is_bad));
+    ok = ok && (l->bad = rudd_zalloc(count, sizeof *l->bad));
+    if (ok) return RUDD_OK;
+    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d batches of %d pictures of %d x %d pixels", l->slots, l->options.batch,
+                     l->options.image_size, l->options.image_size);
+}
+
+static enum rudd_status start_workers(struct data_loader *l, struct rudd_error *err)
+{
+    /* Signals are the main thread's affair: Ctrl-C must not land in a worker. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (; l->worker_count < l->options.threads; l->worker_count++) {
+        struct worker *w = &l->workers[l->worker_count];
+        w->loader = l;
+        if (pthread_create(&w->thread, NULL, work, w) != 0) break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (l->worker_count > 0) return RUDD_OK; /* fewer than wished for only take longer */
+    return rudd_fail(err, RUDD_NO_MEMORY, "no thread could be started to load pictures");
+}
+
+static int default_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > 8 ? 8 : (int)cores;
+}
+
+static enum rudd_status check_options(const struct data_loader_options *o, struct rudd_error *err)
+{
+    if (o->batch < 1 || o->batch > 65536) return rudd_fail(err, RUDD_ARGUMENT, "batch of %d; 1 to 65536 are possible", o->batch);
+    enum rudd_status status = data_preprocess_check(&o->preprocess, o->image_size, err);
+    if (!status && o->augment) status = data_augment_check(o->augment, err);
+    return status;
+}
+
+enum rudd_status data_loader_create(struct data_loader **loader, const struct data_set *set,
+                                    const struct data_loader_options *options, struct rudd_error *err)
+{
+    enum rudd_status status = check_options(options, err);
+    if (status) return status;
+    struct data_loader *l = rudd_zalloc(1, sizeof *l);
+    if (!l) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a loader");
+    l->set = set;
+    l->options = *options;
+    if (options->augment) {
+        l->view = *options->augment;
+        l->options.augment = &l->view; /* the caller's may go away */
+    }
+    if (l->options.threads <= 0) l->options.threads = default_threads();
+    if (l->options.threads > MAX_WORKERS) l->options.threads = MAX_WORKERS;
+    if (l->options.depth <= 0) l->options.depth = 2;
+    int whole = set->count / options->batch;
+    l->batches = whole + (!options->drop_last && set->count % options->batch != 0);
+    if (l->options.depth > l->batches) l->options.depth = l->batches > 0 ? l->batches : 1;
+    l->slots = l->options.depth + 1;
+    l->taken = l->batches; /* nothing to do before data_loader_start */
+    l->next = set->count;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->done, NULL);
+
+    status = take_memory(l, err);
+    if (!status) status = start_workers(l, err);
+    if (status)
+        data_loader_destroy(l);
+    else
+        *loader = l;
+    return status;
+}
+
+void data_loader_destroy(struct data_loader *loader)
+{
+    struct data_loader *l = loader;
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->worker_count; i++) pthread_join(l->workers[i].thread, NULL);
+    pthread_cond_destroy(&l->done);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->lock);
+
+    for (int i = 0; i < MAX_WORKERS; i++) rudd_free(l->workers[i].square);
+    for (int i = 0; l->ring && i < l->slots; i++) {
+        struct slot *s = &l->ring[i];
+        for (int j = 0; s->message && j < l->options.batch; j++) rudd_free(s->message[j]);
+        rudd_free(s->message);
+        rudd_free(s->good);
+        rudd_free(s->items);
+        rudd_free(s->labels);
+        rudd_free(s->x);
+    }
+    for (int i = 0; i < l->bad_count; i++) rudd_free(l->bad[i]);
+    rudd_free(l->bad);
+    rudd_free(l->is_bad);
+    rudd_free(l->order);
+    rudd_free(l->ring);
+    rudd_free(l);
+}
