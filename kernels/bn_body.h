@@ -1,12 +1,11 @@
 /* bn_body.h - batch norm and per-channel work over x [rows,c]; included by bn_avx2.c and bn_avx512.c.
  *
- * All of it is limited by memory, so each kernel makes one pass and recomputes rather than stores (xhat and z from x, sigmoid
- * from z). A pass goes in strips of STRIP rows, a vector of channels at a time: the channel's constants are loaded once per
- * strip.
+ * Memory limits all of it, so each kernel makes one pass and recomputes rather than stores (xhat and z from x, sigmoid from z).
+ * A pass goes in strips of STRIP rows, a vector of channels at a time; a channel's constants are loaded once per strip:
  *
- *          c  VW VW VW                     sums: float within a strip, double across strips (part[chunk][sum][c]), chunks added
- * in rows  [ 1| 2| 3| .. ]  } STRIP       order; 16 floats of equal weight lose at most 16 ulp/2, the doubles nothing that
- * matters [  |  |  | .. ]  }
+ *              c: VW VW VW
+ *     STRIP rows [ 1| 2| 3| .. ]     sums are float within a strip, double across strips,
+ *     STRIP rows [ k|  |  | .. ]     in part[chunk][sum][channel]; chunks are added in order
  *
  * Not here: what it means (bn_ref.c); SiLU (vec_exp.h). */
 #include <math.h>
@@ -15,12 +14,11 @@
 #include "kernels/vec_act.h"
 
 enum {
-    STRIP = 16,
-    CHUNK_LEAST = 4 * STRIP, /* rows below which one more chunk costs more to add up than it gains */
+    STRIP = 8,       /* rows; 16 cost twice the time at c = 1152, where they fall on the same cache sets */
+    CHUNK_LEAST = 64 /* rows below which one more chunk costs more to add up than it gains */
 };
 
-/* ---- sums over rows ---------------------------------------------------------------------------------------------------------
- */
+/* ---- sums over rows ---- */
 
 /* What a pass may read and write; unused fields are NULL. */
 struct pass {
@@ -138,8 +136,7 @@ void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *rest
     }
 }
 
-/* ---- maps -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- maps ---- */
 
 /* Rows of a unit of work: whole strips of about BLOCK floats. */
 static int block_rows(int c)

@@ -8,12 +8,11 @@
  *   gradient of the input   out = columns par, par+stride, ... of row i of dx (one line per residue), in = rows of dy, S = 1,
  *                           K = the taps t = (par + pad_left) mod stride, + stride, ...; weights run backwards
  *
- * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K of
- * them:
+ * One vector of channels and Q outputs are kept in registers; each input vector is loaded once per row and feeds up to K:
  *
  *     in    x0 x1 x2 x3 x4 x5 x6 x7 x8 x9       Q = 8, K = 3, S = 1: 10 loads, 24 multiply-adds
  *           '--.--'        '--.--'
- *     out     y0 y1 .. y5 .. y7                 input columns outside the image are skipped by a test per load
+ *     out     y0 y1 .. y5 .. y7                 a tile over the image's edge skips columns by a bit mask
  *
  * Sums run over r, then t, whatever Q is, so that neighbours agree bit for bit however the line is cut. Work is shared over
  * (image, group of output rows); inside, GROUP vectors of channels at a time, so that the rows of a window stay in the first
@@ -134,7 +133,8 @@ static void walk_any(const struct line *l, ptrdiff_t lanes)
         for (int r = 0; r < l->rows; r++)
             for (int t = 0, j = m * l->step + l->first; t < l->taps; t++, j++)
                 if (j >= 0 && j < l->width)
-                    sum = v_fma(v_load(l->in + r * l->in_row + j * l->in_col, lanes), v_load(l->w + r * l->w_row + t * l->w_tap, lanes), sum);
+                    sum = v_fma(v_load(l->in + r * l->in_row + j * l->in_col, lanes),
+                                v_load(l->w + r * l->w_row + t * l->w_tap, lanes), sum);
         v_store(l->out + m * l->out_col, sum, lanes);
         epilogue(l, m, lanes, 1);
     }

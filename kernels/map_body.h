@@ -9,14 +9,13 @@
 #include "kernels/vec.h"
 
 enum {
-    STRIP = 16,         /* rows whose sum is kept in float */
+    STRIP = 8,          /* rows whose sum is kept in float */
     CHUNK = 16 * STRIP, /* least rows of a chunk */
     WIDE = 64,          /* channels of a task: four cache lines of every row */
     TASKS_ENOUGH = 8    /* tasks from which they are shared rather than the chunks within them */
 };
 
-/* ---- sums along hw ----------------------------------------------------------------------------------------------------------
- */
+/* ---- sums along hw ---- */
 
 /* sums += sum over rows of x, or of x*dy. */
 INLINE void add_strip(double *sums, const float *x, const float *dy, int rows, int c, int lanes)
@@ -77,8 +76,7 @@ void TIER(kern_scale_bwd_s_f32)(float *restrict ds, const float *restrict dy, co
     sum_images(ds, x, dy, 1, n, hw, c);
 }
 
-/* ---- broadcasts along hw ----------------------------------------------------------------------------------------------------
- */
+/* ---- broadcasts along hw ---- */
 
 /* Runs statement for each vector j of channels of each strip of rows: image i, `rows` rows, the first of which begins at `at`.
  */
@@ -125,8 +123,7 @@ void TIER(kern_scale_f32)(float *y, const float *x, const float *restrict s, int
     EACH_STRIP(n, hw, c, scale_strip(y + at + j, x + at + j, s + (size_t)i * c + j, rows, c, lanes));
 }
 
-/* ---- residual ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- residual ---- */
 
 void TIER(kern_residual_f32)(float *y, const float *x, const float *r, const float *scale, int n, int count)
 {

@@ -159,8 +159,7 @@ INLINE void v_add_to_double(double *sums, vf a)
 
 #endif
 
-/* ---- walking arrays ---------------------------------------------------------------------------------------------------------
- */
+/* ---- walking arrays ---- */
 
 enum {
     BLOCK = 16384, /* floats of a unit of work: half of a first cache for a source and a destination */
