@@ -19,6 +19,8 @@
 
 #include "kernels/kern.h"
 
+#include <string.h>
+
 struct patches {
     int ih, iw, ic, oh, ow, kh, kw, stride, pad_top, pad_left;
 };
@@ -43,10 +45,15 @@ static inline struct phase conv_phase(int first, int size, int k, int stride, in
     return f;
 }
 
-/* Copies of a few to a few hundred floats; the compiler makes vectors of the tier of the including file. */
+/* Copies of a few to a few hundred floats: whole vectors and one masked where the including file has them. */
 static inline void copy_floats(float *restrict dst, const float *restrict src, int n)
 {
-    for (int i = 0; i < n; i++) dst[i] = src[i];
+#ifdef VW
+    for (; n >= VW; n -= VW, dst += VW, src += VW) v_store(dst, v_load(src));
+    if (n) v_storem(dst, v_loadm(src, v_mask(n)), v_mask(n));
+#else
+    memcpy(dst, src, (size_t)n * sizeof *dst);
+#endif
 }
 
 static inline void zero_floats(float *dst, int n)
@@ -63,22 +70,26 @@ static inline int clamp_int(int v, int lo, int hi)
 static inline void patch_row(float *restrict dst, const float *restrict image, const struct patches *g, int p, int q, int from,
                              int count)
 {
-    int width = g->kw * g->ic; /* floats of one tap row */
-    int j0 = q * g->stride - g->pad_left;
-    int inside_from = clamp_int(-j0, 0, g->kw) * g->ic, inside_to = clamp_int(g->iw - j0, 0, g->kw) * g->ic;
+    const int width = g->kw * g->ic; /* floats of one tap row */
+    const int i0 = p * g->stride - g->pad_top, j0 = q * g->stride - g->pad_left;
+    const bool inside = j0 >= 0 && j0 + g->kw <= g->iw;
+    const int inside_from = inside ? 0 : clamp_int(-j0, 0, g->kw) * g->ic;
+    const int inside_to = inside ? width : clamp_int(g->iw - j0, 0, g->kw) * g->ic;
+    int r = from ? from / width : 0, lo = from - r * width;
 
-    for (int r = from / width, end = from + count; r * width < end; r++) {
-        int lo = r * width < from ? from - r * width : 0, hi = (r + 1) * width > end ? end - r * width : width;
-        int i = p * g->stride + r - g->pad_top;
+    for (; count > 0; r++, lo = 0) {
+        int hi = lo + count < width ? lo + count : width;
         int left = lo, right = lo; /* [lo,left) zero, [left,right) image, [right,hi) zero */
-        if (i >= 0 && i < g->ih) {
+        if (i0 + r >= 0 && i0 + r < g->ih) {
             left = clamp_int(inside_from, lo, hi);
             right = clamp_int(inside_to, left, hi);
         }
-        zero_floats(dst, left - lo);
-        if (left < right) copy_floats(dst + (left - lo), image + (((ptrdiff_t)i * g->iw + j0) * g->ic + left), right - left);
-        zero_floats(dst + (right - lo), hi - right);
+        if (left > lo) zero_floats(dst, left - lo);
+        if (right > left)
+            copy_floats(dst + (left - lo), image + (((ptrdiff_t)(i0 + r) * g->iw + j0) * g->ic + left), right - left);
+        if (hi > right) zero_floats(dst + (right - lo), hi - right);
         dst += hi - lo;
+        count -= hi - lo;
     }
 }
 
