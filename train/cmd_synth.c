@@ -10,9 +10,9 @@
  * --classes leaves the others' pictures as they are. The number of threads changes nothing. */
 #include "train/cmd_synth.h"
 #include "data/synth.h"
+#include "train/folder.h"
 #include "weights/safetensors.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct options {
@@ -106,55 +105,20 @@ static enum rudd_status parse_seed(uint64_t *seed, const char *text, struct rudd
 /* ---- folders and files ------------------------------------------------------------------------------------------------------
  */
 
-static enum rudd_status make_folder(const char *path, struct rudd_error *err)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return RUDD_OK;
-    return rudd_fail(err, RUDD_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
-}
-
-/* A set drawn over an older one would mix the two: the folder must be new or empty. */
-static enum rudd_status claim_folder(const char *path, struct rudd_error *err)
-{
-    enum rudd_status status = make_folder(path, err);
-    if (status) return status;
-    DIR *dir = opendir(path);
-    if (!dir) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
-    const char *found = NULL;
-    for (struct dirent *e; !found && (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) found = e->d_name;
-    if (found)
-        status = rudd_fail(err, RUDD_ARGUMENT, "%s holds %.100s already; pictures are drawn only into a new or empty folder",
-                           path, found);
-    closedir(dir);
-    return status;
-}
-
 static enum rudd_status make_folders(const struct job *job, struct rudd_error *err)
 {
     char path[PATH_MAX];
-    enum rudd_status status = claim_folder(job->o->out, err);
+    enum rudd_status status = train_folder_claim(job->o->out, err);
     for (int s = 0; s < 3 && !status; s++) {
         if (!job->per_split[s]) continue;
         snprintf(path, sizeof path, "%s/%s", job->o->out, split_names[s]);
-        status = make_folder(path, err);
+        status = train_folder_make(path, err);
         for (int i = 0; i < job->species_count && !status; i++) {
             snprintf(path, sizeof path, "%s/%s/%s", job->o->out, split_names[s], data_species[job->species[i]].name);
-            status = make_folder(path, err);
+            status = train_folder_make(path, err);
         }
     }
     return status;
-}
-
-static enum rudd_status write_file(const char *path, const void *bytes, size_t length, struct rudd_error *err)
-{
-    FILE *file = fopen(path, "wb");
-    if (!file) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
-    bool whole = fwrite(bytes, 1, length, file) == length;
-    whole = fclose(file) == 0 && whole;
-    if (whole) return RUDD_OK;
-    int why = errno;
-    unlink(path);
-    return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(why));
 }
 
 static enum rudd_status write_labels(const struct job *job, struct rudd_error *err)
@@ -191,7 +155,7 @@ static enum rudd_status draw_one(const struct job *job, int number, struct rudd_
     if (status) return status;
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s/%s/%04d.jpg", job->o->out, split_names[split], data_species[species].name, index);
-    status = write_file(path, bytes, length, err);
+    status = train_folder_write(path, bytes, length, err);
     rudd_free(bytes);
     return status;
 }

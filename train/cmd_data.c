@@ -1,0 +1,285 @@
+/* cmd_data.c - `rudd data check|stats|split|synth`: folders of pictures before training.
+ *
+ *     check   what is wrong with DIR; exit status 1 when something is
+ *     stats   pictures per class and split, sizes, colours
+ *     split   SRC/<class>/ into DST/train, DST/val and DST/test, stratified
+ *     synth   the drawn set (cmd_synth.c) */
+#include "data/check.h"
+#include "data/decode.h"
+#include "train/cmd_synth.h"
+#include "train/folder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const split_names[3] = {"train", "val", "test"};
+
+static enum rudd_status one_folder(const struct nn_options *options, const char **dir, struct rudd_error *err)
+{
+    if (options->argument_count != 1)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d folders given; expected one: %s", options->argument_count, options->usage);
+    *dir = options->arguments[0];
+    return RUDD_OK;
+}
+
+static enum rudd_status print_json(json_t *json, struct rudd_error *err)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(json);
+    if (!text) return rudd_fail(err, RUDD_FORMAT, "no memory for the JSON text, or a file name in it is not UTF-8");
+    puts(text);
+    free(text);
+    return RUDD_OK;
+}
+
+/* ---- check ------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *report_json(const struct data_report *r)
+{
+    json_t *faults = json_array(), *counts = json_object();
+    for (int kind = 0; kind < DATA_FAULT_KINDS; kind++) {
+        int n = 0;
+        for (int i = 0; i < r->count; i++) n += (int)r->faults[i].kind == kind;
+        json_object_set_new(counts, data_fault_name((enum data_fault_kind)kind), json_integer(n));
+    }
+    for (int i = 0; i < r->count; i++)
+        json_array_append_new(faults, json_pack("{ss, ss}", "kind", data_fault_name(r->faults[i].kind), "text", r->faults[i].text));
+    return json_pack("{si, si, si, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts", counts,
+                     "faults", faults);
+}
+
+static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
+{
+    bool json = false, done;
+    const char *dir = NULL;
+    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"}};
+    struct nn_options options = {
+        .usage = "rudd data check DIR [--json]",
+        .about = "Reads every picture of DIR (train/, val/ and test/ with class folders in them, or class folders) and lists broken "
+                 "files, equal files, files that stand in two splits, empty classes and classes that another split has not. Exit "
+                 "status 1 when there is any. Pictures that look alike across splits are listed as hints.",
+        .rows = rows,
+        .count = 1,
+        .max_arguments = 1,
+    };
+    struct data_report report = {0};
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (!status && !done) {
+        status = one_folder(&options, &dir, err);
+        if (!status) status = data_check(&report, dir, err);
+        if (!status && json) status = print_json(report_json(&report), err);
+        for (int i = 0; !status && !json && i < report.count; i++)
+            printf("%-14s %s\n", data_fault_name(report.faults[i].kind), report.faults[i].text);
+        if (!status && !json) printf("%d pictures of %d classes\n", report.pictures, report.classes);
+        if (!status && report.faulty)
+            status = rudd_fail(err, RUDD_FORMAT, "%s: %d fault%s in %d pictures; %s", dir, report.faulty,
+                               report.faulty > 1 ? "s" : "", report.pictures, "remove or repair what is listed");
+    }
+    data_report_free(&report);
+    nn_options_free(&options);
+    return status;
+}
+
+/* ---- stats ------------------------------------------------------------------------------------------------------------------- */
+
+static int class_count_of(const struct data_set *set, int label)
+{
+    int n = 0;
+    for (int i = 0; i < set->count; i++) n += set->items[i].label == label;
+    return n;
+}
+
+static json_t *stats_json(const char *name, const struct data_set *set, const struct data_stats *s)
+{
+    json_t *classes = json_object();
+    for (int label = 0; label < set->class_count; label++)
+        json_object_set_new(classes, set->class_names[label], json_integer(class_count_of(set, label)));
+    return json_pack("{ss, si, si, s[ii], s[ii], s[ff], s[fff], s[fff], so}", "split", name, "pictures", s->pictures, "unreadable",
+                     s->bad, "width_range", s->w_min, s->w_max, "height_range", s->h_min, s->h_max, "size_mean", s->w_mean,
+                     s->h_mean, "mean", s->mean[0], s->mean[1], s->mean[2], "std", s->std[0], s->std[1], s->std[2], "classes",
+                     classes);
+}
+
+static void print_stats(const char *name, const struct data_set *set, const struct data_stats *s)
+{
+    printf("%s: %d pictures of %d classes, %d unreadable\n", name, s->pictures, set->class_count, s->bad);
+    printf("  width %d to %d, %.0f on average; height %d to %d, %.0f\n", s->w_min, s->w_max, s->w_mean, s->h_min, s->h_max,
+           s->h_mean);
+    printf("  mean %.3f %.3f %.3f, deviation %.3f %.3f %.3f\n", s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1], s->std[2]);
+    for (int label = 0; label < set->class_count; label++)
+        printf("  %6d  %s\n", class_count_of(set, label), set->class_names[label]);
+}
+
+/* One split's figures: into list for JSON, else printed. */
+static void add_stats(json_t *list, const char *name, const struct data_set *set)
+{
+    struct data_stats s;
+    data_stats(&s, set);
+    if (list)
+        json_array_append_new(list, stats_json(name, set, &s));
+    else
+        print_stats(name, set, &s);
+}
+
+static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
+{
+    bool json = false, done;
+    const char *dir = NULL;
+    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "a JSON list, one object per split"}};
+    struct nn_options options = {
+        .usage = "rudd data stats DIR [--json]",
+        .about = "Counts the pictures of each class, and measures their sizes and colours.",
+        .rows = rows,
+        .count = 1,
+        .max_arguments = 1,
+    };
+    struct data_splits splits = {0};
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (!status && !done) {
+        status = one_folder(&options, &dir, err);
+        json_t *list = json ? json_array() : NULL;
+        if (!status && data_has_splits(dir)) {
+            status = data_splits_scan(&splits, dir, NULL, 0, err);
+            const struct data_set *sets[3] = {&splits.train, &splits.val, &splits.test};
+            for (int i = 0; i < 3 && !status; i++)
+                if (sets[i]->count) add_stats(list, split_names[i], sets[i]);
+        } else if (!status) {
+            status = data_set_scan(&splits.train, dir, NULL, 0, err);
+            if (!status) add_stats(list, "all", &splits.train);
+        }
+        if (!status && json)
+            status = print_json(list, err);
+        else
+            json_decref(list);
+    }
+    data_splits_free(&splits);
+    nn_options_free(&options);
+    return status;
+}
+
+/* ---- split ------------------------------------------------------------------------------------------------------------------- */
+
+struct split_options {
+    const char *out;
+    double shares[3];
+    int seed;
+    bool link;
+};
+
+static enum rudd_status place_file(const char *to, const char *from, bool link_it, struct rudd_error *err)
+{
+    uint8_t *bytes;
+    size_t length;
+    if (link_it)
+        return link(from, to) == 0 ? RUDD_OK
+                                   : rudd_fail(err, RUDD_IO, "%s: cannot be linked to %s: %s; copy without --link", to, from,
+                                               strerror(errno));
+    enum rudd_status status = data_file_read(&bytes, &length, from, SIZE_MAX / 2, err);
+    if (status) return status;
+    status = train_folder_write(to, bytes, length, err);
+    rudd_free(bytes);
+    return status;
+}
+
+static enum rudd_status place_set(const char *folder, const struct data_set *set, bool link_it, struct rudd_error *err)
+{
+    enum rudd_status status = train_folder_make(folder, err);
+    for (int label = 0; label < set->class_count && !status; label++) {
+        char *class_folder = data_path_join(folder, set->class_names[label]);
+        if (!class_folder) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
+        status = train_folder_make(class_folder, err);
+        for (int i = 0; i < set->count && !status; i++) {
+            if (set->items[i].label != label) continue;
+            char *to = data_path_join(class_folder, strrchr(set->items[i].path, '/') + 1);
+            status = to ? place_file(to, set->items[i].path, link_it, err)
+                        : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
+            rudd_free(to);
+        }
+        rudd_free(class_folder);
+    }
+    return status;
+}
+
+static enum rudd_status split_folder(const char *dir, const struct split_options *o, struct rudd_error *err)
+{
+    struct data_splits splits = {0};
+    if (data_has_splits(dir)) return rudd_fail(err, RUDD_ARGUMENT, "%s: has a train/ folder, so it is split already", dir);
+    enum rudd_status status = data_splits_scan(&splits, dir, o->shares, (uint64_t)o->seed, err);
+    const struct data_set *sets[3] = {&splits.train, &splits.val, &splits.test};
+    if (!status) status = train_folder_claim(o->out, err);
+    for (int i = 0; i < 3 && !status; i++) {
+        if (o->shares[i] == 0) continue;
+        char *folder = data_path_join(o->out, split_names[i]);
+        status = folder ? place_set(folder, sets[i], o->link, err) : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory", o->out);
+        rudd_free(folder);
+    }
+    if (!status)
+        printf("%s: train %d, val %d, test %d pictures of %d classes\n", o->out, sets[0]->count, sets[1]->count, sets[2]->count,
+               sets[0]->class_count);
+    data_splits_free(&splits);
+    return status;
+}
+
+static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
+{
+    struct split_options o = {.shares = {0.7, 0.15, 0.15}};
+    const char *dir = NULL;
+    bool done;
+    const struct nn_option rows[] = {
+        {"out|o", NN_OPTION_REQUIRED, &o.out, "DST", 0, 0, "new or empty folder for train/, val/ and test/"},
+        {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1, "shares of each class"},
+        {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "another seed makes another split"},
+        {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "hard links instead of copies"},
+    };
+    struct nn_options options = {
+        .usage = "rudd data split SRC -o DST [--split 0.7,0.15,0.15] [--seed N]",
+        .about = "Divides the class folders of SRC, each class by the same shares. The same seed gives the same split; pictures that "
+                 "are added later move few others.",
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = 1,
+    };
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (!status && !done) {
+        status = one_folder(&options, &dir, err);
+        if (!status) status = split_folder(dir, &o, err);
+    }
+    nn_options_free(&options);
+    return status;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    train_command *run;
+    const char *help;
+} commands[] = {
+    {"check", check, "broken, equal and misplaced pictures"},
+    {"stats", stats, "counts, sizes and colours"},
+    {"split", split, "class folders into train, val and test"},
+    {"synth", train_cmd_data_synth, "draw the embedded fifteen-species set"},
+};
+enum { COUNT = sizeof commands / sizeof *commands };
+
+enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
+{
+    const char *names[COUNT];
+    for (int i = 0; i < COUNT; i++) names[i] = commands[i].name;
+    if (argc < 2) return rudd_fail(err, RUDD_ARGUMENT, "data: no sub-command given; expected check, stats, split or synth");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        printf("usage: rudd data COMMAND [OPTION ...]\n\n");
+        for (int i = 0; i < COUNT; i++) printf("  %-8s %s\n", commands[i].name, commands[i].help);
+        return RUDD_OK;
+    }
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(argv[1], names[i]) == 0) return commands[i].run(argc - 1, argv + 1, err);
+    const char *near = nn_option_nearest(argv[1], names, COUNT);
+    return rudd_fail(err, RUDD_ARGUMENT, "data: unknown sub-command \"%.40s\"; %s%s", argv[1], near ? "did you mean " : "see ",
+                     near ? near : "rudd data --help");
+}

@@ -1,0 +1,44 @@
+/* folder.c - making, claiming and filling folders; see folder.h. */
+#include "train/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum rudd_status train_folder_make(const char *path, struct rudd_error *err)
+{
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return RUDD_OK;
+    return rudd_fail(err, RUDD_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
+}
+
+enum rudd_status train_folder_claim(const char *path, struct rudd_error *err)
+{
+    enum rudd_status status = train_folder_make(path, err);
+    if (status) return status;
+    DIR *dir = opendir(path);
+    if (!dir) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    const char *found = NULL;
+    for (struct dirent *e; !found && (e = readdir(dir));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) found = e->d_name;
+    if (found)
+        status = rudd_fail(err, RUDD_ARGUMENT, "%s holds %.100s already; pictures are written only into a new or empty folder",
+                           path, found);
+    closedir(dir);
+    return status;
+}
+
+enum rudd_status train_folder_write(const char *path, const void *bytes, size_t length, struct rudd_error *err)
+{
+    FILE *file = fopen(path, "wb");
+    if (!file) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    bool whole = fwrite(bytes, 1, length, file) == length;
+    whole = fclose(file) == 0 && whole;
+    if (whole) return RUDD_OK;
+    int why = errno;
+    unlink(path);
+    return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(why));
+}
