@@ -1,11 +1,11 @@
 /* fit.c - a whole training run.
  *
  *     pictures --scan, hash--> splits        weights file | last.safetensors | nothing --> model
- *     per epoch:  learn -> (average in) validate -> better? model.safetensors -> last.safetensors -> metrics.jsonl
+ *     per epoch:  learn -> (average in) validate -> better? model.safetensors -> metrics.jsonl -> last.safetensors
  *     at the end: best model back -> test -> metrics into model.safetensors -> run.json, report.html
  *
- * Files are written in that order so that a run that dies between any two of them goes on from last.safetensors and writes the
- * others again, the same.
+ * Files are written in that order so that a run that dies between any two of them goes on from last.safetensors, which is never
+ * ahead of the others, and writes those again, the same.
  *
  * Better: higher validation top-1, then lower validation loss; without validation pictures, lower training loss. */
 #include "train/fit.h"
@@ -363,8 +363,8 @@ static enum rudd_status run_epochs(struct fit *f, struct rudd_error *err)
         if (status != RUDD_OK) return status;
         e.seconds = train_now() - began;
         train_schedule_epoch(&f->learner.schedule, f->val ? e.val_loss : e.train_loss);
-        status = save_checkpoint(f, epoch, err);
-        if (status == RUDD_OK) status = train_run_folder_add(&f->folder, &e, err);
+        status = train_run_folder_add(&f->folder, &e, err);
+        if (status == RUDD_OK) status = save_checkpoint(f, epoch, err);
         if (status != RUDD_OK) return status;
         if (f->events && f->events->epoch) f->events->epoch(f->events->user, &e, f->s.epochs, best);
     }
