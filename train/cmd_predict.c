@@ -105,9 +105,9 @@ static enum rudd_status predict_npy(const struct predicting *p, const char *path
     enum rudd_status status = data_npy_read(&images, shape, path, err);
     if (status) return status;
     if (shape[1] != 3 || shape[2] != size || shape[3] != size)
-        status = rudd_fail(err, RUDD_MISMATCH, "%s: shape (%lld,%lld,%lld,%lld), the model expects (N,3,%lld,%lld)", path,
-                           (long long)shape[0], (long long)shape[1], (long long)shape[2], (long long)shape[3], (long long)size,
-                           (long long)size);
+        status = rudd_fail(err, RUDD_MISMATCH, "%s: shape (%lld,%lld,%lld,%lld), expected (N,3,%lld,%lld); see --image-size",
+                           path, (long long)shape[0], (long long)shape[1], (long long)shape[2], (long long)shape[3],
+                           (long long)size, (long long)size);
     for (int64_t i = 0; i < shape[0] && !status; i++) {
         struct rudd_timing timing;
         status = rudd_predict_tensor(p->session, images + i * 3 * size * size, 1, &timing, err);
@@ -174,7 +174,7 @@ static enum rudd_status predict_path(struct predicting *p, const char *path, int
 enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err)
 {
     const char *path = NULL;
-    int threads = 0;
+    int threads = 0, size = 0;
     bool done;
     struct rudd_error bad;
     struct predicting p = {.top = 3, .err = &bad};
@@ -183,6 +183,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         {"top", NN_OPTION_INT, &p.top, "K", 1, MAX_TOP, "how many classes to show"},
         {"json", NN_OPTION_FLAG, &p.json, NULL, 0, 0, "one JSON object a line"},
         {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "all logits too"},
+        {"image-size", NN_OPTION_INT, &size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         {"threads", NN_OPTION_INT, &threads, "N", 0, 1024, "0: one per core"},
     };
     struct nn_options options = {.usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy ...",
@@ -198,6 +199,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     }
     rudd_set_threads(threads);
     status = rudd_model_open(&p.model, path, err);
+    if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
     if (!status) status = rudd_session_create(&p.session, p.model, 1, err);
     for (int i = 0; i < options.argument_count && !status; i++) status = predict_path(&p, options.arguments[i], 0, err);
     if (p.failed) {

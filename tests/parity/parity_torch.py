@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
+
 import numpy as np
 import timm
 import torch
@@ -67,7 +69,8 @@ def difference(found, expected):
 
 def logits_of_rudd(model_file, x, folder):
     np.save(os.path.join(folder, "x.npy"), x.numpy())
-    lines = rudd("predict", "--model", model_file, "--json", "--logits", os.path.join(folder, "x.npy")).splitlines()
+    lines = rudd("predict", "--model", model_file, "--json", "--logits", "--image-size", str(x.shape[2]),
+                 os.path.join(folder, "x.npy")).splitlines()
     return np.array([json.loads(line)["logits"] for line in lines], np.float64)
 
 
@@ -116,7 +119,7 @@ def torchvision_to_timm(folder):
 
 
 def main():
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         jobs = [(f"torchvision_b{v}", lambda v=v, s=s: compare(
                     f"torchvision_b{v}", lambda: getattr(torchvision.models, f"efficientnet_b{v}")(num_classes=CLASSES), s, [],
