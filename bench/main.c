@@ -10,6 +10,7 @@ static const struct {
     bench_command *run;
     const char *help;
 } commands[] = {
+    {"kernels", bench_kernels, "each kernel on the layers of B4 and V2-B0: GFLOP/s, GB/s, share of the peak"},
     {"infer", bench_infer, "one forward pass: milliseconds, images a second, memory"},
     {"train", bench_train, "one training step: forward, backward, update"},
 };

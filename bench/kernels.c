@@ -1,0 +1,349 @@
+/* kernels.c - rudd-bench kernels [FILTER ...]: every row of kernels.def on the layers of shapes.h.
+ *
+ * A case is a row and a shape; its name is text that can be given back as a filter, and is what a failing test prints:
+ *
+ *     gemm_f32 avx512 36100x144x24 NT          conv_fwd_f32 avx2 16x56x56x32->56x56x128 k=3 s=1 pad=1,1
+ *
+ * All words of the filter must occur in it. A filter that spells a whole product or dense convolution runs that one, in the table or not.
+ * Each case runs for at least --ms milliseconds; the fastest run counts. Rows of the plain C reference run only when the filter says ref.
+ *
+ * Flops are counted as the contracts in kern.h do (an exp is one); bytes are each operand once, read or written.
+ * Not here: the networks as a whole (infer.c, train.c). */
+#include "bench/bench.h"
+#include "bench/peak.h"
+#include "bench/shapes.h"
+#include "kernels/kern.h"
+#include "nn/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- one case --------------------------------------------------------------------------------------------------------------- */
+
+enum { BUFFERS = 4, VECTORS = 5 };
+
+struct work {
+    const struct kern_row *row;
+    struct kern_gemm g; /* products */
+    struct kern_conv s; /* everything else: maps run over its output [n,oh,ow,oc] */
+    float *x[BUFFERS];  /* each as large as the case's largest operand */
+    float *v[VECTORS];  /* [oc] and [n,oc] */
+    float *scratch;
+    double flops, bytes;
+    char shape[160];
+};
+
+#define RUN(name) ((kern_##name##_f32 *)w->row->run)
+
+static int rows_of(const struct work *w)
+{
+    return w->s.n * w->s.oh * w->s.ow;
+}
+static size_t count_of(const struct work *w)
+{
+    return (size_t)rows_of(w) * w->s.oc;
+}
+
+/* Cost of a map: floats moved and operations, per element of the output. */
+static void cost(struct work *w, double floats, double flops)
+{
+    w->bytes = 4 * floats * (double)count_of(w);
+    w->flops = flops * (double)count_of(w);
+}
+
+static struct kern_bn bn_of(const struct work *w)
+{
+    return (struct kern_bn){rows_of(w), w->s.oc, KERN_ACT_SILU, false, w->v[0], w->v[1], w->v[2], w->v[3]};
+}
+
+static void run_gemm(struct work *w)
+{
+    RUN(gemm)(w->x[0], w->x[1], w->x[2], &w->g, w->scratch);
+}
+
+/* Each kernel as BENCH(name, floats moved per element, flops per element, call); 0, 0: the layer's own cost. */
+#define MAPS(BENCH)                                                                                                            \
+    BENCH(conv_fwd, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                                      \
+    BENCH(conv_bwd_data, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                                 \
+    BENCH(conv_bwd_weight, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                               \
+    BENCH(dwconv_fwd, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                                \
+    BENCH(dwconv_bwd_data, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                           \
+    BENCH(dwconv_bwd_weight, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                             \
+    BENCH(bn_stats, 1, 3, (w->v[0], w->v[1], w->x[1], rows_of(w), w->s.oc, w->scratch))                                        \
+    BENCH(affine_act, 2, 5, (w->x[0], w->x[1], w->v[0], w->v[1], KERN_ACT_SILU, rows_of(w), w->s.oc))                          \
+    BENCH(bn_bwd_reduce, 3, 14, (w->x[0], w->v[4], w->v[4] + w->s.oc, w->x[1], w->x[2], &bn, w->scratch))                      \
+    BENCH(bn_bwd_apply, 3, 6, (w->x[0], w->x[1], w->x[2], w->v[4], w->v[4] + w->s.oc, &bn))                                    \
+    BENCH(colsum, 1, 1, (w->v[0], w->x[1], rows_of(w), w->s.oc, w->scratch))                                                   \
+    BENCH(pool_fwd, 1, 1, (w->v[0], w->x[1], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                              \
+    BENCH(pool_bwd, 1, 1, (w->x[0], w->v[0], w->s.n, w->s.oh * w->s.ow, w->s.oc, false))                                       \
+    BENCH(scale, 2, 1, (w->x[0], w->x[1], w->v[0], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                        \
+    BENCH(scale_bwd_s, 2, 2, (w->v[0], w->x[1], w->x[2], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                  \
+    BENCH(residual, 3, 1, (w->x[0], w->x[1], w->x[2], NULL, w->s.n, w->s.oh * w->s.ow * w->s.oc))                              \
+    BENCH(act_fwd, 2, 4, (w->x[0], w->x[1], KERN_ACT_SILU, count_of(w)))                                                       \
+    BENCH(act_bwd, 3, 8, (w->x[0], w->x[1], w->x[2], KERN_ACT_SILU, count_of(w)))                                              \
+    BENCH(mul, 3, 1, (w->x[0], w->x[1], w->x[2], count_of(w)))                                                                 \
+    BENCH(add, 3, 1, (w->x[0], w->x[1], w->x[2], count_of(w)))                                                                 \
+    BENCH(softmax, 2, 4, (w->x[0], w->x[1], rows_of(w), w->s.oc))                                                              \
+    BENCH(xent, 3, 6, (&sum, w->x[0], w->x[1], w->x[2], 1, rows_of(w), w->s.oc))                                               \
+    BENCH(adamw, 7, 14, (w->x[0], w->x[1], w->x[2], w->x[3], count_of(w), &adamw))                                             \
+    BENCH(sgd, 5, 6, (w->x[0], w->x[1], w->x[2], count_of(w), &sgd))                                                           \
+    BENCH(lerp, 3, 3, (w->x[0], w->x[1], 0.5f, count_of(w)))                                                                   \
+    BENCH(sumsq, 1, 2, (&sum, w->x[1], count_of(w)))
+
+/* Decays of 1 and steps of 0, so that a thousand runs leave the numbers in the normal range. */
+static const struct kern_adamw adamw = {0, 1, 1, 1e-8f, 0, 1, 1, 1};
+static const struct kern_sgd sgd = {0, 0.5f, 0, 1, false};
+
+#define BENCH(name, floats, ops, arguments)                                                                                    \
+    static void run_##name(struct work *w)                                                                                     \
+    {                                                                                                                          \
+        const struct kern_bn bn = bn_of(w);                                                                                    \
+        double sum = 0;                                                                                                        \
+        (void)bn, (void)sum;                                                                                                   \
+        if (!w->flops) cost(w, floats, ops);                                                                                   \
+        RUN(name) arguments;                                                                                                   \
+    }
+MAPS(BENCH)
+#undef BENCH
+
+/* Every reference row has its run_<name>, or this does not compile. */
+#define KERN_RUN_ref(name) {#name "_f32", run_##name},
+#define KERN_RUN_blas(name)
+#define KERN_RUN_avx2(name)
+#define KERN_RUN_avx512(name)
+#define KERNEL(name, type, tier, cpu) KERN_RUN_##tier(name)
+static const struct runner {
+    const char *name;
+    void (*run)(struct work *w);
+} runners[] = {
+#include "kernels/kernels.def"
+};
+#undef KERNEL
+
+/* ---- measuring and printing ------------------------------------------------------------------------------------------------- */
+
+struct bench {
+    double peak_gflops, peak_gbytes; /* of all threads */
+    int ms, threads, cases;
+    bool json;
+    char **words;
+    int word_count;
+};
+
+static bool wanted(const struct bench *b, const struct work *w)
+{
+    char name[240];
+    snprintf(name, sizeof name, "%s %s %s", w->row->name, w->row->tier, w->shape);
+    bool ref = false;
+    for (int i = 0; i < b->word_count; i++) {
+        if (!strstr(name, b->words[i])) return false;
+        ref |= strcmp(b->words[i], "ref") == 0;
+    }
+    return (kern_cpu_features() & w->row->features) == w->row->features && (ref || strcmp(w->row->tier, "ref") != 0);
+}
+
+static void print_case(const struct bench *b, const struct work *w, double seconds)
+{
+    double gflops = w->flops / seconds * 1e-9, gbytes = w->bytes / seconds * 1e-9;
+    double compute = gflops / b->peak_gflops * 100, memory = b->peak_gbytes ? gbytes / b->peak_gbytes * 100 : 0;
+    if (b->json)
+        printf("{\"kernel\":\"%s\",\"tier\":\"%s\",\"shape\":\"%s\",\"threads\":%d,\"microseconds\":%.2f,\"gflops\":%.2f,"
+               "\"gbytes\":%.2f,"
+               "\"peak_flops_percent\":%.1f,\"peak_memory_percent\":%.1f}\n",
+               w->row->name, w->row->tier, w->shape, kern_threads(), seconds * 1e6, gflops, gbytes, compute, memory);
+    else
+        printf("%-20s %-7s %-46s %10.1f us %8.1f GFLOP/s %7.1f GB/s  %5.1f %% of flops %5.1f %% of memory\n", w->row->name,
+               w->row->tier, w->shape, seconds * 1e6, gflops, gbytes, compute, memory);
+    fflush(stdout);
+}
+
+/* Runs one case, when the filter wants it, with operands of at most `largest` floats. */
+static enum rudd_status run_case(struct bench *b, struct work *w, void (*run)(struct work *w), size_t largest,
+                                 struct rudd_error *err)
+{
+    if (!wanted(b, w)) return RUDD_OK;
+    const size_t per_image = (size_t)(w->s.n + 2) * w->s.oc;
+    size_t scratch = w->g.m ? kern_gemm_scratch(&w->g) : kern_conv_scratch(&w->s) + kern_dwconv_scratch(&w->s);
+    if (!w->g.m) scratch += kern_rows_scratch(w->s.oc);
+
+    bool complete = (w->scratch = rudd_alloc(scratch * sizeof(float))) != NULL;
+    for (int i = 0; i < BUFFERS; i++) complete &= (w->x[i] = rudd_alloc(largest * sizeof(float))) != NULL;
+    for (int i = 0; i < VECTORS; i++) complete &= (w->v[i] = rudd_alloc(per_image * sizeof(float))) != NULL;
+    if (complete) {
+        for (int i = 0; i < BUFFERS; i++) bench_fill(w->x[i], largest);
+        for (int i = 0; i < VECTORS; i++) bench_fill(w->v[i], per_image);
+        double best = 1e9, start = bench_now();
+        run(w); /* warms caches and the team of threads */
+        do {
+            double from = bench_now();
+            run(w);
+            double seconds = bench_now() - from;
+            if (seconds < best) best = seconds;
+        } while (bench_now() - start < b->ms * 1e-3);
+        print_case(b, w, best);
+        b->cases++;
+    }
+    rudd_free(w->scratch);
+    for (int i = 0; i < BUFFERS; i++) rudd_free(w->x[i]);
+    for (int i = 0; i < VECTORS; i++) rudd_free(w->v[i]);
+    return complete ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %s %s", w->row->name, w->shape);
+}
+
+/* ---- shapes to cases -------------------------------------------------------------------------------------------------------- */
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* One product through every row of gemm. */
+static enum rudd_status bench_gemm(struct bench *b, const struct kern_gemm *g, struct rudd_error *err)
+{
+    enum rudd_status status = RUDD_OK;
+    int rows;
+    const struct kern_row *row = kern_rows(&rows);
+    for (int r = 0; r < rows && !status; r++) {
+        if (strcmp(row[r].name, "gemm_f32")) continue;
+        double m = g->m, n = g->n, k = g->k;
+        struct work w = {.row = &row[r], .g = *g, .flops = 2 * m * n * k, .bytes = 4 * (m * k + k * n + m * n)};
+        snprintf(w.shape, sizeof w.shape, "%dx%dx%d %c%c", g->m, g->n, g->k, g->trans_a ? 'T' : 'N', g->trans_b ? 'T' : 'N');
+        size_t largest = max_size((size_t)g->m * g->k, max_size((size_t)g->k * g->n, (size_t)g->m * g->n));
+        status = run_case(b, &w, run_gemm, largest, err);
+    }
+    return status;
+}
+
+static bool starts_with(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* One convolution through its own rows, dense or depthwise; maps: for a depthwise one, also the maps over its output. */
+static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv *s, enum bench_kind kind, bool maps,
+                                         struct rudd_error *err)
+{
+    enum rudd_status status = RUDD_OK;
+    const size_t in = (size_t)s->n * s->ih * s->iw * s->ic, out = (size_t)s->n * s->oh * s->ow * s->oc;
+    const size_t weights = (size_t)s->k * s->k * s->oc * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
+    int rows;
+    const struct kern_row *row = kern_rows(&rows);
+    for (int r = 0; r < rows && !status; r++) {
+        bool dense = starts_with(row[r].name, "conv_"), deep = starts_with(row[r].name, "dwconv_");
+        if (dense != (kind == BENCH_DENSE) || (!dense && !deep && !maps) || starts_with(row[r].name, "gemm_")) continue;
+        struct work w = {.row = &row[r], .s = *s};
+        if (dense || deep) {
+            w.flops = 2.0 * (double)out * s->k * s->k * (dense ? s->ic : 1);
+            w.bytes = 4.0 * (double)(in + out + weights);
+            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d->%dx%dx%d k=%d s=%d pad=%d,%d", s->n, s->ih, s->iw, s->ic, s->oh,
+                     s->ow, s->oc, s->k, s->stride, s->pad_top, s->pad_left);
+        } else {
+            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d", s->n, s->oh, s->ow, s->oc);
+        }
+        for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++)
+            if (strcmp(runners[i].name, row[r].name) == 0)
+                status = run_case(b, &w, runners[i].run, max_size(max_size(in, out), weights), err);
+    }
+    return status;
+}
+
+/* A pointwise layer as its three products: forward, gradient of the input, gradient of the weight. */
+static enum rudd_status bench_pointwise(struct bench *b, const struct bench_layer *l, struct rudd_error *err)
+{
+    const int pixels = l->n * l->in * l->in;
+    const struct kern_gemm g[] = {{.m = pixels, .n = l->oc, .k = l->ic, .trans_b = true},
+                                  {.m = pixels, .n = l->ic, .k = l->oc},
+                                  {.m = l->oc, .n = l->ic, .k = pixels, .trans_a = true}};
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < 3 && !status; i++) status = bench_gemm(b, &g[i], err);
+    return status;
+}
+
+/* A filter that spells one product or dense convolution, as a failing test does. Its words after the shape are dropped. */
+static bool spelled(struct bench *b, struct kern_gemm *g, struct kern_conv *s)
+{
+    char ta, tb;
+    int pads[2];
+    *g = (struct kern_gemm){0};
+    *s = (struct kern_conv){0};
+    if (b->word_count >= 4 && starts_with(b->words[0], "gemm_") && sscanf(b->words[2], "%dx%dx%d", &g->m, &g->n, &g->k) == 3 &&
+        sscanf(b->words[3], "%c%c", &ta, &tb) == 2) {
+        g->trans_a = ta == 'T';
+        g->trans_b = tb == 'T';
+        b->word_count = 4;
+        return g->m > 0 && g->n > 0 && g->k > 0;
+    }
+    if (b->word_count >= 6 && starts_with(b->words[0], "conv_") &&
+        sscanf(b->words[2], "%dx%dx%dx%d->%dx%dx%d", &s->n, &s->ih, &s->iw, &s->ic, &s->oh, &s->ow, &s->oc) == 7 &&
+        sscanf(b->words[3], "k=%d", &s->k) == 1 && sscanf(b->words[4], "s=%d", &s->stride) == 1 &&
+        sscanf(b->words[5], "pad=%d,%d", &pads[0], &pads[1]) == 2) {
+        s->pad_top = pads[0];
+        s->pad_left = pads[1];
+        b->word_count = 6;
+        return s->n > 0 && s->ih > 0 && s->iw > 0 && s->ic > 0 && s->oh > 0 && s->ow > 0 && s->oc > 0 && s->k > 0 &&
+               s->stride > 0;
+    }
+    return false;
+}
+
+/* Two layers of one output shape need its maps timed once. */
+static bool first_of_its_output(int layer)
+{
+    struct kern_conv s = bench_conv(&bench_layers[layer]);
+    for (int i = 0; i < layer; i++) {
+        struct kern_conv e = bench_conv(&bench_layers[i]);
+        if (bench_layers[i].kind == BENCH_DEPTHWISE && e.n == s.n && e.oh == s.oh && e.oc == s.oc) return false;
+    }
+    return true;
+}
+
+static enum rudd_status bench_all(struct bench *b, struct rudd_error *err)
+{
+    struct kern_gemm g;
+    struct kern_conv s;
+    if (spelled(b, &g, &s)) return g.m ? bench_gemm(b, &g, err) : bench_layer_rows(b, &s, BENCH_DENSE, false, err);
+
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < BENCH_LAYERS && !status; i++) {
+        s = bench_conv(&bench_layers[i]);
+        if (bench_layers[i].kind == BENCH_POINTWISE)
+            status = bench_pointwise(b, &bench_layers[i], err);
+        else
+            status = bench_layer_rows(b, &s, bench_layers[i].kind, first_of_its_output(i), err);
+    }
+    return status;
+}
+
+enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
+{
+    struct bench b = {.ms = 50, .threads = 1};
+    const struct nn_option rows[] = {
+        {"threads", NN_OPTION_INT, &b.threads, "N", 0, 64, "processors; 0: all"},
+        {"ms", NN_OPTION_INT, &b.ms, "N", 0, 60000, "least milliseconds a case runs; its fastest run counts"},
+        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
+    };
+    struct nn_options options = {
+        .usage = "rudd-bench kernels [FILTER ...]",
+        .about = "Every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs when each word of FILTER "
+                 "occurs in its line; the plain C reference only when a word is ref.",
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = -1};
+    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
+    if (!status && options.help) {
+        char *text = nn_options_help(&options);
+        fputs(text ? text : options.usage, stdout);
+        rudd_free(text);
+    } else if (!status) {
+        kern_set_threads(b.threads);
+        b.peak_gflops = bench_peak_gflops() * kern_threads();
+        b.peak_gbytes = bench_peak_gbytes() * kern_threads();
+        b.words = options.arguments;
+        b.word_count = options.argument_count;
+        if (!b.json) printf("%d threads; peaks: %.1f GFLOP/s, %.1f GB/s\n", kern_threads(), b.peak_gflops, b.peak_gbytes);
+        status = bench_all(&b, err);
+        if (!status && !b.cases)
+            status = rudd_fail(err, RUDD_ARGUMENT, "no kernel and shape match the filter; rudd-bench kernels lists them");
+    }
+    nn_options_free(&options);
+    return status;
+}
