@@ -30,8 +30,16 @@ struct server {
     int port;
 };
 
-/* Starts build/rudd-serve (beside this test's own folder) with --model and --listen, and up to 12 more arguments, NULL last;
- * returns when it says that it listens. */
+/* build/rudd-serve: beside this test's own folder. */
+static void server_binary(char path[4096])
+{
+    ssize_t n = readlink("/proc/self/exe", path, 4096 - 64);
+    assert_true(n > 0);
+    path[n] = 0;
+    strcpy(strrchr(path, '/'), "/../rudd-serve");
+}
+
+/* Starts it with --model and --listen, and up to 12 more arguments, NULL last; returns when it says that it listens. */
 static struct server server_start(const char *model, ...)
 {
     static char binary[4096];
@@ -39,10 +47,7 @@ static struct server server_start(const char *model, ...)
     int out[2];
     struct server s = {0};
     va_list more;
-    ssize_t n = readlink("/proc/self/exe", binary, sizeof binary - 64);
-    assert_true(n > 0);
-    binary[n] = 0;
-    strcpy(strrchr(binary, '/'), "/../rudd-serve");
+    server_binary(binary);
     va_start(more, model);
     for (int i = 5; i < 18 && (argv[i] = va_arg(more, char *)); i++) continue;
     va_end(more);

@@ -2,8 +2,6 @@
  * refusal, many clients at once, and the end by SIGTERM. Answers are compared with a session in this process. */
 #define _GNU_SOURCE /* strcasestr */
 #include "tests/serve_client.h"
-#include "serve/request.h"
-#include "serve/server.h"
 #include "weights/model_file.h"
 #include <png.h>
 #include <pthread.h>
@@ -520,52 +518,46 @@ static void drain_has_an_end(void **state)
     close(fd);
 }
 
-/* ---- parsers ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- starting --------------------------------------------------------------------------------------------------------------- */
 
-static void base64_follows_the_rfc(void **state)
+/* Runs rudd-serve with this tail of a command line to its end; its first line on stderr and its exit status. */
+static int run_to_end(char line[1024], const char *tail)
 {
-    (void)state;
-    static const char *const good[][2] = {/* RFC 4648, section 10 */
-                                          {"", ""},
-                                          {"Zg==", "f"},
-                                          {"Zm8=", "fo"},
-                                          {"Zm9v", "foo"},
-                                          {"Zm9vYg==", "foob"},
-                                          {"Zm9vYmE=", "fooba"},
-                                          {"Zm9vYmFy", "foobar"},
-                                          {"Zm 9v\r\nYmE", "fooba"},
-                                          {"-_-_", "\xfb\xff\xbf"}};
-    static const char *const bad[] = {"Z", "Zm9vY", "Zg=", "Zg===", "=", "Zg==Zg==", "Zm9v!", "Zm=v"};
-    uint8_t out[32];
-    size_t n;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(serve_base64_parse(out, &n, good[i][0], strlen(good[i][0])));
-        assert_int_equal(n, strlen(good[i][1]));
-        assert_memory_equal(out, good[i][1], n);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(serve_base64_parse(out, &n, bad[i], strlen(bad[i])));
+    char binary[4096], command[6000];
+    server_binary(binary);
+    snprintf(command, sizeof command, "%s %s 2>&1 >/dev/null", binary, tail);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    if (!fgets(line, 1024, f)) line[0] = 0;
+    assert_int_equal(fgetc(f), EOF); /* one line is all */
+    int status = pclose(f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void listen_takes_every_form(void **state)
+/* What cannot start says why in one line: status 2 for wrong usage, 1 for a model or an address that cannot be had. */
+static void bad_starts(void **state)
 {
-    (void)state;
-    static const struct {
-        const char *text, *host;
-        int port;
-    } good[] = {{"127.0.0.1:80", "127.0.0.1", 80},   {":0", "127.0.0.1", 0}, {"8080", "127.0.0.1", 8080},
-                {"0.0.0.0:65535", "0.0.0.0", 65535}, {"[::1]:9", "::1", 9},  {"localhost:1", "localhost", 1}};
-    static const char *const bad[] = {"", ":", "x", "a:b", "1.2.3.4:65536", "::1:80", "host:", "host:-1", "host:99999999999"};
-    struct rudd_error err;
-    char host[256];
-    int port;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_int_equal(serve_listen_parse(host, &port, good[i].text, &err), RUDD_OK);
-        assert_string_equal(host, good[i].host);
-        assert_int_equal(port, good[i].port);
+    struct server *s = *state;
+    char line[1024], tail[600];
+    static const char *const usage[] = {"",
+                                        "--model",
+                                        "--model x --queue 0",
+                                        "--modle x",
+                                        "--model x --listen a:b:1",
+                                        "--model x --max-body 1T",
+                                        "--model x --max-megapixels nan"};
+    for (size_t i = 0; i < sizeof usage / sizeof *usage; i++) {
+        assert_int_equal(run_to_end(line, usage[i]), 2);
+        assert_memory_equal(line, "rudd: ", 6);
     }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(serve_listen_parse(host, &port, bad[i], &err), RUDD_ARGUMENT);
+    snprintf(tail, sizeof tail, "--model %s/absent --listen :0", folder);
+    assert_int_equal(run_to_end(line, tail), 1);
+    assert_non_null(strstr(line, "/absent"));
+    snprintf(tail, sizeof tail, "--model %s --listen :%d", model_path, s->port);
+    assert_int_equal(run_to_end(line, tail), 1);
+    assert_non_null(strstr(line, "--listen"));
+    assert_int_equal(run_to_end(line, "--help"), 0);
+    assert_string_equal(line, "");
 }
 
 /* ---- real photographs -------------------------------------------------------------------------------------------------------
@@ -651,8 +643,7 @@ int main(void)
                                        cmocka_unit_test(full_queue),
                                        cmocka_unit_test(sigterm_finishes),
                                        cmocka_unit_test(drain_has_an_end),
-                                       cmocka_unit_test(base64_follows_the_rfc),
-                                       cmocka_unit_test(listen_takes_every_form),
+                                       SHARED(bad_starts),
                                        cmocka_unit_test(photographs)};
     return cmocka_run_group_tests(tests, start_shared, stop_shared);
 }
