@@ -31,9 +31,9 @@ struct server {
 };
 
 /* build/rudd-serve: beside this test's own folder. */
-static void server_binary(char path[4096])
+static void server_binary(char *path, size_t size)
 {
-    ssize_t n = readlink("/proc/self/exe", path, 4096 - 64);
+    ssize_t n = readlink("/proc/self/exe", path, size - 64);
     assert_true(n > 0);
     path[n] = 0;
     strcpy(strrchr(path, '/'), "/../rudd-serve");
@@ -47,7 +47,7 @@ static struct server server_start(const char *model, ...)
     int out[2];
     struct server s = {0};
     va_list more;
-    server_binary(binary);
+    server_binary(binary, sizeof binary);
     va_start(more, model);
     for (int i = 5; i < 18 && (argv[i] = va_arg(more, char *)); i++) continue;
     va_end(more);

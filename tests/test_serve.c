@@ -524,7 +524,7 @@ static void drain_has_an_end(void **state)
 static int run_to_end(char line[1024], const char *tail)
 {
     char binary[4096], command[6000];
-    server_binary(binary);
+    server_binary(binary, sizeof binary);
     snprintf(command, sizeof command, "%s %s 2>&1 >/dev/null", binary, tail);
     FILE *f = popen(command, "r");
     assert_non_null(f);
