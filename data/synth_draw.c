@@ -76,7 +76,7 @@ void data_fish_init(struct data_fish *f, const struct data_species *s, struct nn
 
     const uint32_t rgb[DATA_PARTS] = {s->back_rgb, s->flank_rgb, s->belly_rgb,  s->iris_rgb,    s->dorsal_rgb,
                                       s->tail_rgb, s->anal_rgb,  s->pelvic_rgb, s->pectoral_rgb};
-    float tone = 1 + .18f * data_vary(rng), warm = .10f * data_vary(rng); /* the water it grew up in */
+    float tone = 1 + .18f * data_vary(rng), warm = .14f * data_vary(rng); /* the water it grew up in */
     float fins = 1 + .30f * data_vary(rng);                               /* season and food: how colourful the fins are */
     for (int p = 0; p < DATA_PARTS; p++) {
         float *c = f->colour[p], saturation = p >= DATA_IRIS ? fins : 1, own = 1 + .06f * data_vary(rng), grey = 0;
