@@ -89,6 +89,7 @@ $(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/l
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
+$(addprefix $(B)/tests/test_,decode resize augment loader): $(B)/tests/pictures.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
