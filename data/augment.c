@@ -72,7 +72,8 @@ static bool draw_rectangle(struct box *box, struct nn_rng *rng, int iw, int ih, 
         double ratio = exp(nn_rng_range(rng, log(ratio_min), log(ratio_max)));
         double w = nearbyint(sqrt(area * ratio)), h = nearbyint(sqrt(area / ratio));
         if (w < 1 || w > iw || h < 1 || h > ih) continue;
-        *box = (struct box){(double)nn_rng_below(rng, (uint64_t)(iw - w) + 1), (double)nn_rng_below(rng, (uint64_t)(ih - h) + 1), w, h};
+        *box = (struct box){(double)nn_rng_below(rng, (uint64_t)(iw - w) + 1),
+                            (double)nn_rng_below(rng, (uint64_t)(ih - h) + 1), w, h};
         return true;
     }
     return false;
@@ -134,8 +135,8 @@ static int triangle(float *w, int *first, double at, double reach)
     return last - *first + 1;
 }
 
-static void sample(uint8_t *out, const struct data_image *image, const uint8_t fill[3], double x, double y, const double reach[2],
-                   float *wx, float *wy)
+static void sample(uint8_t *out, const struct data_image *image, const uint8_t fill[3], double x, double y,
+                   const double reach[2], float *wx, float *wy)
 {
     for (int c = 0; c < 3; c++) out[c] = fill[c];
     if (x < -reach[0] || y < -reach[1] || x > image->w + reach[0] || y > image->h + reach[1]) return;
@@ -196,7 +197,8 @@ static void mirror(uint8_t *rgb, int size, bool flip, bool vflip)
 }
 
 static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const struct data_image *image,
-                                      const struct data_augment *a, const struct nn_preprocess *p, int size, struct rudd_error *err)
+                                      const struct data_augment *a, const struct nn_preprocess *p, int size,
+                                      struct rudd_error *err)
 {
     bool crop = a->crop_max > 0;
     struct box box = crop ? draw_crop(rng, image, a) : evaluation_box(image, p, size);
@@ -205,9 +207,8 @@ static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const st
         struct affine t = draw_affine(rng, a, &box, flip, vflip, size);
         return resample(out, image, &t, p, size, err);
     }
-    struct data_resize r = {p->filter, (float)box.x, (float)box.y, (float)(box.x + box.w), (float)(box.y + box.h),
-                            size,      size,         0,            0,                      size,
-                            size};
+    struct data_resize r = {
+        p->filter, (float)box.x, (float)box.y, (float)(box.x + box.w), (float)(box.y + box.h), size, size, 0, 0, size, size};
     enum rudd_status status = crop ? data_resize(out, image, &r, err) : data_preprocess(out, image, p, size, err);
     if (!status) mirror(out, size, flip, vflip);
     return status;

@@ -137,8 +137,8 @@ static enum rudd_status check_class(struct check *c, const struct split *s, int 
     enum rudd_status status = data_list_folder(&nested, &nested_count, folder, true, err);
     if (!status && pictures == 0) status = note(c->report, DATA_EMPTY_CLASS, err, "%s: no pictures in this class", folder);
     if (!status && nested_count > 0)
-        status = note(c->report, DATA_NESTED, err, "%s: %d folder(s) inside, such as %s, are not looked into", folder, nested_count,
-                      nested[0]);
+        status = note(c->report, DATA_NESTED, err, "%s: %d folder(s) inside, such as %s, are not looked into", folder,
+                      nested_count, nested[0]);
     data_list_free(nested, nested_count);
     rudd_free(folder);
     return status;
@@ -250,9 +250,9 @@ static enum rudd_status find_equal(struct check *c, struct rudd_error *err)
             first = i;
             continue;
         }
-        enum data_fault_kind kind = a->split != b->split                    ? DATA_LEAK
+        enum data_fault_kind kind = a->split != b->split               ? DATA_LEAK
                                     : label_of(c, a) != label_of(c, b) ? DATA_CONFLICT
-                                                                            : DATA_DUPLICATE;
+                                                                       : DATA_DUPLICATE;
         status = note(c->report, kind, err, "%s: the same file as %s", path_of(c, b), path_of(c, a));
     }
     return status;

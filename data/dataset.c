@@ -276,7 +276,8 @@ static void split_class(int *part, struct ranked *rank, const struct data_set *a
 }
 
 /* Moves the items with part[i] == which out of all into set. */
-static enum rudd_status take_part(struct data_set *set, struct data_set *all, const int *part, int which, struct rudd_error *err)
+static enum rudd_status take_part(struct data_set *set, struct data_set *all, const int *part, int which,
+                                  struct rudd_error *err)
 {
     int n = 0;
     for (int i = 0; i < all->count; i++) n += part[i] == which;
@@ -321,8 +322,8 @@ enum rudd_status data_splits_scan(struct data_splits *splits, const char *dir, c
     if (!split) split = standard;
     double sum = split[0] + split[1] + split[2];
     if (!(split[0] > 0 && split[1] >= 0 && split[2] >= 0 && sum > 0.999 && sum < 1.001))
-        return rudd_fail(err, RUDD_ARGUMENT, "split %g,%g,%g: three shares (train, val, test) that add up to 1, train above 0", split[0],
-                         split[1], split[2]);
+        return rudd_fail(err, RUDD_ARGUMENT, "split %g,%g,%g: three shares (train, val, test) that add up to 1, train above 0",
+                         split[0], split[1], split[2]);
 
     struct data_splits fresh = {0};
     enum rudd_status status =

@@ -47,7 +47,7 @@ enum rudd_status data_file_hash(char hex[NN_SHA256_HEX], const char *path, struc
 /* The sorted names of the sub-folders, or of the pictures, that stand in a folder; free with data_list_free. */
 enum rudd_status data_list_folder(char ***names, int *count, const char *folder, bool folders, struct rudd_error *err);
 void data_list_free(char **names, int count);
-bool data_is_picture_name(const char *name); /* .jpg .jpeg .png, in any case */
+bool data_is_picture_name(const char *name);                /* .jpg .jpeg .png, in any case */
 char *data_path_join(const char *folder, const char *name); /* rudd_alloc'ed; NULL when out of memory */
 
 #endif

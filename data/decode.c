@@ -69,7 +69,8 @@ enum rudd_status data_image_decode(struct data_image *image, const void *bytes, 
     if (length >= sizeof jpeg_magic && memcmp(bytes, jpeg_magic, sizeof jpeg_magic) == 0) decode = data_jpeg_decode;
     if (length >= sizeof png_magic && memcmp(bytes, png_magic, sizeof png_magic) == 0) decode = data_png_decode;
     if (!decode)
-        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty", name);
+        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty",
+                         name);
 
     struct data_image fresh = {0};
     int orientation = 1;
@@ -126,7 +127,8 @@ enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *pat
     if (fstat(fd, &st) != 0)
         status = rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
     else if (!S_ISREG(st.st_mode))
-        status = rudd_fail(err, RUDD_IO, "%s: is %s, not a plain file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
+        status =
+            rudd_fail(err, RUDD_IO, "%s: is %s, not a plain file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
     else if ((uint64_t)st.st_size > max_bytes)
         status = rudd_fail(err, RUDD_LIMIT, "%s: %lld bytes; at most %zu are accepted", path, (long long)st.st_size, max_bytes);
     else if (!(block = rudd_alloc((size_t)st.st_size)))

@@ -130,7 +130,8 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     if (status) return status;
     int parts = c->num_components;
     if (parts != 1 && parts != 3 && parts != 4)
-        return rudd_fail(err, RUDD_FORMAT, "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known", name, parts);
+        return rudd_fail(err, RUDD_FORMAT, "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known", name,
+                         parts);
 
     /* Coefficients of a progressive file: 2 bytes a sample of at most 4 components, sides rounded up to whole MCUs of 32. */
     c->mem->max_memory_to_use = (1 << 24) + 8 * ((long)c->image_width + 32) * ((long)c->image_height + 32);

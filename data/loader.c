@@ -81,7 +81,8 @@ static enum rudd_status load(float *x, uint8_t *square, const struct data_loader
     struct data_image image = {0};
     enum rudd_status status = data_image_read(&image, l->set->items[item].path, NULL, err);
     if (!status && o->augment)
-        status = data_augment_view(square, &image, &l->view, &o->preprocess, o->image_size, o->seed, epoch, (uint64_t)item, err);
+        status =
+            data_augment_view(square, &image, &l->view, &o->preprocess, o->image_size, o->seed, epoch, (uint64_t)item, err);
     else if (!status)
         status = data_preprocess(square, &image, &o->preprocess, o->image_size, err);
     if (!status) data_normalise(x, square, (size_t)o->image_size * (size_t)o->image_size, &o->preprocess);
@@ -253,8 +254,8 @@ static enum rudd_status take_memory(struct data_loader *l, struct rudd_error *er
     ok = ok && (l->is_bad = rudd_zalloc(count, sizeof *l->is_bad));
     ok = ok && (l->bad = rudd_zalloc(count, sizeof *l->bad));
     if (ok) return RUDD_OK;
-    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d batches of %d pictures of %d x %d pixels", l->slots, l->options.batch,
-                     l->options.image_size, l->options.image_size);
+    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d batches of %d pictures of %d x %d pixels", l->slots,
+                     l->options.batch, l->options.image_size, l->options.image_size);
 }
 
 static enum rudd_status start_workers(struct data_loader *l, struct rudd_error *err)
@@ -281,7 +282,8 @@ static int default_threads(void)
 
 static enum rudd_status check_options(const struct data_loader_options *o, struct rudd_error *err)
 {
-    if (o->batch < 1 || o->batch > 65536) return rudd_fail(err, RUDD_ARGUMENT, "batch of %d; 1 to 65536 are possible", o->batch);
+    if (o->batch < 1 || o->batch > 65536)
+        return rudd_fail(err, RUDD_ARGUMENT, "batch of %d; 1 to 65536 are possible", o->batch);
     enum rudd_status status = data_preprocess_check(&o->preprocess, o->image_size, err);
     if (!status && o->augment) status = data_augment_check(o->augment, err);
     return status;

@@ -115,12 +115,12 @@ enum rudd_status data_npy_parse(const uint8_t **values, int64_t shape[4], const 
 
     struct header h = {.rank = 0};
     if (!parse_header(&h, (const char *)b + start, header))
-        return rudd_fail(err, RUDD_FORMAT, "%s: the .npy header is not {'descr': ..., 'fortran_order': ..., 'shape': (...)}", name);
+        return rudd_fail(err, RUDD_FORMAT, "%s: the .npy header is not {'descr': ..., 'fortran_order': ..., 'shape': (...)}",
+                         name);
     if (strcmp(h.descr, "<f4") != 0)
         return rudd_fail(err, RUDD_MISMATCH, "%s: values are of type %s, not float32 ('<f4'); convert with .astype('float32')",
                          name, h.descr);
-    if (h.fortran)
-        return rudd_fail(err, RUDD_MISMATCH, "%s: is in Fortran order; write it with numpy.ascontiguousarray", name);
+    if (h.fortran) return rudd_fail(err, RUDD_MISMATCH, "%s: is in Fortran order; write it with numpy.ascontiguousarray", name);
     if (h.rank != 4) return rudd_fail(err, RUDD_MISMATCH, "%s: has %d dimensions, not 4 (N, 3, H, W)", name, h.rank);
 
     size_t follow = length - start - header, count = 1;

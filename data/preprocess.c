@@ -25,12 +25,12 @@ static int scaled(int to, int side, int shorter)
 struct data_placement data_place(const struct data_image *image, const struct nn_preprocess *p, int size)
 {
     struct data_placement at = {.resize = {.filter = p->filter,
-                                      .right = (float)image->w,
-                                      .bottom = (float)image->h,
-                                      .w = size,
-                                      .h = size,
-                                      .cw = size,
-                                      .ch = size}};
+                                           .right = (float)image->w,
+                                           .bottom = (float)image->h,
+                                           .w = size,
+                                           .h = size,
+                                           .cw = size,
+                                           .ch = size}};
     struct data_resize *r = &at.resize;
     if (p->mode == NN_RESIZE_CROP) {
         int side = (int)nearbyint(size / p->crop_fraction), shorter = image->w < image->h ? image->w : image->h;

@@ -73,8 +73,8 @@ static void weights_at(struct axis *a, int at, int i, enum nn_filter filter, flo
     }
 }
 
-static enum rudd_status axis_init(struct axis *a, enum nn_filter filter, float from, float to, int in, int out, int first, int n,
-                                  struct rudd_error *err)
+static enum rudd_status axis_init(struct axis *a, enum nn_filter filter, float from, float to, int in, int out, int first,
+                                  int n, struct rudd_error *err)
 {
     double scale = (double)(to - from) / out, stretch = scale < 1 ? 1 : scale;
     *a = (struct axis){.n = n, .identity = out == in && from == 0 && to == (float)out};
@@ -118,7 +118,8 @@ static void resize_row(uint8_t *restrict out, const uint8_t *restrict in, const 
 }
 
 /* One row of `bytes` samples from count rows of them under weights w. */
-static void blend_rows(uint8_t *restrict out, const uint8_t *restrict in, size_t stride, const int32_t *w, int count, size_t bytes)
+static void blend_rows(uint8_t *restrict out, const uint8_t *restrict in, size_t stride, const int32_t *w, int count,
+                       size_t bytes)
 {
     enum { BLOCK = 64 }; /* sums that stay in registers or the first cache */
     for (size_t x = 0; x < bytes; x += BLOCK) {
@@ -143,7 +144,8 @@ static bool sound(const struct data_image *image, const struct data_resize *r)
 enum rudd_status data_resize(uint8_t *out, const struct data_image *image, const struct data_resize *r, struct rudd_error *err)
 {
     if (!sound(image, r))
-        return rudd_fail(err, RUDD_ARGUMENT, "resize: box or window outside of the picture of %d x %d pixels", image->w, image->h);
+        return rudd_fail(err, RUDD_ARGUMENT, "resize: box or window outside of the picture of %d x %d pixels", image->w,
+                         image->h);
 
     struct axis cols = {0}, rows = {0};
     uint8_t *mid = NULL;

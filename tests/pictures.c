@@ -141,8 +141,7 @@ struct bytes picture_png(const struct picture *p)
                  p->progressive ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, 0, 0);
     if (p->palette) {
         png_color colours[256];
-        for (int i = 0; i < 256; i++)
-            colours[i] = (png_color){(png_byte)(i * 7), (png_byte)(255 - i), (png_byte)(i * 31)};
+        for (int i = 0; i < 256; i++) colours[i] = (png_color){(png_byte)(i * 7), (png_byte)(255 - i), (png_byte)(i * 31)};
         png_set_PLTE(png, info, colours, 1 << depth);
     }
     if (p->transparent) {

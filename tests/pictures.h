@@ -9,14 +9,14 @@
 /* What an encoder may vary. Zeros: colour JPEG 4:2:0 baseline quality 90, or 8-bit RGB PNG. */
 struct picture {
     int w, h;
-    int channels;             /* samples a pixel of the pattern; 0: 3.   JPEG: 1 grey, 3, 4 CMYK   PNG: 1 grey, 2 +alpha, 3, 4 +alpha */
-    bool progressive;         /* JPEG progressive, PNG interlaced */
-    int sampling;             /* JPEG: 0 4:2:0, 1 4:2:2, 2 4:4:4 */
-    int depth;                /* PNG: bits a sample, 0: 8 */
-    bool palette;             /* PNG: the pattern's first channel picks among 2^depth colours */
-    bool transparent;         /* PNG: with a tRNS chunk */
-    int orientation;          /* 1..8 writes EXIF; 0: none */
-    const uint8_t *exif;      /* or these bytes as the EXIF block */
+    int channels;     /* samples a pixel of the pattern; 0: 3.   JPEG: 1 grey, 3, 4 CMYK   PNG: 1 grey, 2 +alpha, 3, 4 +alpha */
+    bool progressive; /* JPEG progressive, PNG interlaced */
+    int sampling;     /* JPEG: 0 4:2:0, 1 4:2:2, 2 4:4:4 */
+    int depth;        /* PNG: bits a sample, 0: 8 */
+    bool palette;     /* PNG: the pattern's first channel picks among 2^depth colours */
+    bool transparent; /* PNG: with a tRNS chunk */
+    int orientation;  /* 1..8 writes EXIF; 0: none */
+    const uint8_t *exif; /* or these bytes as the EXIF block */
     size_t exif_length;
 };
 

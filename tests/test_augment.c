@@ -23,16 +23,28 @@ static struct data_image pattern(int w, int h)
     return image;
 }
 
-static void view(uint8_t out[BYTES], const struct data_image *image, const struct data_augment *a, uint64_t seed, uint64_t epoch,
-                 uint64_t index)
+static void view(uint8_t out[BYTES], const struct data_image *image, const struct data_augment *a, uint64_t seed,
+                 uint64_t epoch, uint64_t index)
 {
     struct rudd_error err;
     if (data_augment_view(out, image, a, &squash, S, seed, epoch, index, &err)) fail_msg("%s", err.message);
 }
 
-static const struct data_augment everything = {.crop_min = 0.3, .crop_max = 0.9, .ratio_min = 0.7, .ratio_max = 1.4, .flip = 0.5,
-                                               .vflip = 0.5,    .rotate = 20,    .shift = 0.1,     .zoom = 0.2,      .shear = 10,
-                                               .brightness = 0.3, .contrast = 0.3, .saturation = 0.3, .hue = 0.1, .erase = 0.5};
+static const struct data_augment everything = {.crop_min = 0.3,
+                                               .crop_max = 0.9,
+                                               .ratio_min = 0.7,
+                                               .ratio_max = 1.4,
+                                               .flip = 0.5,
+                                               .vflip = 0.5,
+                                               .rotate = 20,
+                                               .shift = 0.1,
+                                               .zoom = 0.2,
+                                               .shear = 10,
+                                               .brightness = 0.3,
+                                               .contrast = 0.3,
+                                               .saturation = 0.3,
+                                               .hue = 0.1,
+                                               .erase = 0.5};
 
 /* A view depends on (seed, epoch, index) alone, and on each of them. */
 static void key_decides(void **state)
@@ -98,7 +110,8 @@ static void affine_meets_resize(void **state)
         for (int i = 0; i < BYTES; i++) gap += abs(want[i] - got[i]);
         gap /= BYTES;
         /* sizes round to whole pixels in one path only, and edges are blended with the mean colour here */
-        if (gap > (p.mode == NN_RESIZE_SQUASH ? 4 : 12)) fail_msg("mode %d, %d x %d: mean difference %g", p.mode, image.w, image.h, gap);
+        if (gap > (p.mode == NN_RESIZE_SQUASH ? 4 : 12))
+            fail_msg("mode %d, %d x %d: mean difference %g", p.mode, image.w, image.h, gap);
         data_image_free(&image);
     }
 }
@@ -185,11 +198,11 @@ static void colours_are_pillows(void **state)
     (void)state;
     static const uint8_t in[18] = {0, 50, 100, 37, 87, 137, 74, 124, 174, 91, 141, 191, 141, 191, 241, 191, 241, 35};
     static const uint8_t want[5][18] = {
-        {0, 65, 130, 48, 113, 178, 96, 161, 226, 118, 183, 248, 183, 248, 255, 248, 255, 45},   /* Brightness 1.3 */
-        {37, 72, 107, 63, 98, 133, 89, 124, 159, 101, 136, 171, 136, 171, 206, 171, 206, 62},   /* Contrast 0.7 */
-        {0, 54, 129, 16, 91, 166, 53, 128, 203, 70, 145, 220, 120, 195, 255, 185, 255, 0},      /* Color 1.5 */
-        {7, 0, 100, 44, 37, 137, 81, 74, 174, 98, 91, 191, 149, 142, 241, 75, 241, 36},         /* hue 0.1 */
-        {31, 100, 0, 68, 137, 37, 105, 174, 74, 122, 191, 91, 172, 241, 142, 241, 36, 147},     /* hue -0.3 */
+        {0, 65, 130, 48, 113, 178, 96, 161, 226, 118, 183, 248, 183, 248, 255, 248, 255, 45}, /* Brightness 1.3 */
+        {37, 72, 107, 63, 98, 133, 89, 124, 159, 101, 136, 171, 136, 171, 206, 171, 206, 62}, /* Contrast 0.7 */
+        {0, 54, 129, 16, 91, 166, 53, 128, 203, 70, 145, 220, 120, 195, 255, 185, 255, 0},    /* Color 1.5 */
+        {7, 0, 100, 44, 37, 137, 81, 74, 174, 98, 91, 191, 149, 142, 241, 75, 241, 36},       /* hue 0.1 */
+        {31, 100, 0, 68, 137, 37, 105, 174, 74, 122, 191, 91, 172, 241, 142, 241, 36, 147},   /* hue -0.3 */
     };
     for (int k = 0; k < 5; k++) {
         uint8_t got[18];
@@ -277,9 +290,9 @@ static void generator(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(key_decides),    cmocka_unit_test(nothing_is_evaluation), cmocka_unit_test(affine_meets_resize),
-        cmocka_unit_test(rotation_turns), cmocka_unit_test(crops_cover),           cmocka_unit_test(erasing),
-        cmocka_unit_test(colours_are_pillows), cmocka_unit_test(bad_options),      cmocka_unit_test(generator),
+        cmocka_unit_test(key_decides),         cmocka_unit_test(nothing_is_evaluation), cmocka_unit_test(affine_meets_resize),
+        cmocka_unit_test(rotation_turns),      cmocka_unit_test(crops_cover),           cmocka_unit_test(erasing),
+        cmocka_unit_test(colours_are_pillows), cmocka_unit_test(bad_options),           cmocka_unit_test(generator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

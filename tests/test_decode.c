@@ -41,10 +41,21 @@ static void png_kinds(void **state)
 {
     (void)state;
     static const struct picture kinds[] = {
-        {.channels = 1, .depth = 1},  {.channels = 1, .depth = 2},       {.channels = 1, .depth = 4},  {.channels = 1},
-        {.channels = 1, .depth = 16}, {.channels = 2},                   {.channels = 2, .depth = 16}, {.channels = 3},
-        {.channels = 3, .depth = 16}, {.channels = 4},                   {.channels = 4, .depth = 16}, {.palette = true, .depth = 1},
-        {.palette = true, .depth = 2}, {.palette = true, .depth = 4},    {.palette = true},
+        {.channels = 1, .depth = 1},
+        {.channels = 1, .depth = 2},
+        {.channels = 1, .depth = 4},
+        {.channels = 1},
+        {.channels = 1, .depth = 16},
+        {.channels = 2},
+        {.channels = 2, .depth = 16},
+        {.channels = 3},
+        {.channels = 3, .depth = 16},
+        {.channels = 4},
+        {.channels = 4, .depth = 16},
+        {.palette = true, .depth = 1},
+        {.palette = true, .depth = 2},
+        {.palette = true, .depth = 4},
+        {.palette = true},
     };
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds * 4; k++) {
         struct picture p = kinds[k / 4];
@@ -59,7 +70,10 @@ static void png_kinds(void **state)
             int x = i / 3 % 13, y = i / 39, c = i % 3, depth = p.depth ? p.depth : 8;
             int sample = picture_sample(x, y, p.channels >= 3 ? c : 0);
             int high = depth < 8 ? sample >> (8 - depth) : sample; /* what is left of it in the file */
-            int want = p.palette ? (c == 0 ? high * 7 : c == 1 ? 255 - high : high * 31) & 255
+            int want = p.palette ? (c == 0   ? high * 7
+                                    : c == 1 ? 255 - high
+                                             : high * 31) &
+                                       255
                        : depth < 8 ? high * 255 / ((1 << depth) - 1)
                                    : high;
             if (image.rgb[i] != want)
@@ -135,7 +149,8 @@ static void exif_garbage(void **state)
     for (int seed = 0; seed < 300; seed++) {
         size_t length = (size_t)(seed * 7 % 64);
         for (size_t i = 0; i < sizeof block; i++) block[i] = (uint8_t)((unsigned)(seed * 2654435761u + i * 40503u) >> 7);
-        if (seed % 3) memcpy(block, seed % 2 ? "II\x2a\0\x08\0\0\0\x05\0\x12\x01" : "MM\0\x2a\xff\xff\xff\xf0", seed % 2 ? 12 : 8);
+        if (seed % 3)
+            memcpy(block, seed % 2 ? "II\x2a\0\x08\0\0\0\x05\0\x12\x01" : "MM\0\x2a\xff\xff\xff\xf0", seed % 2 ? 12 : 8);
         int o = data_exif_orientation(block, length);
         assert_in_range(o, 1, 8);
         struct picture p = {.w = 9, .h = 5, .exif = block, .exif_length = length};
@@ -207,7 +222,8 @@ static void limits(void **state)
 {
     (void)state;
     struct data_limits small = {1 << 20, 100 * 100};
-    struct bytes jpeg = picture_jpeg(&(struct picture){.w = 101, .h = 100}), png = picture_png(&(struct picture){.w = 100, .h = 101});
+    struct bytes jpeg = picture_jpeg(&(struct picture){.w = 101, .h = 100}),
+                 png = picture_png(&(struct picture){.w = 100, .h = 101});
     assert_int_equal(refused(jpeg.at, jpeg.length, &small, "101 x 100 pixels"), RUDD_LIMIT);
     assert_int_equal(refused(png.at, png.length, &small, "100 x 101 pixels"), RUDD_LIMIT);
     small.max_bytes = 100;
@@ -224,9 +240,9 @@ static void limits(void **state)
     free(png.at);
 
     /* a PNG header of 2^31-1 squared, with a right checksum */
-    static const uint8_t huge[] = {0x89, 'P',  'N',  'G',  '\r', '\n', 26,   '\n', 0,    0,    0,    13,   'I',  'H',  'D',  'R', 0x7f,
-                                   0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 8,    2,    0,    0,    0,    0x9b, 0xab, 0x9c, 0x31,
-                                   0,    0,    0,    9,    'I',  'D',  'A',  'T'};
+    static const uint8_t huge[] = {0x89, 'P',  'N',  'G',  '\r', '\n', 26,   '\n', 0,    0,    0,   13,  'I', 'H',
+                                   'D',  'R',  0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 8,   2,   0,   0,
+                                   0,    0x9b, 0xab, 0x9c, 0x31, 0,    0,    0,    9,    'I',  'D', 'A', 'T'};
     assert_int_equal(refused(huge, sizeof huge, NULL, "2147483647 x 2147483647"), RUDD_LIMIT);
 }
 
@@ -295,8 +311,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(png_kinds),    cmocka_unit_test(jpeg_kinds), cmocka_unit_test(orientations),
-        cmocka_unit_test(exif_garbage), cmocka_unit_test(truncated),  cmocka_unit_test(corrupted),
+        cmocka_unit_test(png_kinds),    cmocka_unit_test(jpeg_kinds),   cmocka_unit_test(orientations),
+        cmocka_unit_test(exif_garbage), cmocka_unit_test(truncated),    cmocka_unit_test(corrupted),
         cmocka_unit_test(limits),       cmocka_unit_test(not_pictures), cmocka_unit_test(files),
         cmocka_unit_test(no_memory),
     };

@@ -434,9 +434,9 @@ static void check_finds(void **state)
     assert_int_equal(r.classes, 3);
     data_report_free(&r);
 
-    picture_put(folder, "train/bream/copy.jpg", 20, 30, 0);  /* duplicate of bream/00 */
-    picture_put(folder, "train/roach/copy.jpg", 21, 30, 1);  /* conflict with bream/01 */
-    picture_put(folder, "val/bream/leak.jpg", 22, 30, 2);    /* leak of bream/02 */
+    picture_put(folder, "train/bream/copy.jpg", 20, 30, 0);   /* duplicate of bream/00 */
+    picture_put(folder, "train/roach/copy.jpg", 21, 30, 1);   /* conflict with bream/01 */
+    picture_put(folder, "val/bream/leak.jpg", 22, 30, 2);     /* leak of bream/02 */
     picture_put(folder, "val/bream/alike.jpg", 90, 120, 103); /* perch/03, in another size */
     picture_put(folder, "train/perch/03.jpg", 180, 240, 103);
     picture_put(folder, "val/roch/x.jpg", 20, 20, 7);
@@ -559,9 +559,18 @@ static void npy_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(scan_order), IN_FOLDER(split_is_stratified), IN_FOLDER(split_folders), IN_FOLDER(split_tiny),
-        IN_FOLDER(threads_change_nothing), IN_FOLDER(plain_order), IN_FOLDER(bad_pictures), cmocka_unit_test(bad_options),
-        IN_FOLDER(no_memory), IN_FOLDER(check_finds), IN_FOLDER(statistics), IN_FOLDER(npy_files),
+        IN_FOLDER(scan_order),
+        IN_FOLDER(split_is_stratified),
+        IN_FOLDER(split_folders),
+        IN_FOLDER(split_tiny),
+        IN_FOLDER(threads_change_nothing),
+        IN_FOLDER(plain_order),
+        IN_FOLDER(bad_pictures),
+        cmocka_unit_test(bad_options),
+        IN_FOLDER(no_memory),
+        IN_FOLDER(check_finds),
+        IN_FOLDER(statistics),
+        IN_FOLDER(npy_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,11 +36,13 @@ static void golden(void **state)
         {{NN_BILINEAR, 0, 0, 7, 5, 3, 2, 0, 0, 3, 2},
          {110, 135, 139, 141, 135, 140, 141, 133, 136, 122, 147, 116, 145, 120, 125, 137, 107, 145}},
         {{NN_BICUBIC, 0, 0, 7, 5, 9, 6, 0, 0, 9, 1}, /* larger; the first row */
-         {0, 45, 95, 18, 68, 118, 49, 98, 153, 77, 129, 188, 106, 166, 216, 143, 194, 255, 173, 241, 122, 204, 167, 18, 227, 0, 62}},
-        {{NN_BICUBIC, 1.25f, 0.5f, 6.5f, 4.75f, 2, 2, 0, 0, 2, 2}, {138, 139, 135, 138, 133, 136, 137, 136, 112, 142, 104, 141}},
+         {0,   45,  95,  18,  68,  118, 49,  98,  153, 77, 129, 188, 106, 166,
+          216, 143, 194, 255, 173, 241, 122, 204, 167, 18, 227, 0,   62}},
+        {{NN_BICUBIC, 1.25f, 0.5f, 6.5f, 4.75f, 2, 2, 0, 0, 2, 2},
+         {138, 139, 135, 138, 133, 136, 137, 136, 112, 142, 104, 141}},
         {{NN_BILINEAR, 0, 0, 7, 5, 7, 2, 0, 0, 7, 2}, /* one axis only */
-         {79,  129, 121, 129, 121, 171, 121, 171, 105, 171, 105, 155, 105, 155, 147, 155, 147, 115, 147, 104, 154,
-          87,  137, 129, 163, 155, 123, 99,  149, 83,  175, 109, 159, 135, 103, 95,  129, 121, 171, 147, 92,  142}},
+         {79, 129, 121, 129, 121, 171, 121, 171, 105, 171, 105, 155, 105, 155, 147, 155, 147, 115, 147, 104, 154,
+          87, 137, 129, 163, 155, 123, 99,  149, 83,  175, 109, 159, 135, 103, 95,  129, 121, 171, 147, 92,  142}},
     };
     struct data_image image = pattern(7, 5);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -92,7 +94,8 @@ static void constant_stays(void **state)
         memset(image.rgb, v, 301 * 203 * 3);
         for (int k = 0; k < 10; k++) {
             int w = 1 + k * 41, h = 1 + (k * 97 + 3) % 380;
-            struct data_resize r = {k & 1 ? NN_BILINEAR : NN_BICUBIC, (float)k, 0.5f, 301 - 3.25f * (float)k, 203, w, h, 0, 0, w, h};
+            struct data_resize r = {
+                k & 1 ? NN_BILINEAR : NN_BICUBIC, (float)k, 0.5f, 301 - 3.25f * (float)k, 203, w, h, 0, 0, w, h};
             assert_int_equal(data_resize(out, &image, &r, NULL), RUDD_OK);
             for (int i = 0; i < w * h * 3; i++) assert_int_equal(out[i], v);
         }
@@ -146,8 +149,8 @@ static void padding(void **state)
         struct data_image image = pattern(sizes[k][0], sizes[k][1]);
         memset(image.rgb, 255, (size_t)(image.w * image.h * 3));
         assert_int_equal(data_preprocess(out, &image, &p, 32, NULL), RUDD_OK);
-        int bx = sizes[k][2], by = sizes[k][3], w = bx == 15 ? 1 : 32 - 2 * bx, h = by == 15 ? 1 : 32 - 2 * by, at = by == 15 ? 16 : by,
-            left = bx == 15 ? 16 : bx;
+        int bx = sizes[k][2], by = sizes[k][3], w = bx == 15 ? 1 : 32 - 2 * bx, h = by == 15 ? 1 : 32 - 2 * by,
+            at = by == 15 ? 16 : by, left = bx == 15 ? 16 : bx;
         for (int y = 0; y < 32; y++)
             for (int x = 0; x < 32; x++) {
                 bool in = x >= left && x < left + w && y >= at && y < at + h;

@@ -48,9 +48,10 @@ static json_t *report_json(const struct data_report *r)
         json_object_set_new(counts, data_fault_name((enum data_fault_kind)kind), json_integer(n));
     }
     for (int i = 0; i < r->count; i++)
-        json_array_append_new(faults, json_pack("{ss, ss}", "kind", data_fault_name(r->faults[i].kind), "text", r->faults[i].text));
-    return json_pack("{si, si, si, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts", counts,
-                     "faults", faults);
+        json_array_append_new(faults,
+                              json_pack("{ss, ss}", "kind", data_fault_name(r->faults[i].kind), "text", r->faults[i].text));
+    return json_pack("{si, si, si, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts",
+                     counts, "faults", faults);
 }
 
 static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
@@ -60,9 +61,10 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
     const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"}};
     struct nn_options options = {
         .usage = "rudd data check DIR [--json]",
-        .about = "Reads every picture of DIR (train/, val/ and test/ with class folders in them, or class folders) and lists broken "
-                 "files, equal files, files that stand in two splits, empty classes and classes that another split has not. Exit "
-                 "status 1 when there is any. Pictures that look alike across splits are listed as hints.",
+        .about =
+            "Reads every picture of DIR (train/, val/ and test/ with class folders in them, or class folders) and lists broken "
+            "files, equal files, files that stand in two splits, empty classes and classes that another split has not. Exit "
+            "status 1 when there is any. Pictures that look alike across splits are listed as hints.",
         .rows = rows,
         .count = 1,
         .max_arguments = 1,
@@ -99,10 +101,10 @@ static json_t *stats_json(const char *name, const struct data_set *set, const st
     json_t *classes = json_object();
     for (int label = 0; label < set->class_count; label++)
         json_object_set_new(classes, set->class_names[label], json_integer(class_count_of(set, label)));
-    return json_pack("{ss, si, si, s[ii], s[ii], s[ff], s[fff], s[fff], so}", "split", name, "pictures", s->pictures, "unreadable",
-                     s->bad, "width_range", s->w_min, s->w_max, "height_range", s->h_min, s->h_max, "size_mean", s->w_mean,
-                     s->h_mean, "mean", s->mean[0], s->mean[1], s->mean[2], "std", s->std[0], s->std[1], s->std[2], "classes",
-                     classes);
+    return json_pack("{ss, si, si, s[ii], s[ii], s[ff], s[fff], s[fff], so}", "split", name, "pictures", s->pictures,
+                     "unreadable", s->bad, "width_range", s->w_min, s->w_max, "height_range", s->h_min, s->h_max, "size_mean",
+                     s->w_mean, s->h_mean, "mean", s->mean[0], s->mean[1], s->mean[2], "std", s->std[0], s->std[1], s->std[2],
+                     "classes", classes);
 }
 
 static void print_stats(const char *name, const struct data_set *set, const struct data_stats *s)
@@ -110,7 +112,8 @@ static void print_stats(const char *name, const struct data_set *set, const stru
     printf("%s: %d pictures of %d classes, %d unreadable\n", name, s->pictures, set->class_count, s->bad);
     printf("  width %d to %d, %.0f on average; height %d to %d, %.0f\n", s->w_min, s->w_max, s->w_mean, s->h_min, s->h_max,
            s->h_mean);
-    printf("  mean %.3f %.3f %.3f, deviation %.3f %.3f %.3f\n", s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1], s->std[2]);
+    printf("  mean %.3f %.3f %.3f, deviation %.3f %.3f %.3f\n", s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1],
+           s->std[2]);
     for (int label = 0; label < set->class_count; label++)
         printf("  %6d  %s\n", class_count_of(set, label), set->class_names[label]);
 }
@@ -176,9 +179,9 @@ static enum rudd_status place_file(const char *to, const char *from, bool link_i
     uint8_t *bytes;
     size_t length;
     if (link_it)
-        return link(from, to) == 0 ? RUDD_OK
-                                   : rudd_fail(err, RUDD_IO, "%s: cannot be linked to %s: %s; copy without --link", to, from,
-                                               strerror(errno));
+        return link(from, to) == 0
+                   ? RUDD_OK
+                   : rudd_fail(err, RUDD_IO, "%s: cannot be linked to %s: %s; copy without --link", to, from, strerror(errno));
     enum rudd_status status = data_file_read(&bytes, &length, from, SIZE_MAX / 2, err);
     if (status) return status;
     status = train_folder_write(to, bytes, length, err);
@@ -238,7 +241,8 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd data split SRC -o DST [--split 0.7,0.15,0.15] [--seed N]",
-        .about = "Divides the class folders of SRC, each class by the same shares. The same seed gives the same split; pictures that "
+        .about = "Divides the class folders of SRC, each class by the same shares. The same seed gives the same split; "
+                 "pictures that "
                  "are added later move few others.",
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
