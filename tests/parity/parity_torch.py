@@ -46,16 +46,18 @@ def rudd(*args):
     return done.stdout
 
 
-def randomise(model):
+def randomise(model, sizes):
     """Random weights as after training: every tensor matters, batch norms have seen data, so that activations keep their size. (A net
     that amplifies shows float32's noise, one that damps forgets its input.)"""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.weight.data.uniform_(0.7, 1.3)
         norm.bias.data.uniform_(-0.1, 0.1)
-        norm.momentum = 1.0  # statistics of the next batch, whole
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over the batches below
     with torch.no_grad():
-        model.train()(torch.randn(4, 3, 96, 96))
+        for size in sizes:
+            model.train()(torch.randn(4, 3, size, size))
     for norm in norms:
         norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.9, 1.1)
     return model.eval()
@@ -79,7 +81,7 @@ def logits_of_rudd(model_file, x, folder):
 def compare(name, fresh, sizes, import_options, names, folder):
     """Model made by fresh() -> rudd -> logits; rudd's export -> a second fresh() -> logits."""
     torch.manual_seed(0)
-    model = randomise(fresh())
+    model = randomise(fresh(), sizes)
     theirs, ours, back = (os.path.join(folder, name + end) for end in (".theirs.safetensors", ".rudd.safetensors", ".back.safetensors"))
     save(model, theirs)
     rudd("import", theirs, "-o", ours, *import_options)
@@ -113,7 +115,7 @@ def compare_timm(name, sizes, folder):
 def torchvision_to_timm(folder):
     """One model, two owners: torchvision's weights, through rudd, in timm."""
     torch.manual_seed(1)
-    model = randomise(torchvision.models.efficientnet_b0(num_classes=CLASSES))
+    model = randomise(torchvision.models.efficientnet_b0(num_classes=CLASSES), (96,))
     theirs, ours = os.path.join(folder, "tv.safetensors"), os.path.join(folder, "tv.rudd.safetensors")
     save(model, theirs)
     rudd("import", theirs, "-o", ours)
