@@ -1,7 +1,7 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """rudd-bench and PyTorch eager side by side: the same network, size, batch and threads, in turns, so that both see the same machine.
 
-    bench/peers_torch.py [--bench build/rudd-bench] [--rounds 3] [--repeat 5] [--threads N] [--only infer|train]
+    /usr/bin/python3 bench/peers_torch.py [--bench build/rudd-bench] [--rounds 3] [--repeat 5] [--threads N] [--only infer|train]
 
 PyTorch's side is train_torch_fish15.py --steps (torchvision's networks, random weights). Each round gives a median; the table
 shows the median of the rounds in milliseconds, and PyTorch's time divided by rudd's: above 1, rudd is faster.
