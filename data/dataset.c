@@ -353,7 +353,7 @@ enum rudd_status data_file_hash(char hex[NN_SHA256_HEX], const char *path, struc
     return status;
 }
 
-enum rudd_status data_set_hash(char hex[NN_SHA256_HEX], const struct data_set *set, struct rudd_error *err)
+void data_set_hash(char hex[NN_SHA256_HEX], const struct data_set *set)
 {
     struct nn_sha256 root;
     nn_sha256_init(&root);
@@ -368,7 +368,5 @@ enum rudd_status data_set_hash(char hex[NN_SHA256_HEX], const struct data_set *s
         nn_sha256_update(&root, content, strlen(content));
         nn_sha256_update(&root, "\n", 1);
     }
-    (void)err;
     nn_sha256_hex(hex, &root);
-    return RUDD_OK;
 }

@@ -41,7 +41,7 @@ bool data_has_splits(const char *dir); /* whether DIR has a train/ folder */
 
 /* Root hash over (class, file name, content hash) in order: names a data set in run.json and in model files. A file that cannot
  * be read counts as the word "unreadable". Reads every file: about 250 MB/s. */
-enum rudd_status data_set_hash(char hex[NN_SHA256_HEX], const struct data_set *set, struct rudd_error *err);
+void data_set_hash(char hex[NN_SHA256_HEX], const struct data_set *set);
 enum rudd_status data_file_hash(char hex[NN_SHA256_HEX], const char *path, struct rudd_error *err);
 
 /* The sorted names of the sub-folders, or of the pictures, that stand in a folder; free with data_list_free. */

@@ -143,13 +143,13 @@ static void split_is_stratified(void **state)
     assert_true(moved <= 2);
 
     char first[NN_SHA256_HEX], second[NN_SHA256_HEX];
-    data_set_hash(first, &a.train, NULL);
-    data_set_hash(second, &a.train, NULL);
+    data_set_hash(first, &a.train);
+    data_set_hash(second, &a.train);
     assert_string_equal(first, second);
-    data_set_hash(second, &b.train, NULL);
+    data_set_hash(second, &b.train);
     assert_string_not_equal(first, second);
     picture_put(folder, strrchr(a.train.items[0].path, '/') - 5, 31, 31, 99); /* other content, same name */
-    data_set_hash(second, &a.train, NULL);
+    data_set_hash(second, &a.train);
     assert_string_not_equal(first, second);
 
     data_set_free(&all);

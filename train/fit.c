@@ -42,26 +42,24 @@ struct fit {
  * ---------------------------------------------------------------------------------------------------------------- */
 
 /* Root hash of the three splits: a name for exactly these pictures in exactly this split. */
-static enum rudd_status hash_pictures(struct fit *f, struct rudd_error *err)
+static void hash_pictures(struct fit *f)
 {
     const struct data_set *sets[] = {&f->splits.train, &f->splits.val, &f->splits.test};
     struct nn_sha256 root;
     nn_sha256_init(&root);
     for (int i = 0; i < 3; i++) {
         char hex[NN_SHA256_HEX] = "";
-        enum rudd_status status = sets[i]->count ? data_set_hash(hex, sets[i], err) : RUDD_OK;
-        if (status != RUDD_OK) return status;
+        if (sets[i]->count) data_set_hash(hex, sets[i]);
         nn_sha256_update(&root, hex, strlen(hex) + 1);
     }
     nn_sha256_hex(f->dataset, &root);
-    return RUDD_OK;
 }
 
 static enum rudd_status open_pictures(struct fit *f, struct rudd_error *err)
 {
     enum rudd_status status = data_splits_scan(&f->splits, f->s.data, f->s.split, (uint64_t)f->s.seed, err);
-    if (status == RUDD_OK) status = hash_pictures(f, err);
     if (status != RUDD_OK) return status;
+    hash_pictures(f);
     train_note(f->events, "%s: %d classes; %d pictures to train, %d to validate, %d to test", f->s.data,
                f->splits.train.class_count, f->splits.train.count, f->splits.val.count, f->splits.test.count);
     return RUDD_OK;
