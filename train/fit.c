@@ -479,6 +479,8 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     if (status == RUDD_OK) status = finish(f, outcome, err);
     /* The first failure is the one to report; the record of it is as good as the disk lets it be. */
     if (recorded && status != RUDD_OK) finish_record(f, status == RUDD_CANCELLED ? "stopped" : "failed", NULL, NULL);
+    if (recorded && status == RUDD_CANCELLED)
+        rudd_fail(err, status, "stopped on request; go on with: rudd train --resume %s", f->folder.path);
 
     json_decref(f->record);
     train_learner_free(&f->learner);
