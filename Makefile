@@ -142,7 +142,7 @@ bench: all ## inference and training times of this machine
 	$(B)/rudd-bench train --arch tf_efficientnetv2_b0 --size 224 --batch 16 --json
 
 check: ## format, layers and the rules of the code
-	clang-format --dry-run -Werror $(wildcard */*.c */*.h)
+	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
 	tests/check_layers.sh
 
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
