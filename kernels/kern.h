@@ -43,9 +43,9 @@ size_t kern_gemm_scratch(const struct kern_gemm *s); /* floats, enough for every
  * Input row of output row p and tap r: p*stride + r - pad_top; taps outside the image count as 0. */
 struct kern_conv {
     int n, ih, iw, ic, oh, ow, oc, k, stride, pad_top, pad_left;
-    bool accumulate;                   /* conv_bwd_data only: dx += */
-    enum kern_act act;                 /* forward only, as in kern_gemm */
-    const float *bias, *residual;      /* forward only; NULL: none; residual [n,oh,ow,oc] */
+    bool accumulate;              /* conv_bwd_data only: dx += */
+    enum kern_act act;            /* forward only, as in kern_gemm */
+    const float *bias, *residual; /* forward only; NULL: none; residual [n,oh,ow,oc] */
 };
 
 /* Dense convolution.   y[n,p,q,o] = act(sum_{r,t,i} x[n, p*stride+r-pad_top, q*stride+t-pad_left, i] * w[o,r,t,i] + bias[o]) + residual
@@ -58,11 +58,13 @@ typedef void kern_conv_bwd_data_f32(float *restrict dx, const float *restrict dy
 /* Gradient of the weight: dw[o,r,t,i] = sum_{n,p,q} dy[n,p,q,o] * x[n, p*stride+r-pad_top, q*stride+t-pad_left, i]; dw is overwritten */
 typedef void kern_conv_bwd_weight_f32(float *restrict dw, const float *restrict x, const float *restrict dy,
                                       const struct kern_conv *s, float *restrict scratch);
-size_t kern_conv_scratch(const struct kern_conv *s); /* floats, enough for the three above, every tier, the current kern_threads() */
+size_t
+kern_conv_scratch(const struct kern_conv *s); /* floats, enough for the three above, every tier, the current kern_threads() */
 
 /* Depthwise convolution, forward.   y[n,p,q,c] = act(sum_{r,t} x[n, p*stride+r-pad_top, q*stride+t-pad_left, c] * w[r,t,c] + bias[c])
  *   x [n,ih,iw,c]   w [k,k,c]   y [n,oh,ow,c]; any c >= 1.   2*n*oh*ow*c*k*k flops.   MobileNets, arXiv:1704.04861, eq. 3. */
-typedef void kern_dwconv_fwd_f32(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s);
+typedef void kern_dwconv_fwd_f32(float *restrict y, const float *restrict x, const float *restrict w,
+                                 const struct kern_conv *s);
 /* dx[n,i,j,c] = sum over (p,q,r,t) that read (i,j) of dy[n,p,q,c] * w[r,t,c]; dx is overwritten */
 typedef void kern_dwconv_bwd_data_f32(float *restrict dx, const float *restrict dy, const float *restrict w,
                                       const struct kern_conv *s);
@@ -117,10 +119,11 @@ typedef void kern_residual_f32(float *y, const float *x, const float *r, const f
 
 /* ---- elementwise over count floats ------------------------------------------------------------------------------------------ */
 
-typedef void kern_act_fwd_f32(float *y, const float *x, enum kern_act act, size_t count);                  /* y may be x */
-typedef void kern_act_bwd_f32(float *dx, const float *dy, const float *x, enum kern_act act, size_t count); /* dx = dy*act'(x); may be dy */
-typedef void kern_mul_f32(float *y, const float *a, const float *b, size_t count);                         /* y may be a or b */
-typedef void kern_add_f32(float *y, const float *a, const float *b, size_t count);                         /* y may be a or b */
+typedef void kern_act_fwd_f32(float *y, const float *x, enum kern_act act, size_t count); /* y may be x */
+typedef void kern_act_bwd_f32(float *dx, const float *dy, const float *x, enum kern_act act,
+                              size_t count);                                       /* dx = dy*act'(x); may be dy */
+typedef void kern_mul_f32(float *y, const float *a, const float *b, size_t count); /* y may be a or b */
+typedef void kern_add_f32(float *y, const float *a, const float *b, size_t count); /* y may be a or b */
 
 /* ---- loss ------------------------------------------------------------------------------------------------------------------- */
 
@@ -129,7 +132,8 @@ typedef void kern_softmax_f32(float *p, const float *logits, int n, int c);
 /* Cross-entropy against any non-negative target mass q [n,c] (one-hot, smoothed, class-weighted, mixed: the caller's affair):
  *   *loss = -inv_norm * sum_{n,c} q log softmax(logits);   dlogits = inv_norm * (softmax(logits) * sum_c q - q);   summed in double.
  *   dlogits may be NULL or logits. */
-typedef void kern_xent_f32(double *loss, float *dlogits, const float *logits, const float *restrict q, double inv_norm, int n, int c);
+typedef void kern_xent_f32(double *loss, float *dlogits, const float *logits, const float *restrict q, double inv_norm, int n,
+                           int c);
 
 /* ---- optimiser steps, elementwise over one parameter tensor ----------------------------------------------------------------- */
 
@@ -145,7 +149,8 @@ struct kern_sgd {
     float lr, momentum, decay, g_scale;
     bool nesterov;
 };
-typedef void kern_sgd_f32(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_sgd *s);
+typedef void kern_sgd_f32(float *restrict w, float *restrict m, const float *restrict g, size_t count,
+                          const struct kern_sgd *s);
 /* y = y*keep + x*(1-keep): exponential moving averages of weights and of batch-norm statistics */
 typedef void kern_lerp_f32(float *restrict y, const float *restrict x, float keep, size_t count);
 /* *sum = sum of x^2, partial sums per fixed chunk, in double */

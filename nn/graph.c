@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- growing
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- growing ----------------------------------------------------------------------------------------------------- */
 
 static int add_node(struct nn_builder *b, struct nn_node node)
 {
@@ -160,8 +159,7 @@ int nn_build_linear(struct nn_builder *b, int x, const char *name, int out)
     return add_node(b, node);
 }
 
-/* ---- deriving
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- deriving ---------------------------------------------------------------------------------------------------- */
 
 void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int size)
 {

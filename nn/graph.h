@@ -45,8 +45,7 @@ struct nn_graph {
     int output;
 };
 
-/* ---- building
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- building ---------------------------------------------------------------------------------------------------- */
 
 /* Collects nodes and parameters; a failed allocation is remembered in status and everything after it is a no-op. */
 struct nn_builder {
@@ -75,8 +74,7 @@ enum rudd_status nn_model_outline(struct nn_model **model, const char *arch, nn_
 enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
                                 int class_count, struct rudd_error *err);
 
-/* ---- deriving
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- deriving ---------------------------------------------------------------------------------------------------- */
 
 struct nn_shape {
     int h, w, c;
@@ -87,8 +85,7 @@ void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int 
  * first. */
 struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in, struct nn_shape out, enum nn_pad pad, int n);
 
-/* ---- passes (passes.c): rewrite a copy of the graph for one plan
- * ----------------------------------------------------------------- */
+/* ---- passes (passes.c): rewrite a copy of the graph for one plan ------------------------------------------------- */
 
 enum rudd_status nn_graph_copy(struct nn_graph *copy, const struct nn_graph *graph, struct rudd_error *err);
 void nn_graph_free(struct nn_graph *graph);

@@ -172,7 +172,9 @@ void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *whi
             break;
         }
         case NN_LINEAR_WEIGHT: {
-            double bound = 1 / sqrt((double)p->shape[0]);
+            /* By fan-in, as PyTorch: a new classifier starts near 0. timm's 1/sqrt(classes) is nine times wider at 15 classes, and its
+             * first gradients wreck a pretrained backbone. */
+            double bound = 1 / sqrt((double)p->shape[1]);
             for (size_t j = 0; j < p->count; j++) w[j] = (float)(bound * (2 * nn_rng_uniform(&rng) - 1));
             break;
         }

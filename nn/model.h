@@ -89,7 +89,7 @@ void nn_model_destroy(struct nn_model *model);
 enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err);
 enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *err);
 
-/* Fresh parameters, as timm initialises: convolutions N(0, sqrt(2/fan_out)), linear U(+-1/sqrt(classes)), norms 1 and 0. Only
+/* Fresh parameters, convolutions N(0, sqrt(2/fan_out)) as timm, linear U(+-1/sqrt(fan_in)) as PyTorch, norms 1 and 0. Only
  * those with which[i] (which NULL: all). Deterministic by seed and parameter name. */
 void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which);
 

@@ -20,8 +20,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* ---- weights: canonical layout <-> kernel layout
- * ---------------------------------------------------------------------------------- */
+/* ---- weights: canonical layout <-> kernel layout ----------------------------------------------------------------- */
 
 static bool is_matrix(const struct nn_site *site)
 {
@@ -78,8 +77,7 @@ static const float *bias_of(const struct nn_plan *plan, const struct nn_site *si
     return site->packed_bias >= 0 ? nn_at(plan, site->packed_bias) : nn_value(plan, site->node.bias);
 }
 
-/* ---- convolution
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- convolution ------------------------------------------------------------------------------------------------- */
 
 static struct kern_gemm forward_product(const struct nn_site *site, int n)
 {
@@ -189,8 +187,7 @@ static void dwconv_backward(const struct nn_plan *plan, const struct nn_site *si
     if (site->wants_dx) plan->kern->dwconv_bwd_data_f32(nn_at(plan, site->dx), dy, weight_of(plan, site), &s);
 }
 
-/* ---- batch norm
- * ------------------------------------------------------------------------------------------------------------------- */
+/* ---- batch norm -------------------------------------------------------------------------------------------------- */
 
 static size_t batchnorm_scratch(const struct nn_site *site, int n)
 {
@@ -257,8 +254,7 @@ static void batchnorm_backward(const struct nn_plan *plan, const struct nn_site 
     if (site->batch_stats) update_running(plan, site, rows);
 }
 
-/* ---- the rest
- * --------------------------------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 
 static size_t count_of(const struct nn_site *site, int n)
 {

@@ -90,8 +90,7 @@ static enum rudd_status unknown(const struct nn_options *o, const char *name, co
                      near ? dashes : "--help", near ? near : "");
 }
 
-/* ---- text to values
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- text to values ---------------------------------------------------------------------------------------------- */
 
 /* One number up to `stop` or the end; false when there is something else, or it is outside the range. */
 static bool number(double *value, const char *text, const char **end, double min, double max)
@@ -232,8 +231,7 @@ enum rudd_status nn_option_set(const struct nn_options *options, const char *nam
     return set_row(row, text, where, "", err);
 }
 
-/* ---- config files
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- config files ------------------------------------------------------------------------------------------------ */
 
 static char *trim(char *s)
 {
@@ -297,8 +295,7 @@ done:
     return status;
 }
 
-/* ---- command lines
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- command lines ----------------------------------------------------------------------------------------------- */
 
 /* What argv[i] is: the row it names (NULL: not an option, or unknown), whether --no-, and the text behind '='. */
 struct flag {
@@ -403,8 +400,7 @@ void nn_options_free(struct nn_options *options)
     options->storage = NULL;
 }
 
-/* ---- values to text
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- values to text ---------------------------------------------------------------------------------------------- */
 
 char *nn_option_print(char *out, size_t size, const struct nn_option *row)
 {

@@ -55,8 +55,7 @@ typedef void nn_trace_fn(void *user, const struct nn_trace *t);
 /* Calls fn after every step of every run; NULL: no longer. Timing costs two clock readings a step. */
 void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user);
 
-/* ---- training plans
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- training plans ---------------------------------------------------------------------------------------------- */
 
 /* Keys the dropout and drop-path masks of the next forward: they depend on (seed, step, layer, image) alone. */
 void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step);

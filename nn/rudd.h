@@ -58,8 +58,7 @@ void rudd_free(void *block); /* NULL is fine */
  * fail the N-th allocation. NULL: allow all. Not to be changed while another thread allocates. */
 void rudd_set_alloc_hook(int (*allow)(void *user, size_t bytes), void *user);
 
-/* ---- models and predictions
- * --------------------------------------------------------------------------------------------------- */
+/* ---- models and predictions -------------------------------------------------------------------------------------- */
 
 typedef struct nn_model rudd_model;
 typedef struct rudd_session rudd_session;

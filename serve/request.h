@@ -37,8 +37,7 @@ bool serve_accepts_json(const char *accept);
 /* Whether these bytes begin like a format the decoder reads: JPEG or PNG. */
 bool serve_is_image(const void *bytes, size_t n);
 
-/* ---- the body of POST /predict
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the body of POST /predict ----------------------------------------------------------------------------------- */
 
 struct serve_body {
     enum { SERVE_BODY_RAW, SERVE_BODY_JSON, SERVE_BODY_MULTIPART } kind;

@@ -10,10 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { CLASSES = 5, BATCH = 3, SIZE = 9 };
+enum { CLASSES = 5, BATCH = 3, SIZE = 10 }; /* even: SAME then pads one side more than the other */
 
-/* ---- one small network per operation: input -> 1x1 -> operation under test -> pool -> linear
- * -------------------------------------- */
+/* ---- one small network per operation: input -> 1x1 -> operation under test -> pool -> linear --------------------- */
 
 /* The 1x1 before it makes the operation's own input gradient matter. */
 struct operation {
@@ -268,8 +267,7 @@ static void gradients_accumulate(void **state)
     end_trial(&t);
 }
 
-/* ---- whole networks
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- whole networks ---------------------------------------------------------------------------------------------- */
 
 static struct nn_model *shaken(const char *arch, int classes)
 {
@@ -424,8 +422,7 @@ static void masks_are_keyed(void **state)
     nn_model_destroy(m);
 }
 
-/* ---- refusals and failures
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- refusals and failures --------------------------------------------------------------------------------------- */
 
 static void refusals(void **state)
 {

@@ -23,8 +23,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* ---- a disk that dies
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- a disk that dies -------------------------------------------------------------------------------------------- */
 
 static int renames_left = -1; /* -1: never dies */
 static int rename_count;
@@ -41,8 +40,7 @@ int rename(const char *from, const char *to)
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
-/* ---- pictures and runs
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- pictures and runs ------------------------------------------------------------------------------------------- */
 
 static char root[] = "/tmp/rudd_train_XXXXXX";
 static struct rudd_error err;
@@ -194,8 +192,7 @@ static int end(void **state)
     return system(line);
 }
 
-/* ---- claims
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- claims ------------------------------------------------------------------------------------------------------ */
 
 /* The loss falls, the pictures are told apart, and the folder holds everything INTERFACE promises, in the form it promises. */
 static void learns_and_leaves_a_run(void **state)

@@ -47,8 +47,7 @@ static int by_tensor_name(const void *a, const void *b)
     return strcmp(((const struct weights_tensor *)a)->name, ((const struct weights_tensor *)b)->name);
 }
 
-/* ---- names
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* Known names of real files, one of each module, in B0 (one block in the first stage) and B4 (two). */
 static void names_are_those_of_real_files(void **state)
@@ -118,8 +117,7 @@ static void names_are_complete_and_unique(void **state)
     }
 }
 
-/* ---- recognition
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- recognition ------------------------------------------------------------------------------------------------- */
 
 /* An open file with the parameters of an architecture in a dialect, without data or metadata; every skip-th is left out. */
 static void pretend_file(struct weights_file *f, const char *arch, enum weights_dialect d, int skip)
@@ -199,8 +197,7 @@ static void metadata_tells_the_architecture(void **state)
     }
 }
 
-/* ---- there and back
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- there and back ---------------------------------------------------------------------------------------------- */
 
 static struct nn_model *labelled_model(void)
 {
@@ -321,8 +318,7 @@ static void class_count_replaces_the_classifier(void **state)
     nn_model_destroy(m);
 }
 
-/* ---- what does not fit
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- what does not fit ------------------------------------------------------------------------------------------- */
 
 /* Writes the file at path again after change(tensors, count) had its way with it; the room holds two tensors more. */
 static void rewrite(int (*change)(struct weights_tensor *t, int count), const struct weights_meta *meta, int meta_count)
@@ -487,8 +483,7 @@ static void failing_allocations_are_reported(void **state)
     nn_model_destroy(m);
 }
 
-/* ---- real files
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- real files -------------------------------------------------------------------------------------------------- */
 
 #define REAL_V2 "../shared/weights/tf_efficientnetv2_b0.imagenet.safetensors"
 #define REAL_B0 "../shared/weights/efficientnet_b0.imagenet.no_head.safetensors"

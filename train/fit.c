@@ -38,8 +38,7 @@ struct fit {
     int bad_noted;  /* unreadable training pictures told of so far */
 };
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 /* Root hash of the three splits: a name for exactly these pictures in exactly this split. */
 static void hash_pictures(struct fit *f)
@@ -169,8 +168,7 @@ static enum rudd_status open_learner(struct fit *f, struct rudd_error *err)
     return train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
 }
 
-/* ---- the record
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- the record -------------------------------------------------------------------------------------------------- */
 
 static json_t *model_json(const struct fit *f)
 {
@@ -242,8 +240,7 @@ static enum rudd_status finish_record(struct fit *f, const char *outcome, json_t
     return train_run_json_write(f->folder.path, f->record, err);
 }
 
-/* ---- epochs
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- epochs ------------------------------------------------------------------------------------------------------ */
 
 static struct train_checkpoint checkpoint_of(struct fit *f)
 {
@@ -369,8 +366,7 @@ static enum rudd_status run_epochs(struct fit *f, struct rudd_error *err)
     return RUDD_OK;
 }
 
-/* ---- the end
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* Puts the best model's values back, from its file: that this file can be read is part of what is tested here. */
 static enum rudd_status load_best(struct fit *f, struct rudd_error *err)

@@ -38,8 +38,7 @@ static const char style[] =
     "figure img{width:100%;border-radius:6px}figcaption{font-size:12px;overflow-wrap:anywhere}figcaption span{color:var(--dim)}"
     "</style>";
 
-/* ---- figures
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
 
 static void tile(struct train_page *p, const char *name, double value, const char *format)
 {
@@ -69,8 +68,7 @@ static void add_head(struct train_page *p, const struct train_report *r)
     train_page_add(p, "</div>");
 }
 
-/* ---- curves
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- curves ------------------------------------------------------------------------------------------------------ */
 
 /* The two series of a chart, by offset into struct train_epoch. */
 struct chart {
@@ -146,8 +144,7 @@ static void add_curves(struct train_page *p, const struct train_run_folder *f)
     train_page_add(p, "</div>");
 }
 
-/* ---- classes
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
 
 static void add_matrix(struct train_page *p, const struct train_report *r)
 {
@@ -228,8 +225,7 @@ static void add_classes(struct train_page *p, const struct train_report *r)
     train_page_add(p, "</table>");
 }
 
-/* ---- mistakes
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- mistakes ---------------------------------------------------------------------------------------------------- */
 
 struct mistake {
     int row, said;
@@ -301,8 +297,7 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
     rudd_free(list);
 }
 
-/* ---- the run itself
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the run itself ---------------------------------------------------------------------------------------------- */
 
 static void add_value(struct train_page *p, const json_t *value)
 {

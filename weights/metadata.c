@@ -9,8 +9,7 @@ const char *const weights_pad_words[2] = {[NN_PAD_SYMMETRIC] = "symmetric", [NN_
 const char *const weights_mode_words[3] = {[NN_RESIZE_CROP] = "crop", [NN_RESIZE_SQUASH] = "squash", [NN_RESIZE_PAD] = "pad"};
 const char *const weights_filter_words[2] = {[NN_BICUBIC] = "bicubic", [NN_BILINEAR] = "bilinear"};
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /* 0.485f as 0.485, not 0.48500001430511475: the shortest decimal that is this float32 again. */
 static json_t *json_float(float f)
@@ -103,8 +102,7 @@ void weights_metadata_free(struct weights_metadata *metadata)
     metadata->count = 0;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* The value of key as JSON, or NULL with RUDD_OK when the file has no such key. */
 static enum rudd_status parse_value(json_t **json, const struct weights_file *file, const char *key, struct rudd_error *err)

@@ -12,8 +12,7 @@
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 
-/* ---- the report
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- the report -------------------------------------------------------------------------------------------------- */
 
 static void free_lines(char **lines, int count)
 {
@@ -84,8 +83,7 @@ static enum rudd_status refuse(const struct weights_report *r, const char *path,
                      only_missing ? "--allow-missing initialises what is missing" : "check --arch");
 }
 
-/* ---- fitting tensors to parameters
- * -------------------------------------------------------------------------------------------- */
+/* ---- fitting tensors to parameters ------------------------------------------------------------------------------- */
 
 /* Everything the steps below share. */
 struct loading {
@@ -150,8 +148,7 @@ static enum rudd_status load_params(struct loading *l)
     return RUDD_OK;
 }
 
-/* ---- what model to make
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- what model to make ------------------------------------------------------------------------------------------ */
 
 /* The rows of the file's classifier, weight or bias; else the number of its class names; else 0. */
 static enum rudd_status file_class_count(int *count, struct loading *l, const char *arch)

@@ -24,8 +24,7 @@
 
 enum { MAX_HEADER = 16 << 20, MAX_NAME = 512 };
 
-/* ---- dtypes: the one table
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- dtypes: the one table --------------------------------------------------------------------------------------- */
 
 static float f32_from_f16(uint16_t h)
 {
@@ -110,8 +109,7 @@ void weights_to_f32(float *out, const struct weights_tensor *t)
     if (t->count) dtypes[t->dtype].to_f32(out, t->data, t->count);
 }
 
-/* ---- one entry of the header
- * -------------------------------------------------------------------------------------------------- */
+/* ---- one entry of the header ------------------------------------------------------------------------------------- */
 
 /* What an entry is checked against, and where its complaints go. */
 struct context {
@@ -207,8 +205,7 @@ static enum rudd_status parse_tensor(struct weights_tensor *t, const char *name,
     return status;
 }
 
-/* ---- the whole header
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the whole header -------------------------------------------------------------------------------------------- */
 
 static enum rudd_status parse_meta(struct weights_file *file, json_t *json, const struct context *c)
 {
@@ -325,8 +322,7 @@ out:
     return status;
 }
 
-/* ---- files
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err)
 {

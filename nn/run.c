@@ -1,0 +1,149 @@
+/* run.c - running a plan: prepare, forward, loss, backward, with each step's time where somebody asks for it.
+ *
+ *     prepare -> forward 0 .. N-1 -> loss -> backward N-1 .. 0          plan.c has decided everything else */
+#include "nn/steps.h"
+#include <time.h>
+
+float *nn_plan_input(struct nn_plan *plan)
+{
+    return nn_at(plan, plan->sites[0].y);
+}
+
+const float *nn_plan_logits(const struct nn_plan *plan)
+{
+    return nn_at(plan, plan->sites[plan->graph.output].y);
+}
+
+size_t nn_plan_bytes(const struct nn_plan *plan)
+{
+    return plan->block_floats * sizeof(float);
+}
+
+int nn_plan_batch(const struct nn_plan *plan)
+{
+    return plan->options.batch;
+}
+
+bool nn_plan_trains(const struct nn_plan *plan, int i)
+{
+    return plan->trains[i];
+}
+
+void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step)
+{
+    plan->seed = seed;
+    plan->step = step;
+}
+
+static void prepare(struct nn_plan *plan, bool frozen)
+{
+    for (int i = 0; i < plan->graph.count; i++) {
+        const struct nn_site *site = &plan->sites[i];
+        if (nn_ops[site->node.op].prepare && site->node.frozen == frozen) nn_ops[site->node.op].prepare(plan, site);
+    }
+}
+
+void nn_plan_prepare(struct nn_plan *plan)
+{
+    prepare(plan, true);
+    prepare(plan, false);
+}
+
+void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user)
+{
+    plan->trace = fn;
+    plan->trace_user = user;
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Convolutions: 2 flops per multiply-add, backward twice the forward. Bytes: each operand once. */
+static void report(struct nn_plan *plan, const struct nn_site *site, int n, bool backward, double seconds)
+{
+    struct nn_shape in = site->in, out = site->out;
+    double inputs = (double)n * in.h * in.w * in.c, outputs = (double)n * out.h * out.w * out.c, weights = 0, flops = outputs;
+    if (site->node.weight >= 0) {
+        weights = (double)plan->model->params[site->node.weight].count;
+        flops = 2 * weights * n * out.h * out.w;
+    }
+    int passes = backward ? (site->wants_dx + site->wants_ds + site->trains) : 1;
+    struct nn_trace t = {.op = nn_ops[site->node.op].name,
+                         .backward = backward,
+                         .node = (int)(site - plan->sites),
+                         .k = site->node.k,
+                         .stride = site->node.stride,
+                         .in = {n, in.h, in.w, in.c},
+                         .out = {n, out.h, out.w, out.c},
+                         .seconds = seconds,
+                         .flops = flops * passes,
+                         .bytes = sizeof(float) * (inputs + outputs + weights) * passes};
+    plan->trace(plan->trace_user, &t);
+}
+
+typedef void site_fn(const struct nn_plan *plan, const struct nn_site *site, int n);
+
+static void run_site(struct nn_plan *plan, const struct nn_site *site, site_fn *fn, int n, bool backward)
+{
+    double start = plan->trace ? seconds_now() : 0;
+    fn(plan, site, n);
+    if (plan->trace) report(plan, site, n, backward, seconds_now() - start);
+}
+
+void nn_plan_forward(struct nn_plan *plan, int n)
+{
+    if (plan->options.train) prepare(plan, false);
+    for (int i = 0; i < plan->graph.count; i++) {
+        const struct nn_site *site = &plan->sites[i];
+        if (nn_ops[site->node.op].forward) run_site(plan, site, nn_ops[site->node.op].forward, n, false);
+    }
+}
+
+void nn_plan_softmax(const struct nn_plan *plan, float *p, int n)
+{
+    plan->kern->softmax_f32(p, nn_plan_logits(plan), n, plan->model->class_count);
+}
+
+double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm, int n)
+{
+    double loss;
+    plan->kern->xent_f32(&loss, NULL, nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    return loss;
+}
+
+double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, double inv_norm, int n)
+{
+    double loss;
+    const struct nn_site *output = &plan->sites[plan->graph.output];
+    plan->kern->xent_f32(&loss, nn_at(plan, output->dy), nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    plan->grads = grads;
+    for (int i = plan->graph.count - 1; i >= 0; i--) {
+        const struct nn_site *site = &plan->sites[i];
+        if (!site->backward) continue;
+        run_site(plan, site, nn_ops[site->node.op].backward, n, true);
+        if (site->sum_dx >= 0) {
+            float *sum = nn_at(plan, site->sum_dx);
+            size_t count = (size_t)n * (size_t)site->in.h * (size_t)site->in.w * (size_t)site->in.c;
+            plan->kern->add_f32(sum, sum, nn_at(plan, site->dx), count);
+        }
+    }
+    plan->grads = NULL;
+    return loss;
+}
+
+double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes)
+{
+    double norm = 0;
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < classes; c++) {
+            float share = smoothing / (float)classes + (c == labels[i] ? 1 - smoothing : 0);
+            q[(size_t)i * (size_t)classes + (size_t)c] = (class_weights ? class_weights[c] : 1) * share;
+        }
+        norm += class_weights ? (double)class_weights[labels[i]] : 1;
+    }
+    return norm > 0 ? 1 / norm : 0;
+}
