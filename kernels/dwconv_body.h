@@ -36,15 +36,24 @@ struct line {
 };
 
 /* Finishes Q outputs that the sums were stored to. */
-INLINE void epilogue(const struct line *l, int m, ptrdiff_t lanes, int Q)
+INLINE void finish(const struct line *l, int m, ptrdiff_t lanes, int Q)
 {
-    if (l->act == KERN_ACT_NONE && !l->residual) return;
     for (int q = 0; q < Q; q++) {
         ptrdiff_t at = (m + q) * l->out_col;
         vf y = v_act(l->act, v_load(l->out + at, lanes));
         if (l->residual) y = v_add(y, v_load(l->residual + at, lanes));
         v_store(l->out + at, y, lanes);
     }
+}
+
+/* A function of its own: inlined into every tile, the activations would be most of this file's code. */
+static __attribute__((noinline)) void epilogue(const struct line *l, int m, ptrdiff_t lanes, int Q)
+{
+    if (l->act == KERN_ACT_NONE && !l->residual) return;
+    if (lanes >= VW)
+        finish(l, m, VW, Q);
+    else
+        finish(l, m, lanes, Q);
 }
 
 /* Outputs m .. m+Q-1; bit j of `inside` says whether the tile's input column j lies in the image. */
