@@ -31,6 +31,11 @@ static const struct stage_row v2_stages[] = {
     {IR, 4, 3, 2, 96, 3, true},  {IR, 6, 3, 1, 112, 5, true}, {IR, 6, 3, 2, 192, 8, true},
 };
 
+/* V2's first four stages, thinned to 15 convolutions, for small pictures and little data, where a deep network needs too many steps
+ * before it learns at all. Not a published model; rudd's own, for `make demo` and for edge boxes. */
+static const struct stage_row nano_stages[] = {
+    {CN, 1, 3, 1, 16, 1, false}, {ER, 4, 3, 2, 32, 1, false}, {ER, 4, 3, 2, 48, 2, false}, {IR, 4, 3, 2, 96, 2, true}};
+
 struct family {
     const struct stage_row *stages;
     int stage_count;
@@ -38,6 +43,7 @@ struct family {
 };
 static const struct family v1 = {v1_stages, sizeof v1_stages / sizeof *v1_stages, 0.9};
 static const struct family v2 = {v2_stages, sizeof v2_stages / sizeof *v2_stages, 0.0};
+static const struct family nano = {nano_stages, sizeof nano_stages / sizeof *nano_stages, 0.0};
 
 struct variant {
     const char *name;
@@ -58,10 +64,19 @@ struct variant {
         "tf_efficientnetv2_b" #b, &v2, width, depth, size, crop, NN_PAD_SAME, 1e-3f                                            \
     }
 static const struct variant variants[] = {
-    V1_ROW(0, 1.0, 1.0, 224, 0.875, 1e-5f), V1_ROW(1, 1.0, 1.1, 240, 0.882, 1e-5f), V1_ROW(2, 1.1, 1.2, 260, 0.890, 1e-5f),
-    V1_ROW(3, 1.2, 1.4, 300, 0.904, 1e-5f), V1_ROW(4, 1.4, 1.8, 380, 0.922, 1e-5f), V1_ROW(5, 1.6, 2.2, 456, 0.934, 1e-3f),
-    V1_ROW(6, 1.8, 2.6, 528, 0.942, 1e-3f), V1_ROW(7, 2.0, 3.1, 600, 0.949, 1e-3f), V2_ROW(0, 1.0, 1.0, 224, 0.875),
-    V2_ROW(1, 1.0, 1.1, 240, 0.882),        V2_ROW(2, 1.1, 1.2, 260, 0.890),        V2_ROW(3, 1.2, 1.4, 300, 0.904),
+    V1_ROW(0, 1.0, 1.0, 224, 0.875, 1e-5f),
+    V1_ROW(1, 1.0, 1.1, 240, 0.882, 1e-5f),
+    V1_ROW(2, 1.1, 1.2, 260, 0.890, 1e-5f),
+    V1_ROW(3, 1.2, 1.4, 300, 0.904, 1e-5f),
+    V1_ROW(4, 1.4, 1.8, 380, 0.922, 1e-5f),
+    V1_ROW(5, 1.6, 2.2, 456, 0.934, 1e-3f),
+    V1_ROW(6, 1.8, 2.6, 528, 0.942, 1e-3f),
+    V1_ROW(7, 2.0, 3.1, 600, 0.949, 1e-3f),
+    V2_ROW(0, 1.0, 1.0, 224, 0.875),
+    V2_ROW(1, 1.0, 1.1, 240, 0.882),
+    V2_ROW(2, 1.1, 1.2, 260, 0.890),
+    V2_ROW(3, 1.2, 1.4, 300, 0.904),
+    {"rudd_nano", &nano, 1.0, 1.0, 80, 0.875, NN_PAD_SYMMETRIC, 1e-5f},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants, STEM = 32, HEAD = 1280 };
 

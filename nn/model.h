@@ -75,7 +75,8 @@ struct nn_model {
     float *values;
 };
 
-/* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3. NULL past the end. */
+/* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3; and
+ * rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
 const char *nn_arch_name(int index);
 
 /* Builds the graph and the parameter table of arch with the default conventions of that family (epsilon, padding, image size,
