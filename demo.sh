@@ -28,7 +28,7 @@ say "Predicting three of them"
 $bin/rudd predict --model demo/run/model.safetensors --top 3 \
     $(for species in esox_lucius perca_fluviatilis scardinius_erythrophthalmus; do find demo/pictures/test/$species -type f | sort | head -n 1; done)
 
-say "Exporting for timm and torchvision's friends"
+say "Exporting: safetensors, names and layouts as PyTorch has them"
 $bin/rudd export --model demo/run/model.safetensors --format safetensors -o demo/fish.safetensors
 
 say "Done in $((SECONDS - began)) s. To serve it, with a web page at http://127.0.0.1:8080/:"

@@ -185,9 +185,10 @@ enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, in
     for (int i = 0; i < VARIANTS; i++)
         if (!strcmp(arch, variants[i].name)) v = &variants[i];
     if (!v)
-        return rudd_fail(
-            err, RUDD_ARGUMENT,
-            "unknown architecture '%s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3", arch);
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "unknown architecture '%s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, "
+                         "tf_efficientnetv2_b0..b3, rudd_nano",
+                         arch);
     enum rudd_status status = nn_model_outline(model, v->name, describe, v, class_count, err);
     if (status) return status;
     (*model)->bn_eps = v->bn_eps;
