@@ -176,7 +176,7 @@ static void check(const char *file, const char *arch, int batch, int size, int c
     char path[200];
     struct rudd_error err;
     struct weights_file f;
-    struct nn_model *m;
+    struct nn_model *m = NULL;
     snprintf(path, sizeof path, "../shared/golden/%s", file);
     if (access(path, R_OK)) skip();
     if (weights_open(&f, path, &err) || nn_model_create(&m, arch, classes, &err)) fail_msg("%s", err.message);
