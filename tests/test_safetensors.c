@@ -206,7 +206,7 @@ static void every_dtype_survives(void **state)
     unsigned char noise[64];
     for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)(i * 167 + 13);
     struct weights_tensor out[WEIGHTS_BOOL + 4];
-    char names[WEIGHTS_BOOL + 4][16];
+    char names[WEIGHTS_BOOL + 4][24];
     int n = 0;
     /* A byte first, so that the rest is unaligned; then a scalar and an empty tensor. */
     for (int d = WEIGHTS_BOOL; d >= 0; d--, n++)
