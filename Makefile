@@ -165,7 +165,7 @@ run-fuzzers: $(FUZZERS)
 
 install: all ## into DESTDIR/PREFIX: binaries, library, header, rudd.pc
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)
-	install -m 755 $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(DESTDIR)$(PREFIX)/bin
+	install -s -m 755 $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/librudd.a $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(B)/librudd.so $(DESTDIR)$(PREFIX)/lib/librudd.so.$(VERSION)
 	ln -sf librudd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librudd.so.0
