@@ -93,7 +93,7 @@ void nn_graph_free(struct nn_graph *graph);
 void nn_pass_freeze(struct nn_graph *graph, bool train, int freeze_stage);
 /* Folds batch norms that follow a frozen convolution into it, and drops frozen dropouts. */
 void nn_pass_fold_batchnorm(struct nn_graph *graph);
-/* Activations move into the convolution (frozen or not followed by batch norm) or batch norm before them. */
+/* Activations move into the batch norm or the frozen convolution before them. */
 void nn_pass_fuse_act(struct nn_graph *graph);
 /* Frozen additions move into the convolution that makes their branch. */
 void nn_pass_fuse_residual(struct nn_graph *graph);
