@@ -133,7 +133,7 @@ test: deps ## all tests that need nothing but the packages of `make deps`; ends 
 run-tests: all $(TESTS)
 	@tests/run.sh $(B)/log $(sort $(TESTS))
 
-parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow); fetches them into build/peers
+parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow, ONNX Runtime); fetches them into build/peers
 	$(BUILD) all $(patsubst %.c,$(B)/%,$(wildcard tests/parity/*.c))
 	tests/parity/peers.sh install
 	@BUILD=$(B) tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))

@@ -5,7 +5,8 @@
  *     input -> conv -> batchnorm(silu) -> dwconv -> batchnorm(silu) -+-> pool -> conv(silu) -> conv(sigmoid) -+-> conv -> ...
  *                                                                    +---------------- scale <----------------+
  *
- * A linear layer is a 1x1 convolution over a 1x1 image. Inside nn only (and tests). */
+ * A linear layer is a 1x1 convolution over a 1x1 image. For nn, for writers of foreign formats in
+ * weights, and for tests; everyone else runs plans. */
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H
 

@@ -1,4 +1,5 @@
 /* test_safetensors.c - the container: every dtype there and back, every way a header can lie, every way a write can fail. */
+#include "weights/replace.h"
 #include "weights/safetensors.h"
 
 #include <fcntl.h>

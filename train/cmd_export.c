@@ -1,9 +1,10 @@
 /* cmd_export.c - `rudd export`: a model in the form another program reads.
  *
  * safetensors under timm's names is the native form itself (timm's loader takes it as it is); torchvision's and lukemelas'
- * differ in names. What names cannot carry over (padding, epsilon) is said. */
+ * differ in names. What names cannot carry over (padding, epsilon) is said. ONNX carries the whole network. */
 #include "train/command.h"
 #include "weights/model_file.h"
+#include "weights/onnx_write.h"
 
 #include <stdio.h>
 
@@ -21,30 +22,51 @@ static void print_notes(const struct nn_model *model, enum weights_dialect names
     if (names != WEIGHTS_TIMM) printf("note: set the batch norms' epsilon to %g in the program that loads it\n", model->bn_eps);
 }
 
+enum format { SAFETENSORS, ONNX };
+
+/* Options of one format given for the other change nothing: that is a mistake, not a wish granted. */
+static enum rudd_status check_format(enum format format, int names, const struct weights_onnx_options *onnx,
+                                     struct rudd_error *err)
+{
+    if (format == ONNX && names != WEIGHTS_TIMM)
+        return rudd_fail(err, RUDD_ARGUMENT, "--names is for --format safetensors; an ONNX file keeps timm's names");
+    if (format == SAFETENSORS && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax))
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--image-size, --keep-batchnorm and --softmax are for --format onnx; safetensors hold weights alone");
+    return RUDD_OK;
+}
+
 enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
 {
     const char *path = NULL, *out = NULL;
-    int format = 0, names = WEIGHTS_TIMM;
+    int format = SAFETENSORS, names = WEIGHTS_TIMM;
+    struct weights_onnx_options onnx = {0};
     bool done;
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "the model file"},
         {"out|o", NN_OPTION_REQUIRED, &out, "FILE", 0, 0, "what to write"},
-        {"format", NN_OPTION_CHOICE, &format, "safetensors", 0, 0, "form of the output"},
+        {"format", NN_OPTION_CHOICE, &format, "safetensors|onnx", 0, 0, "form of the output"},
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0, "whose names the tensors get"},
+        {"image-size", NN_OPTION_INT, &onnx.image_size, "N", 0, 4096, "onnx: side of the pictures; 0: the model's own"},
+        {"keep-batchnorm", NN_OPTION_FLAG, &onnx.keep_batchnorm, NULL, 0, 0, "onnx: batch norms as nodes, not folded"},
+        {"softmax", NN_OPTION_FLAG, &onnx.softmax, NULL, 0, 0, "onnx: probabilities instead of logits"},
     };
-    struct nn_options options = {.usage = "rudd export --model FILE -o OUT",
+    struct nn_options options = {.usage = "rudd export --model FILE [--format safetensors|onnx] -o OUT",
                                  .about = "Writes a model in the form another program reads.",
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows};
     struct nn_model *model = NULL;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;
-    status = weights_model_load(&model, path, NULL, NULL, err);
-    if (!status) status = weights_model_save(out, model, NULL, (enum weights_dialect)names, err);
+    status = check_format((enum format)format, names, &onnx, err);
+    if (!status) status = weights_model_load(&model, path, NULL, NULL, err);
+    if (status) goto out;
+    status = format == ONNX ? weights_onnx_write(out, model, &onnx, err)
+                            : weights_model_save(out, model, NULL, (enum weights_dialect)names, err);
     if (status) goto out;
     printf("%s: %s, %d classes, %s names -> %s\n", path, model->arch, model->class_count,
            weights_dialect_name((enum weights_dialect)names), out);
-    print_notes(model, (enum weights_dialect)names);
+    if (format == SAFETENSORS) print_notes(model, (enum weights_dialect)names);
 out:
     nn_model_destroy(model);
     nn_options_free(&options);

@@ -11,7 +11,7 @@
 #include "train/cmd_synth.h"
 #include "data/synth.h"
 #include "train/folder.h"
-#include "weights/safetensors.h"
+#include "weights/replace.h"
 
 #include <errno.h>
 #include <inttypes.h>

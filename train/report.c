@@ -9,7 +9,7 @@
 #include "data/jpeg_write.h"
 #include "data/preprocess.h"
 #include "train/page.h"
-#include "weights/safetensors.h"
+#include "weights/replace.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

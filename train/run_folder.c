@@ -2,7 +2,7 @@
 #include "train/run_folder.h"
 
 #include "data/decode.h"
-#include "weights/safetensors.h"
+#include "weights/replace.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -62,14 +62,10 @@ bool weights_dtype_is_float(enum weights_dtype dtype);
 /* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
 
-/* Writes a file with these tensors (name, dtype, rank, shape, data used) in this order and these metadata: to a temporary name
- * beside path, fsync, rename, fsync of the folder. On any failure (full disk) the old file is intact and the temporary one
- * gone. Wider dtypes go first, so that each tensor is aligned to its own size: PyTorch's reader needs that. path must be new or
- * a regular file. */
+/* Writes a file with these tensors (name, dtype, rank, shape, data used) in this order and these metadata, atomically
+ * (replace.h): on any failure (full disk) the old file is intact. Wider dtypes go first, so that each tensor is aligned to its
+ * own size: PyTorch's reader needs that. path must be new or a regular file. */
 enum rudd_status weights_write(const char *path, const struct weights_tensor *tensors, int tensor_count,
                                const struct weights_meta *meta, int meta_count, struct rudd_error *err);
-
-/* The same care for any small file (run.json, report.html). */
-enum rudd_status weights_write_bytes(const char *path, const void *bytes, size_t length, struct rudd_error *err);
 
 #endif
