@@ -75,26 +75,31 @@ $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
 	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o
 	@rm -f $@ && $(AR) rcs $@ $^
-# serve/page.html as the array of serve/page.h, with a 0 behind it so that it can be read as text.
+$(B)/libbench.a: $(call obj,$(filter-out bench/main.c,$(BENCH_SRC))) $(B)/bench/peer_py.o
+	@rm -f $@ && $(AR) rcs $@ $^
+
+# A file inside a program: $(1), the array that header $(2) declares, with a 0 behind it so that it can be read as text.
+EMBED = @mkdir -p $(@D); { echo '\#include "$(2)"'; echo 'const unsigned char $(1)[] = {'; \
+          od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; echo 'const size_t $(1)_size = sizeof $(1) - 1;'; } > $@
 $(B)/serve/page_html.c: serve/page.html
-	@mkdir -p $(@D)
-	@{ echo '#include "serve/page.h"'; echo 'const unsigned char serve_page[] = {'; od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
-	  echo '0};'; echo 'const size_t serve_page_size = sizeof serve_page - 1;'; } > $@
-$(B)/serve/page_html.o: $(B)/serve/page_html.c $(B)/flags
+	$(call EMBED,serve_page,serve/page.h)
+$(B)/bench/peer_py.c: bench/peer.py
+	$(call EMBED,bench_peer_py,bench/peer.h)
+$(B)/serve/page_html.o $(B)/bench/peer_py.o: $(B)/%.o: $(B)/%.c $(B)/flags
 	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(B)/rudd-bench: $(call obj,$(BENCH_SRC)) $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+$(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
 $(addprefix $(B)/tests/test_,decode resize augment loader): $(B)/tests/pictures.o
 
 # One test program per file; archives last, so that it takes only what it names.
-$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
 # The C side of a parity script.
 $(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/librudd.a
@@ -143,6 +148,11 @@ bench: all ## inference and training times of this machine
 	$(B)/rudd-bench infer --arch efficientnet_b4 --size 380 --batch 1 --json
 	$(B)/rudd-bench train --arch tf_efficientnetv2_b0 --size 224 --batch 16 --json
 
+peers: deps ## the same work in ONNX Runtime, OpenVINO and PyTorch, side by side; fetches them into build/peers
+	$(BUILD) all
+	tests/parity/peers.sh install
+	tests/parity/peers.sh with $(B)/rudd-bench peers --python /usr/bin/python3
+
 check: ## format, layers and the rules of the code
 	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
 	tests/check_layers.sh
@@ -184,6 +194,6 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-9s", $$2; $$1 = $$2 = ""; print }'
 
 force:
-.PHONY: all have-deps deps demo test run-tests parity bench check asan ubsan tsan fuzz run-fuzzers install clean help force
+.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers install clean help force
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/tests/parity/*.d)

@@ -9,7 +9,7 @@
 
 /* A command of the table in main.c; argv[0] is its name. It prints its results, main prints err. */
 typedef enum rudd_status bench_command(int argc, char **argv, struct rudd_error *err);
-bench_command bench_infer, bench_train, bench_kernels;
+bench_command bench_infer, bench_train, bench_kernels, bench_peers;
 
 /* What is measured: from the command line, shared by infer and train. */
 struct bench_work {
@@ -36,5 +36,10 @@ void bench_trace_end(struct bench_trace *trace);
 
 /* Fills count floats with a fixed pattern of normalised-pixel size. */
 void bench_fill(float *x, size_t count);
+
+/* A clock that never goes back, in milliseconds. */
+double bench_now_ms(void);
+/* Sorts times [n], n >= 1, and returns their median. */
+double bench_median(double *times, size_t n);
 
 #endif

@@ -51,7 +51,7 @@ void bench_fill(float *x, size_t count)
     }
 }
 
-static double now_ms(void)
+double bench_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -62,6 +62,12 @@ static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+double bench_median(double *times, size_t n)
+{
+    qsort(times, n, sizeof *times, by_value);
+    return (times[(n - 1) / 2] + times[n / 2]) / 2;
 }
 
 struct report {
@@ -92,14 +98,14 @@ enum rudd_status bench_measure(const struct bench_work *work, const char *what, 
     struct bench_trace *trace = bench_trace_begin(plan);
     for (int i = 0; i < work->warmup; i++) step(user);
     for (size_t i = 0; i < n; i++) {
-        double start = now_ms();
+        double start = bench_now_ms();
         step(user);
-        times[i] = now_ms() - start;
+        times[i] = bench_now_ms() - start;
     }
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    qsort(times, n, sizeof *times, by_value);
-    struct report report = {.median_ms = (times[(n - 1) / 2] + times[n / 2]) / 2,
+    double median = bench_median(times, n);
+    struct report report = {.median_ms = median,
                             .min_ms = times[0],
                             .plan_mb = (double)nn_plan_bytes(plan) / (1 << 20),
                             .peak_rss_mb = (double)use.ru_maxrss / 1024};

@@ -7,6 +7,7 @@
 #
 #     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there
 #     tests/parity/peers.sh run SCRIPT ARGS...   runs a Python script with the peers importable
+#     tests/parity/peers.sh with COMMAND ARGS... runs a command whose /usr/bin/python3 finds them
 set -eu
 PEERS=${PEERS:-build/peers}
 PYTHON=/usr/bin/python3
@@ -40,8 +41,12 @@ run)
     shift
     PYTHONPATH="$PEERS/site" PYTHONDONTWRITEBYTECODE=1 exec $PYTHON "$@"
     ;;
+with)
+    shift
+    PYTHONPATH="$PEERS/site" PYTHONDONTWRITEBYTECODE=1 exec "$@"
+    ;;
 *)
-    echo "usage: tests/parity/peers.sh install | run SCRIPT ARGS..." >&2
+    echo "usage: tests/parity/peers.sh install | run SCRIPT ARGS... | with COMMAND ARGS..." >&2
     exit 2
     ;;
 esac
