@@ -342,11 +342,11 @@ static enum rudd_status measure_row(const struct settings *settings, const struc
         if (takes_part(settings, i)) status = start_side(&r->sides[i], r, err);
     if (!status) status = take_turns(r, err);
     for (int i = 0; i < KINDS; i++) bench_peer_stop(&r->sides[i].process);
+    remove_folder(r); /* before printing, which may end the program when nobody reads */
     if (!status && settings->json)
         status = print_json(r, err);
     else if (!status)
         print_row(r);
-    remove_folder(r);
     nn_plan_destroy(r->plan);
     nn_model_destroy(r->model);
     rudd_free(r->times);
