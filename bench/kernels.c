@@ -26,6 +26,7 @@ struct work {
     const struct kern_row *row;
     struct kern_gemm g; /* products */
     struct kern_conv s; /* everything else: maps run over its output [n,oh,ow,oc] */
+    int expand_from;    /* expand_dw: channels before the expansion; 0: none */
     float *x[BUFFERS];  /* each as large as the case's largest operand */
     float *v[VECTORS];  /* [oc] and [n,oc] */
     float *scratch;
@@ -56,6 +57,11 @@ static struct kern_bn bn_of(const struct work *w)
     return (struct kern_bn){rows_of(w), w->s.oc, KERN_ACT_SILU, false, w->v[0], w->v[1], w->v[2], w->v[3]};
 }
 
+static struct kern_expand expand_of(const struct work *w)
+{
+    return (struct kern_expand){w->s, w->expand_from, w->expand_from ? w->x[2] : NULL, w->v[0], KERN_ACT_SILU};
+}
+
 static void run_gemm(struct work *w)
 {
     RUN(gemm)(w->x[0], w->x[1], w->x[2], &w->g, w->scratch);
@@ -66,6 +72,10 @@ static void run_gemm(struct work *w)
     BENCH(conv_fwd, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                                      \
     BENCH(conv_bwd_data, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                                 \
     BENCH(conv_bwd_weight, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                               \
+    BENCH(pack, 2 * (double)(w->s.k * w->s.k * w->s.ic) / rows_of(w), 1,                                                       \
+          (w->x[0], w->x[1], w->v[0], w->s.oc, w->s.ic, w->s.k))                                                               \
+    BENCH(conv_packed, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                                   \
+    BENCH(expand_dw, 0, 0, (w->x[0], w->x[3], w->x[1], w->v[0], &expand, w->scratch))                                          \
     BENCH(dwconv_fwd, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                                \
     BENCH(dwconv_bwd_data, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                           \
     BENCH(dwconv_bwd_weight, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                             \
@@ -74,7 +84,7 @@ static void run_gemm(struct work *w)
     BENCH(bn_bwd_reduce, 3, 14, (w->x[0], w->v[4], w->v[4] + w->s.oc, w->x[1], w->x[2], &bn, w->scratch))                      \
     BENCH(bn_bwd_apply, 3, 6, (w->x[0], w->x[1], w->x[2], w->v[4], w->v[4] + w->s.oc, &bn))                                    \
     BENCH(colsum, 1, 1, (w->v[0], w->x[1], rows_of(w), w->s.oc, w->scratch))                                                   \
-    BENCH(pool_fwd, 1, 1, (w->v[0], w->x[1], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                              \
+    BENCH(pool_fwd, 1, 1, (w->v[0], w->x[1], w->s.n, w->s.oh * w->s.ow, w->s.oc, 1))                                           \
     BENCH(pool_bwd, 1, 1, (w->x[0], w->v[0], w->s.n, w->s.oh * w->s.ow, w->s.oc, false))                                       \
     BENCH(scale, 2, 1, (w->x[0], w->x[1], w->v[0], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                        \
     BENCH(scale_bwd_s, 2, 2, (w->v[0], w->x[1], w->x[2], w->s.n, w->s.oh * w->s.ow, w->s.oc))                                  \
@@ -98,8 +108,9 @@ static const struct kern_sgd sgd = {0, 0.5f, 0, 1, false};
     static void run_##name(struct work *w)                                                                                     \
     {                                                                                                                          \
         const struct kern_bn bn = bn_of(w);                                                                                    \
+        const struct kern_expand expand = expand_of(w);                                                                        \
         double sum = 0;                                                                                                        \
-        (void)bn, (void)sum;                                                                                                   \
+        (void)bn, (void)expand, (void)sum;                                                                                     \
         if (!w->flops) cost(w, floats, ops);                                                                                   \
         RUN(name) arguments;                                                                                                   \
     }
@@ -162,8 +173,10 @@ static enum rudd_status run_case(struct bench *b, struct work *w, void (*run)(st
                                  struct rudd_error *err)
 {
     if (!wanted(b, w)) return RUDD_OK;
-    const size_t per_image = (size_t)(w->s.n + 2) * w->s.oc;
+    const size_t per_image = (size_t)(w->s.n + 2 + w->s.k * w->s.k) * w->s.oc;
+    const struct kern_expand expand = expand_of(w);
     size_t scratch = w->g.m ? kern_gemm_scratch(&w->g) : kern_conv_scratch(&w->s) + kern_dwconv_scratch(&w->s);
+    if (!w->g.m) scratch += kern_packed_scratch(&w->s) + kern_expand_scratch(&expand);
     if (!w->g.m) scratch += kern_rows_scratch(w->s.oc);
 
     bool complete = (w->scratch = rudd_alloc(scratch * sizeof(float))) != NULL;
@@ -196,6 +209,11 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static bool starts_with(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
 /* One product through every row of gemm. */
 static enum rudd_status bench_gemm(struct bench *b, const struct kern_gemm *g, struct rudd_error *err)
 {
@@ -213,26 +231,41 @@ static enum rudd_status bench_gemm(struct bench *b, const struct kern_gemm *g, s
     return status;
 }
 
-static bool starts_with(const char *s, const char *prefix)
+/* Which rows a layer runs through. Constant weights serve dense and pointwise ones; maps go with depthwise ones. */
+static bool runs_on(const char *row, enum bench_kind kind, bool maps)
 {
-    return strncmp(s, prefix, strlen(prefix)) == 0;
+    const bool packed = !strcmp(row, "conv_packed_f32") || !strcmp(row, "pack_f32");
+    const bool dense = !packed && starts_with(row, "conv_");
+    const bool deep = starts_with(row, "dwconv_") || starts_with(row, "expand_");
+    if (starts_with(row, "gemm_")) return false;
+    if (packed) return kind != BENCH_DEPTHWISE;
+    if (dense) return kind == BENCH_DENSE;
+    return kind == BENCH_DEPTHWISE && (deep || maps);
 }
 
-/* One convolution through its own rows, dense or depthwise; maps: for a depthwise one, also the maps over its output. */
+/* One convolution through its own rows; maps: for a depthwise one, also the maps over its output. expand_from: channels before the
+ * expansion in front of a depthwise one. */
 static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv *s, enum bench_kind kind, bool maps,
-                                         struct rudd_error *err)
+                                         int expand_from, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
     const size_t in = (size_t)s->n * s->ih * s->iw * s->ic, out = (size_t)s->n * s->oh * s->ow * s->oc;
-    const size_t weights = (size_t)s->k * s->k * s->oc * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
+    const size_t weights = (size_t)s->k * s->k * (s->oc + 15) * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
     int rows;
     const struct kern_row *row = kern_rows(&rows);
     for (int r = 0; r < rows && !status; r++) {
-        bool dense = starts_with(row[r].name, "conv_"), deep = starts_with(row[r].name, "dwconv_");
-        if (dense != (kind == BENCH_DENSE) || (!dense && !deep && !maps) || starts_with(row[r].name, "gemm_")) continue;
+        if (!runs_on(row[r].name, kind, maps)) continue;
         struct work w = {.row = &row[r], .s = *s};
-        if (dense || deep) {
-            w.flops = 2.0 * (double)out * s->k * s->k * (dense ? s->ic : 1);
+        w.s.act = KERN_ACT_SILU;
+        if (!strcmp(row[r].name, "expand_dw_f32")) {
+            const double pixels = (double)s->n * s->ih * s->iw;
+            w.expand_from = expand_from;
+            w.flops = 2.0 * (double)out * s->k * s->k + 2.0 * (double)in * expand_from;
+            w.bytes = 4.0 * (pixels * (expand_from ? expand_from : s->ic) + (double)out);
+            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d-%d->%dx%dx%d k=%d s=%d", s->n, s->ih, s->iw, expand_from, s->ic,
+                     s->oh, s->ow, s->oc, s->k, s->stride);
+        } else if (strstr(row[r].name, "conv_")) {
+            w.flops = 2.0 * (double)out * s->k * s->k * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
             w.bytes = 4.0 * (double)(in + out + weights);
             snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d->%dx%dx%d k=%d s=%d pad=%d,%d", s->n, s->ih, s->iw, s->ic, s->oh,
                      s->ow, s->oc, s->k, s->stride, s->pad_top, s->pad_left);
@@ -241,7 +274,8 @@ static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv
         }
         for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++)
             if (strcmp(runners[i].name, row[r].name) == 0)
-                status = run_case(b, &w, runners[i].run, max_size(max_size(in, out), weights), err);
+                status = run_case(b, &w, runners[i].run,
+                                  max_size(max_size(in, out), max_size(weights, (size_t)expand_from * (s->ic + 15))), err);
     }
     return status;
 }
@@ -255,7 +289,8 @@ static enum rudd_status bench_pointwise(struct bench *b, const struct bench_laye
                                   {.m = l->oc, .n = l->ic, .k = pixels, .trans_a = true}};
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < 3 && !status; i++) status = bench_gemm(b, &g[i], err);
-    return status;
+    const struct kern_conv s = bench_conv(l);
+    return status ? status : bench_layer_rows(b, &s, BENCH_POINTWISE, false, 0, err);
 }
 
 /* A filter that spells one product or dense convolution, as a failing test does. Its words after the shape are dropped. */
@@ -296,11 +331,22 @@ static bool first_of_its_output(int layer)
     return true;
 }
 
+/* Channels of the pointwise layer whose output a depthwise layer reads; 0: none. */
+static int channels_before(int layer)
+{
+    const struct bench_layer *l = &bench_layers[layer];
+    for (int i = 0; i < BENCH_LAYERS; i++) {
+        const struct bench_layer *e = &bench_layers[i];
+        if (e->kind == BENCH_POINTWISE && e->n == l->n && e->in == l->in && e->oc == l->ic && e->ic < e->oc) return e->ic;
+    }
+    return 0;
+}
+
 static enum rudd_status bench_all(struct bench *b, struct rudd_error *err)
 {
     struct kern_gemm g;
     struct kern_conv s;
-    if (spelled(b, &g, &s)) return g.m ? bench_gemm(b, &g, err) : bench_layer_rows(b, &s, BENCH_DENSE, false, err);
+    if (spelled(b, &g, &s)) return g.m ? bench_gemm(b, &g, err) : bench_layer_rows(b, &s, BENCH_DENSE, false, 0, err);
 
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < BENCH_LAYERS && !status; i++) {
@@ -308,7 +354,7 @@ static enum rudd_status bench_all(struct bench *b, struct rudd_error *err)
         if (bench_layers[i].kind == BENCH_POINTWISE)
             status = bench_pointwise(b, &bench_layers[i], err);
         else
-            status = bench_layer_rows(b, &s, bench_layers[i].kind, first_of_its_output(i), err);
+            status = bench_layer_rows(b, &s, bench_layers[i].kind, first_of_its_output(i), channels_before(i), err);
     }
     return status;
 }

@@ -56,6 +56,11 @@ const struct kern_row *kern_rows(int *count)
     return rows;
 }
 
+bool kern_expand_pays(const struct kern_table *t)
+{
+    return t->expand_dw_f32 != kern_expand_dw_f32_ref;
+}
+
 static struct kern_table table;
 static enum tier tier;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -1,4 +1,5 @@
-/* gemm_avx2.c - matrix product and dense convolution with 8-float vectors; the algorithm is gemm_body.h.
+/* gemm_avx2.c - matrix product, convolution and fused expansion with 8-float vectors; the algorithms are gemm_body.h,
+ * packed_body.h and expand_body.h.
  *
  * 6 rows x 16 columns: 12 of the 16 registers accumulate, 2 hold B, 1 the broadcast A. Per step of k: 12 multiply-adds in 6
  * cycles, and 8 loads, which two load ports do in 4. */
@@ -20,6 +21,7 @@
 #define v_store(p, v) _mm256_storeu_ps(p, v)
 #define v_storem(p, v, m) _mm256_maskstore_ps(p, m, v)
 #define v_add(a, b) _mm256_add_ps(a, b)
+#define v_mul(a, b) _mm256_mul_ps(a, b)
 #define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define v_relu(a) _mm256_max_ps(_mm256_setzero_ps(), a) /* NaN stays NaN */
 
@@ -41,4 +43,9 @@ static inline float v_sum(__m256 a)
 #define conv_fwd kern_conv_fwd_f32_avx2
 #define conv_bwd_data kern_conv_bwd_data_f32_avx2
 #define conv_bwd_weight kern_conv_bwd_weight_f32_avx2
+#define pack kern_pack_f32_avx2
+#define conv_packed kern_conv_packed_f32_avx2
+#define expand_dw kern_expand_dw_f32_avx2
 #include "kernels/gemm_body.h"
+#include "kernels/packed_body.h"
+#include "kernels/expand_body.h"

@@ -1,4 +1,5 @@
-/* gemm_avx512.c - matrix product and dense convolution with 16-float vectors; the algorithm is gemm_body.h.
+/* gemm_avx512.c - matrix product, convolution and fused expansion with 16-float vectors; the algorithms are gemm_body.h,
+ * packed_body.h and expand_body.h.
  *
  * 14 rows x 32 columns: 28 of the 32 registers accumulate, 2 hold B, 1 the broadcast A. Per step of k: 28 multiply-adds in 14
  * cycles, and 16 loads, which two load ports do in 8. */
@@ -20,6 +21,7 @@
 #define v_store(p, v) _mm512_storeu_ps(p, v)
 #define v_storem(p, v, m) _mm512_mask_storeu_ps(p, m, v)
 #define v_add(a, b) _mm512_add_ps(a, b)
+#define v_mul(a, b) _mm512_mul_ps(a, b)
 #define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define v_relu(a) _mm512_max_ps(_mm512_setzero_ps(), a) /* NaN stays NaN */
 #define v_sum(a) _mm512_reduce_add_ps(a)
@@ -34,4 +36,9 @@ static inline __mmask16 v_mask(int w)
 #define conv_fwd kern_conv_fwd_f32_avx512
 #define conv_bwd_data kern_conv_bwd_data_f32_avx512
 #define conv_bwd_weight kern_conv_bwd_weight_f32_avx512
+#define pack kern_pack_f32_avx512
+#define conv_packed kern_conv_packed_f32_avx512
+#define expand_dw kern_expand_dw_f32_avx512
 #include "kernels/gemm_body.h"
+#include "kernels/packed_body.h"
+#include "kernels/expand_body.h"

@@ -105,6 +105,26 @@ void kern_conv_fwd_f32_blas(float *restrict y, const float *restrict x, const fl
     }
 }
 
+/* Packed here is [oc][k][k][ic]: packed_ref.c. The product goes to scratch first, since the residual may be y. */
+void kern_conv_packed_f32_blas(float *y, const float *restrict x, const float *restrict packed, const struct kern_conv *s,
+                               float *restrict scratch)
+{
+    const int width = s->k * s->k * s->ic, pixels = s->n * s->oh * s->ow, strip = kern_blas_strip(width);
+    for (int row = 0; row < pixels; row += strip) {
+        size_t at = (size_t)row * s->oc;
+        struct kern_gemm g = {.m = pixels - row < strip ? pixels - row : strip, .n = s->oc, .k = width, .trans_b = true};
+        g.act = s->act, g.bias = s->bias;
+        float *z = scratch + (size_t)g.m * width;
+        gather(scratch, x, s, row, g.m);
+        for (int i = 0; s->scale && i < g.m; i++) {
+            const float *scale = s->scale + (size_t)place_of(s, row + i).n * s->ic;
+            for (int c = 0; c < width; c++) scratch[(size_t)i * width + c] *= scale[c];
+        }
+        product(z, scratch, packed, &g, 0, g.m, 0);
+        epilogue(y + at, z, &g, s->residual ? s->residual + at : NULL, g.m);
+    }
+}
+
 void kern_conv_bwd_data_f32_blas(float *restrict dx, const float *restrict dy, const float *restrict w,
                                  const struct kern_conv *s, float *restrict scratch)
 {

@@ -22,16 +22,9 @@
  * Not here: the choice of block sizes (gemm_plan.c), the vector operations (the tier's file). */
 #include "kernels/conv_patch.h"
 #include "kernels/gemm_plan.h"
-#include "kernels/vec_exp.h"
+#include "kernels/gemm_tile.h"
 
 #include <omp.h>
-
-#define NR (2 * VW)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-
-_Static_assert(MR <= GEMM_MR_MAX && NR <= GEMM_NR_MAX && MR <= VW,
-               "gemm_plan.h sizes scratch for these; a mask covers a column of A");
 
 /* Below this many flops a team costs more than it saves. */
 enum { SERIAL_FLOPS = 1 << 19 };
@@ -79,123 +72,8 @@ INLINE ptrdiff_t target_row(const struct target *t, int i)
     return (((ptrdiff_t)n * g->ih + g->v.first + p * g->stride) * g->iw + g->h.first + q * g->stride) * t->ld;
 }
 
-/* ---- one tile -------------------------------------------------------------------------------------------------------------
- */
-
-/* c[mr, nv vectors] = before + a b + bias; the last vector is cut by mask. before lies like c; before and bias may be NULL. */
-INLINE void tile(const int mr, const int nv, int kc, const float *a, ptrdiff_t rs, ptrdiff_t cs, const float *b, ptrdiff_t bs,
-                 float *c, ptrdiff_t ld, const float *before, const float *bias, VM mask)
-{
-    VF acc[MR][2];
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_zero();
-
-    /* Rows in threes from a few bases, so that one index register serves rs and 2*rs. */
-    const float *base[(MR + 2) / 3];
-    UNROLL for (int i = 0; i < (mr + 2) / 3; i++) base[i] = a + 3 * i * rs;
-    for (int p = 0; p < kc; p++) {
-        VF bv[2];
-        UNROLL for (int v = 0; v < nv; v++) bv[v] = v_load(b + v * VW);
-        UNROLL for (int i = 0; i < mr; i++)
-        {
-            VF av = v_set1(base[i / 3][i % 3 * rs]);
-            UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_fma(av, bv[v], acc[i][v]);
-        }
-        UNROLL for (int i = 0; i < (mr + 2) / 3; i++) base[i] += cs;
-        b += bs;
-    }
-
-    UNROLL for (int v = 0; v < nv; v++)
-    {
-        const bool last = v == nv - 1;
-        VF add = !bias ? v_zero() : last ? v_loadm(bias + v * VW, mask) : v_load(bias + v * VW);
-        UNROLL for (int i = 0; i < mr; i++)
-        {
-            VF z = acc[i][v];
-            if (before) z = v_add(z, last ? v_loadm(before + i * ld + v * VW, mask) : v_load(before + i * ld + v * VW));
-            z = v_add(z, add);
-            if (last)
-                v_storem(c + i * ld + v * VW, z, mask);
-            else
-                v_store(c + i * ld + v * VW, z);
-        }
-    }
-}
-
-typedef void tile_fn(int kc, const float *a, ptrdiff_t rs, ptrdiff_t cs, const float *b, ptrdiff_t bs, float *c, ptrdiff_t ld,
-                     const float *before, const float *bias, VM mask);
-
-/* One function per height and width; a strip of A with rs == 1 (transposed A) and one with cs == 1 are worth code of their own.
- */
-#define TILE_FORM(mr, nv, form, RS, CS)                                                                                        \
-    static void tile_##mr##_##nv##_##form(int kc, const float *a, ptrdiff_t rs, ptrdiff_t cs, const float *b, ptrdiff_t bs,    \
-                                          float *c, ptrdiff_t ld, const float *before, const float *bias, VM mask)             \
-    {                                                                                                                          \
-        (void)rs, (void)cs;                                                                                                    \
-        tile(mr, nv, kc, a, RS, CS, b, bs, c, ld, before, bias, mask);                                                         \
-    }
-#define TILE(mr)                                                                                                               \
-    TILE_FORM(mr, 1, row, rs, 1) TILE_FORM(mr, 2, row, rs, 1) TILE_FORM(mr, 1, col, 1, cs) TILE_FORM(mr, 2, col, 1, cs)
-TILES(TILE)
-#undef TILE
-#define TILE(mr) {{tile_##mr##_1_row, tile_##mr##_2_row}, {tile_##mr##_1_col, tile_##mr##_2_col}},
-static tile_fn *const tiles[MR][2][2] = {TILES(TILE)};
-#undef TILE
-
-/* dst[w] = act(z + before + bias) + after; before, bias and after may be NULL. dst may be before or after. */
-static void finish_row(float *dst, const float *z, int w, const float *before, const float *bias, enum kern_act act,
-                       const float *after)
-{
-    for (int j = 0; j < w; j += VW) {
-        VM mask = v_mask(w - j < VW ? w - j : VW);
-        VF v = v_loadm(z + j, mask);
-        if (before) v = v_add(v, v_loadm(before + j, mask));
-        if (bias) v = v_add(v, v_loadm(bias + j, mask));
-        switch (act) {
-        case KERN_ACT_NONE: break;
-        case KERN_ACT_SILU: v = vsilu(v); break;
-        case KERN_ACT_SIGMOID: v = vsigmoid(v); break;
-        case KERN_ACT_RELU: v = v_relu(v); break;
-        }
-        if (after) v = v_add(v, v_loadm(after + j, mask));
-        v_storem(dst + j, v, mask);
-    }
-}
-
 /* ---- packing B --------------------------------------------------------------------------------------------------------------
  */
-
-/* dst[p][0..stride) = src[j*ld + p], j < w, zero beyond w: a panel from n-major B. 8 x 8 at a time where both run full. */
-static void pack_transposed(float *restrict dst, int stride, const float *restrict src, ptrdiff_t ld, int kc, int w)
-{
-    for (int j = 0; j < stride; j += 8) {
-        int p = 0;
-        if (j + 8 <= w)
-            for (; p + 8 <= kc; p += 8) {
-                const float *s = src + j * ld + p;
-                __m256 r0 = _mm256_loadu_ps(s), r1 = _mm256_loadu_ps(s + ld), r2 = _mm256_loadu_ps(s + 2 * ld);
-                __m256 r3 = _mm256_loadu_ps(s + 3 * ld), r4 = _mm256_loadu_ps(s + 4 * ld), r5 = _mm256_loadu_ps(s + 5 * ld);
-                __m256 r6 = _mm256_loadu_ps(s + 6 * ld), r7 = _mm256_loadu_ps(s + 7 * ld);
-                __m256 t0 = _mm256_unpacklo_ps(r0, r1), t1 = _mm256_unpackhi_ps(r0, r1), t2 = _mm256_unpacklo_ps(r2, r3);
-                __m256 t3 = _mm256_unpackhi_ps(r2, r3), t4 = _mm256_unpacklo_ps(r4, r5), t5 = _mm256_unpackhi_ps(r4, r5);
-                __m256 t6 = _mm256_unpacklo_ps(r6, r7), t7 = _mm256_unpackhi_ps(r6, r7);
-                r0 = _mm256_shuffle_ps(t0, t2, 0x44), r1 = _mm256_shuffle_ps(t0, t2, 0xee);
-                r2 = _mm256_shuffle_ps(t1, t3, 0x44), r3 = _mm256_shuffle_ps(t1, t3, 0xee);
-                r4 = _mm256_shuffle_ps(t4, t6, 0x44), r5 = _mm256_shuffle_ps(t4, t6, 0xee);
-                r6 = _mm256_shuffle_ps(t5, t7, 0x44), r7 = _mm256_shuffle_ps(t5, t7, 0xee);
-                float *d = dst + (ptrdiff_t)p * stride + j;
-                _mm256_storeu_ps(d, _mm256_permute2f128_ps(r0, r4, 0x20));
-                _mm256_storeu_ps(d + stride, _mm256_permute2f128_ps(r1, r5, 0x20));
-                _mm256_storeu_ps(d + 2 * stride, _mm256_permute2f128_ps(r2, r6, 0x20));
-                _mm256_storeu_ps(d + 3 * stride, _mm256_permute2f128_ps(r3, r7, 0x20));
-                _mm256_storeu_ps(d + 4 * stride, _mm256_permute2f128_ps(r0, r4, 0x31));
-                _mm256_storeu_ps(d + 5 * stride, _mm256_permute2f128_ps(r1, r5, 0x31));
-                _mm256_storeu_ps(d + 6 * stride, _mm256_permute2f128_ps(r2, r6, 0x31));
-                _mm256_storeu_ps(d + 7 * stride, _mm256_permute2f128_ps(r3, r7, 0x31));
-            }
-        for (; p < kc; p++)
-            for (int l = j; l < j + 8; l++) dst[(ptrdiff_t)p * stride + l] = l < w ? src[l * ld + p] : 0;
-    }
-}
 
 /* dst[i*ld + 0..count) = elements from..from+count of patches row0..row0+rows of an image factor, then `pad` zeros each. */
 static void gather_rows(float *restrict dst, ptrdiff_t ld, const struct factor *f, int row0, int rows, int from, int count,
@@ -241,12 +119,6 @@ static void pack_panel(float *restrict dst, int stride, const struct factor *b, 
         if (stride == NR) v_store(dst, v_load(src));
         v_store(dst + (stride - VW), v_loadm(src + (stride - VW), mask));
     }
-}
-
-/* Width of the panel at column j: NR, or at the right edge what holds the rest. */
-INLINE int panel_width(int j, int n)
-{
-    return n - j > VW ? NR : VW;
 }
 
 /* A block of B, rows p0.. (kc), columns j0.. (nc), ready to multiply: each panel packed at pack + (its first column)*kc, or in
@@ -295,16 +167,6 @@ static struct strip take_strip(const struct factor *a, int i0, int mr, int p0, i
     return (struct strip){src, a->rs, a->cs};
 }
 
-/* Balanced heights: strips of 49 rows are 13 12 12 12 rather than 14 14 14 7. */
-INLINE int strip_count(int m)
-{
-    return (m + MR - 1) / MR;
-}
-INLINE int strip_start(int m, int s)
-{
-    return (int)((int64_t)m * s / strip_count(m));
-}
-
 /* Strip s of C (or of out, a partial C) over the columns j..j_end of a block: += its product, and on the last block of k the
  * epilogue. */
 static void multiply_strip(const struct product *g, const struct target *out, const struct block *b, int s, int j, int j_end,
@@ -326,14 +188,18 @@ static void multiply_strip(const struct product *g, const struct target *out, co
         bool in_place = panel_in_place(b, j);
         const float *bp = in_place ? b->place + j : b->pack + (ptrdiff_t)j * b->kc;
         ptrdiff_t bs = in_place ? b->ld : stride;
+        struct tile t = {.kc = b->kc, .segments = 1, .a = a.a, .rs = a.rs, .cs = a.cs, .b = bp, .bs = bs};
         tile_fn *fn = tiles[mr - 1][a.cs != 1][stride > VW];
         if (direct) {
             ptrdiff_t at = row + col;
-            fn(b->kc, a.a, a.rs, a.cs, bp, bs, out->c + at, out->ld, before ? before + at : NULL, bias ? bias + col : NULL,
-               v_mask(w - (stride - VW)));
+            t.c = out->c + at, t.ld = out->ld;
+            t.before = before ? before + at : NULL, t.bias = bias ? bias + col : NULL;
+            t.mask = v_mask(w - (stride - VW));
+            fn(&t);
             continue;
         }
-        fn(b->kc, a.a, a.rs, a.cs, bp, bs, z, NR, NULL, NULL, v_mask(VW));
+        t.c = z, t.ld = NR, t.mask = v_mask(VW);
+        fn(&t);
         for (int i = 0; i < mr; i++) {
             ptrdiff_t at = target_row(out, i0 + i) + col;
             finish_row(out->c + at, z + i * NR, w, before ? before + at : NULL, bias ? bias + col : NULL, act,

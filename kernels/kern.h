@@ -46,6 +46,7 @@ struct kern_conv {
     bool accumulate;              /* conv_bwd_data only: dx += */
     enum kern_act act;            /* forward only, as in kern_gemm */
     const float *bias, *residual; /* forward only; NULL: none; residual [n,oh,ow,oc] */
+    const float *scale;           /* conv_packed only */
 };
 
 /* Dense convolution.   y[n,p,q,o] = act(sum_{r,t,i} x[n, p*stride+r-pad_top, q*stride+t-pad_left, i] * w[o,r,t,i] + bias[o]) + residual
@@ -72,6 +73,38 @@ typedef void kern_dwconv_bwd_data_f32(float *restrict dx, const float *restrict 
 typedef void kern_dwconv_bwd_weight_f32(float *restrict dw, const float *restrict x, const float *restrict dy,
                                         const struct kern_conv *s, float *restrict scratch);
 size_t kern_dwconv_scratch(const struct kern_conv *s);
+
+/* ---- convolution with constant weights (inference) --------------------------------------------------------------------------- */
+
+/* Weights in the form that this tier's kernels read (packed_plan.h): w [oc,ic,k,k], the canonical layout, times scale[oc] (a folded
+ * batch norm; NULL: 1).   packed: kern_packed_floats(oc, ic, k) floats. */
+typedef void kern_pack_f32(float *restrict packed, const float *restrict w, const float *restrict scale, int oc, int ic, int k);
+size_t kern_packed_floats(int oc, int ic, int k);
+
+/* Dense convolution as kern_conv_fwd_f32, over packed weights; with k = 1, x may be scaled by image and channel:
+ *   y[n,p,q,o] = act(sum_{r,t,i} x[n, p*stride+r-pad_top, q*stride+t-pad_left, i] * scale[n,i] * w[o,i,r,t] + bias[o]) + residual
+ *   scale [n,ic] or NULL (1): squeeze-and-excitation, arXiv:1709.01507, eq. 4. y overlaps nothing, except that with act NONE the
+ *   residual may be y itself.   scratch: kern_packed_scratch(s) floats. */
+typedef void kern_conv_packed_f32(float *y, const float *restrict x, const float *restrict packed, const struct kern_conv *s,
+                                  float *restrict scratch);
+size_t kern_packed_scratch(const struct kern_conv *s);
+
+/* The first half of an inverted bottleneck:   e = act(x W + bias)   y = dw.act(depthwise(e, w) + dw.bias)   sums = sum of y
+ *   x [n,ih,iw,ic]   weight: packed [c,ic], k = 1; NULL: e = x, ic unused   w [k,k,c]   y [n,oh,ow,c]
+ *   sums [n,strips,c] over the pixels of each strip of rows, strips = kern_expand_strips(s): their sum over strips is what a squeeze
+ *   needs.   dw: geometry of the depthwise convolution with dw.ic == dw.oc == c, k <= KERN_EXPAND_K_MAX, no residual.
+ *   MobileNetV2, arXiv:1801.04381, figure 3b.   scratch: kern_expand_scratch(s) floats. */
+enum { KERN_EXPAND_K_MAX = 7 };
+struct kern_expand {
+    struct kern_conv dw;
+    int ic;
+    const float *weight, *bias;
+    enum kern_act act;
+};
+typedef void kern_expand_dw_f32(float *restrict y, float *restrict sums, const float *restrict x, const float *restrict w,
+                                const struct kern_expand *s, float *restrict scratch);
+int kern_expand_strips(const struct kern_expand *s);
+size_t kern_expand_scratch(const struct kern_expand *s);
 
 /* ---- per-channel reductions and maps over x [rows,c] ----------------------------------------------------------------------- */
 
@@ -106,8 +139,8 @@ typedef void kern_colsum_f32(float *restrict out, const float *restrict x, int r
 
 /* ---- per-image maps over x [n,hw,c] ---------------------------------------------------------------------------------------- */
 
-/* y[n,c] = sum_p x[n,p,c] / hw */
-typedef void kern_pool_fwd_f32(float *restrict y, const float *restrict x, int n, int hw, int c);
+/* y[n,c] = sum_{p<hw} x[n,p,c] / divisor: a mean with hw, or what is left of one over partial sums */
+typedef void kern_pool_fwd_f32(float *restrict y, const float *restrict x, int n, int hw, int c, int divisor);
 /* dx[n,p,c] = dy[n,c] / hw   (accumulate: +=) */
 typedef void kern_pool_bwd_f32(float *restrict dx, const float *restrict dy, int n, int hw, int c, bool accumulate);
 /* y[n,p,c] = x[n,p,c] * s[n,c]; y may be x.     Squeeze-and-Excitation, arXiv:1709.01507, eq. 4 */
@@ -193,6 +226,8 @@ struct kern_row {
     void (*run)(void);
 };
 const struct kern_row *kern_rows(int *count);
+/* Whether the table's expand_dw is more than its reference, so that a plan gains by it. */
+bool kern_expand_pays(const struct kern_table *t);
 
 /* Threads: the one place that owns their number (threads.c). n <= 0: one per processor this process may use, up to 64. The number is
  * process-wide; every parallel region says num_threads(kern_threads()), because OpenMP's own setting belongs to the calling thread.

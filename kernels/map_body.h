@@ -66,9 +66,9 @@ static void sum_images(float *out, const float *x, const float *dy, double facto
     }
 }
 
-void TIER(kern_pool_fwd_f32)(float *restrict y, const float *restrict x, int n, int hw, int c)
+void TIER(kern_pool_fwd_f32)(float *restrict y, const float *restrict x, int n, int hw, int c, int divisor)
 {
-    sum_images(y, x, NULL, 1.0 / hw, n, hw, c);
+    sum_images(y, x, NULL, 1.0 / divisor, n, hw, c);
 }
 
 void TIER(kern_scale_bwd_s_f32)(float *restrict ds, const float *restrict dy, const float *restrict x, int n, int hw, int c)

@@ -6,13 +6,13 @@
  * scale). Not here: speed (map_body.h). */
 #include "kernels/kern.h"
 
-void kern_pool_fwd_f32_ref(float *restrict y, const float *restrict x, int n, int hw, int c)
+void kern_pool_fwd_f32_ref(float *restrict y, const float *restrict x, int n, int hw, int c, int divisor)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < c; j++) {
             double sum = 0;
             for (int p = 0; p < hw; p++) sum += x[((size_t)i * hw + p) * c + j];
-            y[(size_t)i * c + j] = (float)(sum / hw);
+            y[(size_t)i * c + j] = (float)(sum / divisor);
         }
 }
 

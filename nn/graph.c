@@ -56,7 +56,14 @@ static int add_param(struct nn_builder *b, const char *prefix, const char *suffi
     return m->param_count++;
 }
 
-static const struct nn_node blank = {.in = {-1, -1}, .weight = -1, .bias = -1, .bn = -1, .residual = -1, .k = 1, .stride = 1};
+static const struct nn_node blank = {.in = {-1, -1},
+                                     .weight = -1,
+                                     .bias = -1,
+                                     .bn = -1,
+                                     .residual = -1,
+                                     .expand = {-1, -1, -1, KERN_ACT_NONE},
+                                     .k = 1,
+                                     .stride = 1};
 
 static int channels_of(const struct nn_builder *b, int x)
 {

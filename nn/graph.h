@@ -15,8 +15,8 @@
 
 enum nn_op {
     NN_INPUT,     /* [n, size, size, 3] */
-    NN_CONV,      /* dense convolution; + bias, or after passes + folded batch norm, act, residual */
-    NN_DWCONV,    /* depthwise convolution; likewise without residual */
+    NN_CONV,      /* dense convolution; + bias, or after passes + folded batch norm, act, residual, in[1] scaling in[0] */
+    NN_DWCONV,    /* depthwise convolution; likewise without residual; + after passes the expansion before it */
     NN_BATCHNORM, /* + act after passes */
     NN_ACT,
     NN_POOL,    /* global average: [n,h,w,c] -> [n,1,1,c] */
@@ -26,14 +26,21 @@ enum nn_op {
     NN_OP_COUNT
 };
 
+/* A pointwise convolution that a depthwise one has taken in: parameter indices, -1: none. */
+struct nn_expand {
+    int weight, bias, bn;
+    enum kern_act act;
+};
+
 struct nn_node {
     enum nn_op op;
     int in[2];        /* nodes; -1: none */
     int weight, bias; /* parameter indices; -1: none */
-    int bn;        /* NN_BATCHNORM, or folded into a convolution: first of weight, bias, running_mean, running_var; -1: none */
-    int residual;  /* fused addition after act: node; -1: none */
-    int c;         /* output channels */
-    int k, stride; /* convolutions */
+    int bn;       /* NN_BATCHNORM, or folded into a convolution: first of weight, bias, running_mean, running_var; -1: none */
+    int residual; /* fused addition after act: node; -1: none */
+    struct nn_expand expand; /* NN_DWCONV after passes */
+    int c;                   /* output channels */
+    int k, stride;           /* convolutions */
     enum kern_act act;
     float depth; /* NN_ADD: block index / block count, 0..1: scales the drop-path rate */
     int stage;
@@ -98,6 +105,10 @@ void nn_pass_fold_batchnorm(struct nn_graph *graph);
 void nn_pass_fuse_act(struct nn_graph *graph);
 /* Frozen additions move into the convolution that makes their branch. */
 void nn_pass_fuse_residual(struct nn_graph *graph);
+/* Frozen pointwise convolutions that only a frozen depthwise one reads move into it. */
+void nn_pass_fuse_expand(struct nn_graph *graph);
+/* Frozen scales that only a frozen pointwise convolution reads become its in[1]. */
+void nn_pass_fuse_scale(struct nn_graph *graph);
 /* Removes nodes that nothing reads and renumbers the rest, keeping the order. */
 void nn_pass_compact(struct nn_graph *graph);
 

@@ -4,7 +4,8 @@
  * adds to dx (and ds), and adds parameter gradients to the plan's grads. n is the number of images in this run.
  *
  * Layouts: 1x1 weights are plain matrices [oc,ic] and are used where they lie; larger ones are prepared as [oc,k,k,ic],
- * depthwise ones as [k,k,c]. */
+ * depthwise ones as [k,k,c]. Where weights are constants (inference, frozen stages)
+ * convolutions run over packed weights, and depthwise ones take the expansion before them and the sums after them along. */
 #include "nn/rng.h"
 #include "nn/steps.h"
 #include <math.h>
@@ -32,28 +33,47 @@ static bool is_matrix(const struct nn_site *site)
 static size_t kernel_index(const struct nn_site *site, int o, int i, int tap)
 {
     size_t taps = (size_t)site->node.k * (size_t)site->node.k, ic = (size_t)site->in.c;
-    return site->node.op == NN_DWCONV ? (size_t)tap * ic + (size_t)o : ((size_t)o * taps + (size_t)tap) * ic + (size_t)i;
+    return site->node.op == NN_DWCONV ? (size_t)tap * (size_t)site->node.c + (size_t)o
+                                      : ((size_t)o * taps + (size_t)tap) * ic + (size_t)i;
 }
 
-/* packed = weight in kernel layout, times gamma*rstd of a folded batch norm; packed_bias = (bias - mean)*gamma*rstd + beta.
- *                                                                                              arXiv:1712.05877, section 3.2 */
+/* scale[o] = gamma/sqrt(var + eps), bias[o] = beta + (bias - mean)*scale: a batch norm folded into what comes before it; bn < 0:
+ * nothing is written.                                                                          arXiv:1712.05877, section 3.2 */
+static void fold_batchnorm(const struct nn_plan *plan, float *scale, float *folded, int bn, int bias, int c)
+{
+    if (bn < 0) return;
+    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1), *was = nn_value(plan, bias);
+    const float *mean = nn_value(plan, bn + 2), *var = nn_value(plan, bn + 3);
+    for (int o = 0; o < c; o++) {
+        scale[o] = (float)(gamma[o] / sqrt((double)var[o] + plan->model->bn_eps));
+        folded[o] = beta[o] + ((was ? was[o] : 0) - mean[o]) * scale[o];
+    }
+}
+
+/* The weights in the layout that this plan's kernels read, times the scale of a folded batch norm. */
 static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
 {
     const struct nn_node *node = &site->node;
-    const float *w = nn_value(plan, node->weight), *bias = nn_value(plan, node->bias);
-    float *packed = nn_at(plan, site->packed), *packed_bias = nn_at(plan, site->packed_bias);
-    int ic = node->op == NN_DWCONV ? 1 : site->in.c, taps = node->k * node->k;
-    if (!packed) return;
-    for (int o = 0; o < node->c; o++) {
-        float scale = 1;
-        if (node->bn >= 0) {
-            const float *gamma = nn_value(plan, node->bn), *beta = nn_value(plan, node->bn + 1);
-            const float *mean = nn_value(plan, node->bn + 2), *var = nn_value(plan, node->bn + 3);
-            scale = (float)(gamma[o] / sqrt((double)var[o] + plan->model->bn_eps));
-            packed_bias[o] = beta[o] + ((bias ? bias[o] : 0) - mean[o]) * scale;
-        }
-        for (int i = 0; i < ic; i++)
-            for (int t = 0; t < taps; t++) packed[kernel_index(site, o, i, t)] = w[((size_t)o * ic + i) * taps + t] * scale;
+    float *scale = nn_at(plan, plan->scratch), *weights = plan->weights;
+    if (site->weight_at >= 0) {
+        const float *w = nn_value(plan, node->weight);
+        const int ic = node->op == NN_DWCONV ? 1 : site->in.c, taps = node->k * node->k;
+        const float *times = node->bn >= 0 ? scale : NULL;
+        fold_batchnorm(plan, scale, weights + site->bias_at, node->bn, node->bias, node->c);
+        if (site->packed)
+            plan->kern->pack_f32(weights + site->weight_at, w, times, node->c, ic, node->k);
+        else
+            for (int o = 0; o < node->c; o++)
+                for (int i = 0; i < ic; i++)
+                    for (int t = 0; t < taps; t++)
+                        weights[(size_t)site->weight_at + kernel_index(site, o, i, t)] =
+                            w[((size_t)o * ic + i) * taps + t] * (times ? times[o] : 1);
+    }
+    if (site->expand_weight_at >= 0) {
+        const struct nn_expand *e = &node->expand;
+        fold_batchnorm(plan, scale, weights + site->expand_bias_at, e->bn, e->bias, node->c);
+        plan->kern->pack_f32(weights + site->expand_weight_at, nn_value(plan, e->weight), e->bn >= 0 ? scale : NULL, node->c,
+                             site->in.c, 1);
     }
 }
 
@@ -69,12 +89,12 @@ static void add_weight_grad(const struct nn_plan *plan, const struct nn_site *si
 
 static const float *weight_of(const struct nn_plan *plan, const struct nn_site *site)
 {
-    return site->packed >= 0 ? nn_at(plan, site->packed) : nn_value(plan, site->node.weight);
+    return nn_prepared(plan, site->weight_at, site->node.weight);
 }
 
 static const float *bias_of(const struct nn_plan *plan, const struct nn_site *site)
 {
-    return site->packed_bias >= 0 ? nn_at(plan, site->packed_bias) : nn_value(plan, site->node.bias);
+    return nn_prepared(plan, site->bias_at, site->node.bias);
 }
 
 /* ---- convolution ------------------------------------------------------------------------------------------------- */
@@ -106,7 +126,10 @@ static struct kern_conv geometry(const struct nn_site *site, int n)
 static size_t conv_scratch(const struct nn_site *site, int n)
 {
     size_t floats;
-    if (is_matrix(site)) {
+    if (site->packed) {
+        struct kern_conv s = geometry(site, n);
+        floats = kern_packed_scratch(&s);
+    } else if (is_matrix(site)) {
         struct kern_gemm f = forward_product(site, n), d = data_product(site, n), w = weight_product(site, n);
         floats = kern_gemm_scratch(&f);
         if (site->wants_dx) floats = larger(floats, kern_gemm_scratch(&d));
@@ -122,7 +145,13 @@ static void conv_forward(const struct nn_plan *plan, const struct nn_site *site,
 {
     float *y = nn_at(plan, site->y), *scratch = nn_at(plan, plan->scratch);
     const float *x = nn_at(plan, site->x), *w = weight_of(plan, site);
-    if (is_matrix(site)) {
+    if (site->packed) {
+        struct kern_conv s = geometry(site, n);
+        s.bias = bias_of(plan, site);
+        s.residual = nn_at(plan, site->r);
+        s.scale = nn_at(plan, site->s);
+        plan->kern->conv_packed_f32(y, x, w, &s, scratch);
+    } else if (is_matrix(site)) {
         struct kern_gemm s = forward_product(site, n);
         s.bias = bias_of(plan, site);
         s.residual = nn_at(plan, site->r);
@@ -162,17 +191,40 @@ static void conv_backward(const struct nn_plan *plan, const struct nn_site *site
     if (site->trains && site->node.bias >= 0) add_bias_grad(plan, site, dy, n);
 }
 
+struct kern_expand nn_expand_geometry(const struct nn_site *site, int n)
+{
+    static const float mark;
+    struct kern_expand s = {.dw = geometry(site, n), .ic = site->in.c, .act = site->node.expand.act};
+    s.dw.ic = site->node.c;
+    if (site->node.expand.weight >= 0) s.weight = &mark;
+    return s;
+}
+
 static size_t dwconv_scratch(const struct nn_site *site, int n)
 {
     struct kern_conv s = geometry(site, n);
-    return site->trains ? kern_dwconv_scratch(&s) : 0;
+    struct kern_expand e = nn_expand_geometry(site, n);
+    size_t floats = site->expands ? kern_expand_scratch(&e) : site->trains ? kern_dwconv_scratch(&s) : 0;
+    return larger(floats, (size_t)site->node.c); /* preparing needs a vector of scales */
 }
 
 static void dwconv_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
-    struct kern_conv s = geometry(site, n);
-    s.bias = bias_of(plan, site);
-    plan->kern->dwconv_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), weight_of(plan, site), &s);
+    float *y = nn_at(plan, site->y);
+    const float *x = nn_at(plan, site->x), *w = weight_of(plan, site);
+    if (site->expands) {
+        struct kern_expand s = nn_expand_geometry(site, n);
+        s.dw.bias = bias_of(plan, site);
+        if (s.weight) {
+            s.weight = nn_prepared(plan, site->expand_weight_at, -1);
+            s.bias = nn_prepared(plan, site->expand_bias_at, site->node.expand.bias);
+        }
+        plan->kern->expand_dw_f32(y, nn_at(plan, site->sums), x, w, &s, nn_at(plan, plan->scratch));
+    } else {
+        struct kern_conv s = geometry(site, n);
+        s.bias = bias_of(plan, site);
+        plan->kern->dwconv_fwd_f32(y, x, w, &s);
+    }
 }
 
 static void dwconv_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
@@ -272,9 +324,17 @@ static void act_backward(const struct nn_plan *plan, const struct nn_site *site,
                             count_of(site, n));
 }
 
+/* Over the pixels, or over what a fused depthwise convolution has summed of them (plan.c, pool_input). */
 static void pool_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
-    plan->kern->pool_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), n, site->in.h * site->in.w, site->in.c);
+    const struct nn_site *producer = &plan->sites[site->node.in[0]];
+    const int pixels = site->in.h * site->in.w;
+    int rows = pixels;
+    if (producer->sums >= 0) {
+        struct kern_expand s = nn_expand_geometry(producer, n);
+        rows = kern_expand_strips(&s);
+    }
+    plan->kern->pool_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), n, rows, site->in.c, pixels);
 }
 
 static void pool_backward(const struct nn_plan *plan, const struct nn_site *site, int n)

@@ -3,6 +3,8 @@
  * Each pass replaces the uses of a node by the node that took over its work; nn_pass_compact then drops what nothing reads.
  *
  *     conv -> batchnorm -> act -> add      becomes, where frozen      conv(+bn, +act, +residual)
+ *     conv -> dwconv                       becomes, where frozen      dwconv(+expansion)
+ *     scale -> conv                        becomes, where frozen      conv(x, scale)
  *     conv -> batchnorm -> act             becomes, where trained     conv -> batchnorm(+act) */
 #include "nn/graph.h"
 #include <string.h>
@@ -99,6 +101,37 @@ void nn_pass_fuse_residual(struct nn_graph *graph)
             x->residual = n->in[1];
             redirect(graph, i, n->in[0]);
         }
+    }
+}
+
+static bool is_pointwise(const struct nn_node *n)
+{
+    return n->op == NN_CONV && n->k == 1 && n->stride == 1;
+}
+
+void nn_pass_fuse_expand(struct nn_graph *graph)
+{
+    for (int i = 0; i < graph->count; i++) {
+        struct nn_node *n = &graph->nodes[i];
+        if (n->op != NN_DWCONV || !n->frozen || n->in[0] < 0 || n->k > KERN_EXPAND_K_MAX) continue;
+        struct nn_node *x = &graph->nodes[n->in[0]];
+        if (!is_pointwise(x) || !x->frozen || x->in[1] >= 0 || x->residual >= 0 || uses(graph, n->in[0]) != 1) continue;
+        n->expand = (struct nn_expand){x->weight, x->bias, x->bn, x->act};
+        n->in[0] = x->in[0];
+        x->in[0] = -1; /* nothing reads x now */
+    }
+}
+
+void nn_pass_fuse_scale(struct nn_graph *graph)
+{
+    for (int i = 0; i < graph->count; i++) {
+        struct nn_node *n = &graph->nodes[i];
+        if (!is_pointwise(n) || !n->frozen || n->in[0] < 0 || n->in[1] >= 0) continue;
+        struct nn_node *scale = &graph->nodes[n->in[0]];
+        if (scale->op != NN_SCALE || !scale->frozen || uses(graph, n->in[0]) != 1) continue;
+        n->in[0] = scale->in[0];
+        n->in[1] = scale->in[1];
+        scale->in[0] = scale->in[1] = -1;
     }
 }
 

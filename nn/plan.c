@@ -102,7 +102,8 @@ static int output_buffer(struct compiler *c, int i)
 {
     const struct nn_node *n = node_at(c, i);
     unsigned may = nn_ops[n->op].in_place;
-    if (n->op == NN_CONV && n->k > 1) may = 0; /* only the matrix product lets its residual be its output */
+    /* Only a product that is not activated before the addition lets its residual be its output. */
+    if (n->op == NN_CONV && (n->k > 1 || n->act != KERN_ACT_NONE)) may = 0;
     int candidates[3] = {may & INPUT_X ? n->in[0] : -1, may & INPUT_S ? n->in[1] : -1, may & INPUT_R ? n->residual : -1};
     for (int j = 0; j < 3; j++)
         if (candidates[j] >= 0 && node_at(c, candidates[j])->op != NN_INPUT && !needed_after(c, candidates[j], i))
@@ -110,13 +111,45 @@ static int output_buffer(struct compiler *c, int i)
     return new_buffer(c, shape_floats(c, i));
 }
 
-static void prepare_buffers(struct compiler *c, struct nn_site *site)
+/* Room for prepared weights, on a cache line; floats from the start of plan->weights. */
+static ptrdiff_t weight_room(struct compiler *c, size_t floats)
+{
+    size_t at = c->plan->weight_floats;
+    c->plan->weight_floats = (at + floats + 15) / 16 * 16;
+    return (ptrdiff_t)at;
+}
+
+/* A product over one pixel per image reads each weight once: it is used where it lies. */
+static bool is_vector_product(const struct nn_site *site)
+{
+    return site->node.bn < 0 && site->node.k == 1 && site->in.h * site->in.w == 1;
+}
+
+static void prepare_weights(struct compiler *c, struct nn_site *site)
 {
     const struct nn_node *n = &site->node;
-    if (n->op != NN_CONV && n->op != NN_DWCONV) return;
-    bool folded = n->bn >= 0, matrix = n->op == NN_CONV && n->k == 1;
-    if (folded || !matrix) site->packed = permanent(c, c->plan->model->params[n->weight].count);
-    if (folded) site->packed_bias = permanent(c, (size_t)n->c);
+    const struct nn_plan *p = c->plan;
+    const bool constant = n->frozen && !p->options.unfused;
+    if (n->op == NN_CONV) {
+        site->packed = constant && !is_vector_product(site);
+        if (site->packed)
+            site->weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, n->k));
+        else if (n->k > 1)
+            site->weight_at = weight_room(c, p->model->params[n->weight].count);
+    } else if (n->op == NN_DWCONV) {
+        site->weight_at = weight_room(c, p->model->params[n->weight].count);
+        site->expands = constant && kern_expand_pays(p->kern) && n->k <= KERN_EXPAND_K_MAX;
+        if (n->expand.weight >= 0) site->expand_weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, 1));
+        if (n->expand.bn >= 0) site->expand_bias_at = weight_room(c, (size_t)n->c);
+    }
+    if (n->bn >= 0 && n->op != NN_BATCHNORM) site->bias_at = weight_room(c, (size_t)n->c);
+}
+
+/* A pool reads the sums that a fused depthwise convolution has made on the way, by strip; else the activation. */
+static int pool_input(const struct compiler *c, const struct nn_node *n)
+{
+    const struct nn_site *x = &c->plan->sites[n->in[0]];
+    return n->op == NN_POOL && x->sums >= 0 ? x->sums : c->value[n->in[0]];
 }
 
 static void plan_forward(struct compiler *c, int i)
@@ -133,19 +166,26 @@ static void plan_forward(struct compiler *c, int i)
                              .sum_dx = -1,
                              .ds = -1,
                              .dy = -1,
-                             .packed = -1,
-                             .packed_bias = -1,
+                             .weight_at = -1,
+                             .bias_at = -1,
+                             .expand_weight_at = -1,
+                             .expand_bias_at = -1,
+                             .sums = -1,
                              .stats = -1,
                              .mask = -1,
                              .tmp = -1};
     site->out = c->shapes[i];
     site->in = n->in[0] >= 0 ? c->shapes[n->in[0]] : site->out;
-    if (n->in[0] >= 0) touch(c, site->x = c->value[n->in[0]]);
+    if (n->in[0] >= 0) touch(c, site->x = pool_input(c, n));
     if (n->in[1] >= 0) touch(c, site->s = c->value[n->in[1]]);
     if (n->residual >= 0) touch(c, site->r = c->value[n->residual]);
     if (n->op == NN_CONV || n->op == NN_DWCONV)
         site->conv = nn_conv_geometry(n, site->in, site->out, p->model->pad, p->options.batch);
-    prepare_buffers(c, site);
+    prepare_weights(c, site);
+    if (site->expands) {
+        struct kern_expand s = nn_expand_geometry(site, p->options.batch);
+        site->sums = touched(c, (size_t)p->options.batch * (size_t)kern_expand_strips(&s) * (size_t)n->c);
+    }
     site->trains = !n->frozen && (n->weight >= 0 || n->op == NN_BATCHNORM);
     if (n->op == NN_BATCHNORM) {
         site->batch_stats = !n->frozen && !p->options.freeze_bn;
@@ -286,7 +326,7 @@ static size_t scratch_floats(const struct nn_plan *p)
     return most;
 }
 
-static void run_passes(struct nn_graph *g, const struct nn_plan_options *o)
+static void run_passes(struct nn_graph *g, const struct nn_plan_options *o, bool expand_pays)
 {
     nn_pass_freeze(g, o->train, o->freeze_stage);
     if (o->unfused) {
@@ -297,6 +337,8 @@ static void run_passes(struct nn_graph *g, const struct nn_plan_options *o)
         nn_pass_fold_batchnorm(g);
         nn_pass_fuse_act(g);
         nn_pass_fuse_residual(g);
+        nn_pass_fuse_scale(g);
+        if (expand_pays) nn_pass_fuse_expand(g);
     }
     nn_pass_compact(g);
     for (int i = 0; i < g->count; i++) g->nodes[i].frozen |= !o->train;
@@ -340,12 +382,12 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
         status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory while planning %s", p->model->arch);
     } else {
         p->block_floats = nn_memory_place(p->buffers, p->buffer_count, order);
-        size_t bytes = p->block_floats * sizeof(float), limit = p->options.memory_limit;
+        size_t bytes = nn_plan_bytes(p) + nn_plan_weight_bytes(p), limit = p->options.memory_limit;
         if (limit && bytes > limit)
             status = rudd_fail(
                 err, RUDD_LIMIT, "%s at %d pixels, batch %d needs %.1f MiB but the limit is %.1f MiB; use a smaller batch",
                 p->model->arch, p->options.image_size, p->options.batch, (double)bytes / 1048576, (double)limit / 1048576);
-        else if (!(p->block = rudd_alloc(bytes)))
+        else if (!(p->block = rudd_alloc(nn_plan_bytes(p))) || !(p->weights = rudd_alloc(nn_plan_weight_bytes(p) + 1)))
             status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d",
                                (double)bytes / 1048576, p->model->arch, p->options.image_size, p->options.batch);
     }
@@ -373,7 +415,7 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
     p->kern = kern_table();
     enum rudd_status status = nn_graph_copy(&p->graph, model->graph, err);
     if (!status) {
-        run_passes(&p->graph, options);
+        run_passes(&p->graph, options, kern_expand_pays(p->kern));
         p->sites = rudd_zalloc((size_t)p->graph.count, sizeof *p->sites);
         p->trains = rudd_zalloc((size_t)model->param_count, sizeof *p->trains);
         status = p->sites && p->trains ? compile(p, err) : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
@@ -395,5 +437,6 @@ void nn_plan_destroy(struct nn_plan *plan)
     rudd_free(plan->buffers);
     rudd_free(plan->trains);
     rudd_free(plan->block);
+    rudd_free(plan->weights);
     rudd_free(plan);
 }

@@ -4,7 +4,7 @@
  *
  * Everything is decided in nn_plan_create; running allocates nothing and cannot fail. A training plan has its backward steps in
  * the same list, planned by the same planner. Weights are used from model->values; forms that kernels want (folded batch norm,
- * OHWI) are made by prepare steps into the plan's own memory: call nn_plan_prepare after the model's values changed (training
+ * packed panels) are made by prepare steps into the plan's own memory: call nn_plan_prepare after the model's values changed (training
  * plans do it by themselves at each forward).
  *
  * Thread-safety: one thread at a time per plan. */
@@ -22,7 +22,7 @@ struct nn_plan_options {
     float dropout;       /* train: before the classifier */
     float drop_path;     /* train: stochastic depth of the last block, growing linearly from 0; arXiv:1603.09382 */
     float bn_momentum;   /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
-    size_t memory_limit; /* bytes for the plan's block; 0: none */
+    size_t memory_limit; /* bytes for the plan's block and prepared weights; 0: none */
 };
 
 struct nn_plan;
@@ -33,7 +33,8 @@ void nn_plan_destroy(struct nn_plan *plan);
 
 float *nn_plan_input(struct nn_plan *plan); /* [batch, size, size, 3] NHWC, normalised; filled by the caller before each run */
 const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes] */
-size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block */
+size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block: activations and scratch */
+size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the weights in the form that kernels read, beside it */
 int nn_plan_batch(const struct nn_plan *plan);
 
 void nn_plan_prepare(struct nn_plan *plan);

@@ -19,6 +19,11 @@ size_t nn_plan_bytes(const struct nn_plan *plan)
     return plan->block_floats * sizeof(float);
 }
 
+size_t nn_plan_weight_bytes(const struct nn_plan *plan)
+{
+    return plan->weight_floats * sizeof(float);
+}
+
 int nn_plan_batch(const struct nn_plan *plan)
 {
     return plan->options.batch;
@@ -70,6 +75,11 @@ static void report(struct nn_plan *plan, const struct nn_site *site, int n, bool
     if (site->node.weight >= 0) {
         weights = (double)plan->model->params[site->node.weight].count;
         flops = 2 * weights * n * out.h * out.w;
+    }
+    if (site->node.expand.weight >= 0) {
+        double expand = (double)plan->model->params[site->node.expand.weight].count;
+        weights += expand;
+        flops += 2 * expand * n * in.h * in.w;
     }
     int passes = backward ? (site->wants_dx + site->wants_ds + site->trains) : 1;
     struct nn_trace t = {.op = nn_ops[site->node.op].name,

@@ -22,14 +22,19 @@ struct nn_site {
     bool backward;         /* has a backward step */
     bool batch_stats;      /* NN_BATCHNORM: normalises with the batch's own statistics */
     bool wants_dx, wants_ds;
-    bool add_dx, add_ds;     /* another step has already written that gradient: add to it */
-    int x, s, r, y;          /* values: inputs 0 and 1, fused residual, output; -1: none */
-    int dx, ds, dy;          /* their gradients */
-    int sum_dx;              /* the operation cannot add: dx is its own, and is added to this afterwards; -1: none */
-    int packed, packed_bias; /* prepared weight (OHWI, or k,k,c) and folded bias */
-    int stats;               /* NN_BATCHNORM: BN_ROWS rows of c floats */
-    int mask;                /* NN_DROPOUT [n,c], NN_ADD [n] */
-    int tmp;                 /* gradient in the kernel's layout, or of a bias, before it is added to grads */
+    bool add_dx, add_ds; /* another step has already written that gradient: add to it */
+    int x, s, r, y;      /* values: inputs 0 and 1, fused residual, output; -1: none */
+    int dx, ds, dy;      /* their gradients */
+    int sum_dx;          /* the operation cannot add: dx is its own, and is added to this afterwards; -1: none */
+    /* Prepared weights and folded biases: floats from the start of plan->weights; -1: none. */
+    ptrdiff_t weight_at, bias_at; /* weight: packed; or OHWI (trained) or k,k,c (depthwise) */
+    ptrdiff_t expand_weight_at, expand_bias_at;
+    bool packed;  /* NN_CONV: runs over packed weights */
+    bool expands; /* NN_DWCONV: runs as kern_expand_dw, with or without an expansion */
+    int sums;     /* expands: sums of y by strip; -1: none */
+    int stats;    /* NN_BATCHNORM: BN_ROWS rows of c floats */
+    int mask;     /* NN_DROPOUT [n,c], NN_ADD [n] */
+    int tmp;      /* gradient in the kernel's layout, or of a bias, before it is added to grads */
 };
 
 /* Rows of a batch norm's stats buffer. */
@@ -43,8 +48,8 @@ struct nn_plan {
     struct nn_buffer *buffers;
     int buffer_count, buffer_capacity;
     bool *trains; /* [param_count] */
-    float *block;
-    size_t block_floats;
+    float *block, *weights;
+    size_t block_floats, weight_floats;
     int scratch; /* buffer */
     uint64_t seed, step;
     const struct kern_table *kern;
@@ -66,6 +71,12 @@ static inline float *nn_grad(const struct nn_plan *plan, int param)
     return param < 0 ? NULL : plan->grads + plan->model->params[param].offset;
 }
 
+/* A prepared weight or bias, or where there is none the parameter as it is. */
+static inline const float *nn_prepared(const struct nn_plan *plan, ptrdiff_t at, int param)
+{
+    return at >= 0 ? plan->weights + at : nn_value(plan, param);
+}
+
 /* The table of operations: all that a plan knows about each. */
 struct nn_op_row {
     const char *name;
@@ -78,6 +89,9 @@ struct nn_op_row {
     void (*forward)(const struct nn_plan *plan, const struct nn_site *site, int n);
     void (*backward)(const struct nn_plan *plan, const struct nn_site *site, int n);
 };
+/* A depthwise site that expands, for n images; pointers are left NULL but for a mark that there is an expansion. */
+struct kern_expand nn_expand_geometry(const struct nn_site *site, int n);
+
 extern const struct nn_op_row nn_ops[NN_OP_COUNT];
 
 /* Gives every used buffer an offset such that buffers alive at the same step do not overlap; returns the floats needed. Greedy

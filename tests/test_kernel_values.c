@@ -233,7 +233,7 @@ static void map_gradients_are_transposes(void **state)
     struct arena a = {.seed = 13};
     float *x = in(&a, ALL), *dy = in(&a, ALL), *dx = in(&a, ALL), *before = in(&a, ALL), *y = out(&a, ALL);
     float *small = in(&a, N * C), *pooled = out(&a, N * C), *ds = out(&a, N * C);
-    kern_pool_fwd_f32_ref(pooled, x, N, HW, C);
+    kern_pool_fwd_f32_ref(pooled, x, N, HW, C, HW);
     memcpy(before, dx, sizeof(float) * ALL);
     kern_pool_bwd_f32_ref(dx, small, N, HW, C, true);
     assert_near(dot(dx, x, ALL) - dot(before, x, ALL), dot(small, pooled, N * C), 1e-6);

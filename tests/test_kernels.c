@@ -229,6 +229,130 @@ static void check_dwconv_bwd_weight(const struct row *row)
     check_dwconv(row, call_dwconv_bwd_weight);
 }
 
+/* ---- packed weights ---- */
+
+/* A tier's kernels read what its own pack made. */
+static kernel *pack_of(kernel *fn)
+{
+    int count;
+    const struct kern_row *rows = kern_rows(&count), *pack = NULL;
+    const char *tier = "ref";
+    for (int i = 0; i < count; i++)
+        if (rows[i].run == fn) tier = rows[i].tier;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(rows[i].name, "pack_f32") && (!pack || !strcmp(rows[i].tier, tier))) pack = &rows[i];
+    return pack->run; /* OpenBLAS reads the reference's */
+}
+
+static float *packed(struct arena *a, kernel *fn, int oc, int ic, int k)
+{
+    float *w = in(a, (size_t)oc * ic * k * k), *scale = in(a, (size_t)oc), *p = scratch(a, kern_packed_floats(oc, ic, k));
+    ((kern_pack_f32 *)pack_of(fn))(p, w, scale, oc, ic, k);
+    return p;
+}
+
+/* n images of h x w, c channels in; pad_left is the number of channels out (pads are k/2). flag: 1 bias, 2 residual, 4 scale. */
+static void call_conv_packed(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    g.oc = s->pad_left, g.pad_left = s->pad_top;
+    size_t count = (size_t)g.n * g.oh * g.ow * g.oc;
+    float *y = s->alias ? inout(a, count) : out(a, count);
+    g.residual = s->alias ? y : s->flag & 2 ? in(a, count) : NULL;
+    if (s->flag & 1) g.bias = in(a, (size_t)g.oc);
+    if (s->flag & 4) g.scale = in(a, (size_t)g.n * g.ic);
+    float *x = in(a, in_count(&g)), *w = packed(a, fn, g.oc, g.ic, g.k);
+    ((kern_conv_packed_f32 *)fn)(y, x, w, &g, scratch(a, kern_packed_scratch(&g)));
+}
+
+/* Pointwise: rows around the heights of strips (6, 14), channels out around panels (16, 32), channels in beyond one block of k,
+ * and weights beyond the second cache. Dense: kernels 1..5, strides 1..3. */
+static void check_conv_packed(const struct row *row)
+{
+    static const int pixels[] = {1, 5, 6, 7, 13, 14, 15, 28, 29, 131}, outs[] = {1, 8, 15, 16, 17, 31, 32, 33, 64, 71};
+    static const int ins[] = {1, 3, 8, 17, 67, 512, 513, 801};
+    for (size_t i = 0; i < LENGTH(pixels); i++)
+        for (size_t j = 0; j < LENGTH(outs); j++) {
+            int variant = (int)(i * 3 + j * 5), act = variant % 4;
+            struct shape s = {
+                .n = 1 + variant % 3, .h = 1, .w = pixels[i], .c = ins[(i + j) % LENGTH(ins)], .k = 1, .stride = 1};
+            s.pad_left = outs[j], s.act = act, s.flag = variant % 8;
+            compare(row, call_conv_packed, &s);
+            s.act = KERN_ACT_NONE, s.flag = 5, s.alias = 1;
+            compare(row, call_conv_packed, &s);
+        }
+    for (int flag = 0; flag < 8; flag++) {
+        struct shape large = {2, 3, 5, 700, 1, 1, 0, 260, flag % 2, flag, 0};
+        compare(row, call_conv_packed, &large);
+    }
+    for (int k = 1; k <= 5; k++)
+        for (int stride = 1; stride <= 3; stride++)
+            for (size_t j = 0; j < LENGTH(outs); j += 2) {
+                struct shape s = {2, 7 + k, 17 + (int)j, 3 + (int)j, k, stride, k / 2, outs[j], (int)j % 4, k % 4, 0};
+                if (k > 1 || stride > 1) compare(row, call_conv_packed, &s);
+            }
+    struct shape wide = {1, 70, 70, 5, 3, 2, 0, 40, KERN_ACT_SILU, 1, 0};
+    compare(row, call_conv_packed, &wide);
+}
+
+/* What pack writes is its own affair; that the kernels understand it is tested with them. Here: nothing outside, zeros for what is
+ * beyond the channels, so that the sum over everything is that of the scaled weights. */
+static void call_pack(kernel *fn, struct arena *a, const struct shape *s)
+{
+    float *total = out(a, 1), *w = in(a, (size_t)s->n * s->c * s->k * s->k), *scale = s->flag ? in(a, (size_t)s->n) : NULL;
+    size_t count = kern_packed_floats(s->n, s->c, s->k);
+    float *p = scratch(a, count);
+    double sum = 0;
+    ((kern_pack_f32 *)fn)(p, w, scale, s->n, s->c, s->k);
+    for (size_t i = 0; i < count; i++) sum += isnan(p[i]) ? 0 : p[i]; /* a layout may need less room than it is given */
+    *total = (float)sum;
+}
+static void check_pack(const struct row *row)
+{
+    for (size_t i = 0; i < LENGTH(channels); i++)
+        for (int k = 1; k <= 3; k++) {
+            struct shape s = {.n = channels[i], .c = channels[LENGTH(channels) - 1 - i] + 120, .k = k, .flag = k & 1};
+            compare(row, call_pack, &s);
+        }
+}
+
+/* pad_left is the number of channels before the expansion, 0: none. flag: 1 its bias, 2 the other bias. */
+static void call_expand_dw(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    g.pad_left = s->alias ? s->pad_top : ((g.ow - 1) * s->stride + s->k - s->w) / 2;
+    if (g.pad_left < 0) g.pad_left = 0;
+    struct kern_expand e = {.dw = g, .ic = s->pad_left, .act = (enum kern_act)(s->act + 1) % 4};
+    if (s->pad_left) e.weight = packed(a, fn, g.ic, s->pad_left, 1);
+    float *y = out(a, out_count(&g)), *sums = out(a, (size_t)g.n * kern_expand_strips(&e) * g.ic);
+    if (s->pad_left && s->flag & 1) e.bias = in(a, (size_t)g.ic);
+    if (s->flag & 2) e.dw.bias = in(a, (size_t)g.ic);
+    float *x = in(a, (size_t)g.n * g.ih * g.iw * (e.weight ? e.ic : g.ic)), *w = in(a, (size_t)g.k * g.k * g.ic);
+    ((kern_expand_dw_f32 *)fn)(y, sums, x, w, &e, scratch(a, kern_expand_scratch(&e)));
+}
+
+/* Kernels up to KERN_EXPAND_K_MAX, strides 1..3, images smaller than the kernel and of several strips, both padding rules. */
+static void check_expand_dw(const struct row *row)
+{
+    static const int sides[] = {1, 2, 3, 5, 7, 8, 12, 14, 15, 19};
+    for (size_t ci = 0; ci < LENGTH(channels); ci++)
+        for (int k = 1; k <= KERN_EXPAND_K_MAX; k++)
+            for (int stride = 1; stride <= 3; stride++) {
+                size_t i = (ci + (size_t)k * 3 + (size_t)stride) % 10, j = (ci * 7 + (size_t)k + (size_t)stride * 2) % 10;
+                struct shape s = {2, sides[i], sides[j], channels[ci], k, stride, k / 2, 0, (int)(ci % 4), (int)(ci % 4), 0};
+                if (ci % 3) s.pad_left = 1 + (int)(ci * 11 + (size_t)k) % 40;
+                s.alias = (int)(i + j) % 2;
+                compare(row, call_expand_dw, &s);
+            }
+    for (int k = 3; k <= 5; k += 2)
+        for (int stride = 1; stride <= 2; stride++) {
+            struct shape tall = {1, 95, 23, 24, k, stride, (k - stride) / 2, 12, KERN_ACT_SILU, 3, 0};
+            compare(row, call_expand_dw, &tall);
+            tall.pad_left = 0;
+            compare(row, call_expand_dw, &tall);
+        }
+}
+
 /* ---- batch norm and per-channel work ---- */
 
 /* Below, at and above a strip and a chunk; the last with enough elements to be shared among threads. */
@@ -324,7 +448,8 @@ static void check_bn_bwd_apply(const struct row *row)
 
 static void call_pool_fwd(kernel *fn, struct arena *a, const struct shape *s)
 {
-    ((kern_pool_fwd_f32 *)fn)(out(a, (size_t)s->n * s->c), in(a, (size_t)s->n * s->h * s->c), s->n, s->h, s->c);
+    ((kern_pool_fwd_f32 *)fn)(out(a, (size_t)s->n * s->c), in(a, (size_t)s->n * s->h * s->c), s->n, s->h, s->c,
+                              s->flag ? 7 : s->h);
 }
 static void call_pool_bwd(kernel *fn, struct arena *a, const struct shape *s)
 {
@@ -370,7 +495,7 @@ static void check_images(const struct row *row, invoke *call, int flags, int ali
 }
 static void check_pool_fwd(const struct row *row)
 {
-    check_images(row, call_pool_fwd, 1, 1);
+    check_images(row, call_pool_fwd, 2, 1);
 }
 static void check_pool_bwd(const struct row *row)
 {

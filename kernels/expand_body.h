@@ -1,0 +1,213 @@
+/* expand_body.h - the first half of an inverted bottleneck in one pass: expansion, depthwise convolution, sums for the squeeze.
+ *
+ *     x [ih,iw,ic] --1x1, act--> e [ih,iw,c] --k x k depthwise, act--> y [oh,ow,c] --sum over pixels--> sums [strips,c]
+ *
+ * The expanded activation is the largest of the network (B4 at 380: 20 MB) and nobody else reads it. So it never exists: an item
+ * of work is a strip of output rows times a group of NR channels, one panel of the packed weights. It keeps a ring of the k expanded
+ * rows that the next output row reads, in its own second cache:
+ *
+ *     ring     row 0   0 |e e e e e e ... e| 0      each pixel NR channels; the zeros of the left and right border are written
+ *              row 1   0 |e e e e e e ... e| 0      once, so that the depthwise core has no border and no branch
+ *              ...
+ *              row k-1 0 |e e e e e e ... e| 0      output row p reads rows p*stride - pad_top ..+k; those above and below the
+ *                                                   image are left out
+ *
+ * Two strips both expand the k - stride rows between them; packed_plan.h keeps those few. Without an expansion (weight NULL) the
+ * rows of x themselves are copied to the ring.
+ *
+ * MobileNetV2, arXiv:1801.04381, section 3 and 4 (memory efficient inference: the same split along channels).
+ * Not here: the squeeze-excitation itself; the projection (packed_body.h), which takes its scale. */
+#include "kernels/packed_plan.h"
+
+struct expand_item {
+    const struct kern_expand *s;
+    const float *x;            /* the image */
+    const float *panel;        /* packed weights of the group */
+    int width;                 /* of the panel: NR or VW */
+    int c0, c;                 /* first channel, channels */
+    ptrdiff_t row;             /* floats of a ring row */
+    float *ring, *taps;        /* taps [k*k][NR], zero beyond c */
+    float *bias, *expand_bias; /* [NR] */
+    VM mask[2];
+};
+
+/* Input row i, expanded, into its place in the ring. */
+static void expand_row(const struct expand_item *e, int i)
+{
+    const struct kern_expand *s = e->s;
+    const struct kern_conv *d = &s->dw;
+    float *dst = e->ring + i % d->k * e->row + (ptrdiff_t)d->pad_left * NR;
+    const int used = least_int(d->iw, kern_padded_width(d) - d->pad_left); /* stride 2 may leave a last column unread */
+    if (!s->weight) {
+        const float *x = e->x + (ptrdiff_t)i * d->iw * d->ic + e->c0;
+        for (int q = 0; q < used; q++, x += d->ic, dst += NR) {
+            v_store(dst, v_loadm(x, e->mask[0]));
+            if (e->width > VW) v_store(dst + VW, v_loadm(x + VW, e->mask[1]));
+        }
+        return;
+    }
+    struct tile t = {.kc = s->ic, .segments = 1, .rs = s->ic, .cs = 1, .b = e->panel, .bs = e->width, .ld = NR};
+    t.bias = e->expand_bias, t.mask = v_mask(VW);
+    for (int strip = 0; strip < strip_count(used); strip++) {
+        int q = strip_start(used, strip), mr = strip_start(used, strip + 1) - q;
+        t.a = e->x + ((ptrdiff_t)i * d->iw + q) * s->ic;
+        t.c = dst + (ptrdiff_t)q * NR;
+        tiles[mr - 1][0][e->width > VW](&t);
+    }
+    if (s->act == KERN_ACT_NONE) return;
+    const int step = e->width > VW ? VW : NR;
+    for (ptrdiff_t j = 0; j < (ptrdiff_t)used * NR; j += step) v_store(dst + j, activate(s->act, v_load(dst + j)));
+}
+
+/* Outputs q..q+Q-1 of one vector of channels: y, and their sum added to *sum. rows[r]: the ring rows that taps r0..r1-1 read. */
+INLINE void dw_tile(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int q, int v, VF *sum,
+                    const int K, const int S, const int Q)
+{
+    VF acc[8], tap[5];
+    const VF bias = v_load(e->bias + v);
+    UNROLL for (int i = 0; i < Q; i++) acc[i] = bias;
+    for (int r = r0; r < r1; r++) {
+        const float *x = rows[r] + (ptrdiff_t)q * S * NR + v, *w = e->taps + (ptrdiff_t)r * K * NR + v;
+        UNROLL for (int t = 0; t < K; t++) tap[t] = v_load(w + t * NR);
+        UNROLL for (int j = 0; j < (Q - 1) * S + K; j++)
+        {
+            const VF xj = v_load(x + j * NR);
+            UNROLL for (int i = 0; i < Q; i++) if (j - i * S >= 0 && j - i * S < K) acc[i] = v_fma(xj, tap[j - i * S], acc[i]);
+        }
+    }
+    /* Through memory: the activation is code for one vector, not for Q of them. */
+    float z[8 * VW];
+    UNROLL for (int i = 0; i < Q; i++) v_store(z + i * VW, acc[i]);
+    const enum kern_act act = e->s->dw.act;
+    const ptrdiff_t c = e->s->dw.ic;
+    const VM mask = e->mask[v > 0];
+    VF total = v_zero();
+    for (int i = 0; i < Q; i++) {
+        VF a = activate(act, v_load(z + i * VW));
+        total = v_add(total, a);
+        v_storem(y + i * c, a, mask);
+    }
+    *sum = v_add(*sum, total);
+}
+
+INLINE void dw_row(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum, const int K,
+                   const int S)
+{
+    const int ow = e->s->dw.ow;
+    const ptrdiff_t c = e->s->dw.ic;
+    VF row = v_zero(); /* summed by row first: an image of 190 x 190 would lose digits in one long sum */
+    int q = 0;
+    if (ow % 7 == 0)
+        for (; q < ow; q += 7) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 7);
+    for (; q + 8 <= ow; q += 8) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 8);
+    if (q + 4 <= ow) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 4), q += 4;
+    for (; q < ow; q++) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 1);
+    *sum = v_add(*sum, row);
+}
+
+typedef void dw_row_fn(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum);
+#define DW_ROW(K, S)                                                                                                           \
+    static void dw_row_##K##_##S(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v,       \
+                                 VF *sum)                                                                                      \
+    {                                                                                                                          \
+        dw_row(e, y, rows, r0, r1, v, sum, K, S);                                                                              \
+    }
+DW_ROW(3, 1)
+DW_ROW(3, 2)
+DW_ROW(5, 1)
+DW_ROW(5, 2)
+
+/* Any k up to KERN_EXPAND_K_MAX and any stride, an output at a time: the same sums, slower. */
+static void dw_row_any(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum)
+{
+    const struct kern_conv *d = &e->s->dw;
+    VF row = v_zero();
+    for (int q = 0; q < d->ow; q++) {
+        VF a = v_load(e->bias + v);
+        for (int r = r0; r < r1; r++)
+            for (int t = 0; t < d->k; t++)
+                a = v_fma(v_load(rows[r] + ((ptrdiff_t)q * d->stride + t) * NR + v),
+                          v_load(e->taps + ((ptrdiff_t)r * d->k + t) * NR + v), a);
+        a = activate(d->act, a);
+        row = v_add(row, a);
+        v_storem(y + (ptrdiff_t)q * d->ic, a, e->mask[v > 0]);
+    }
+    *sum = v_add(*sum, row);
+}
+
+static dw_row_fn *choose_dw_row(int k, int stride)
+{
+    if (k == 3 && stride == 1) return dw_row_3_1;
+    if (k == 3 && stride == 2) return dw_row_3_2;
+    if (k == 5 && stride == 1) return dw_row_5_1;
+    if (k == 5 && stride == 2) return dw_row_5_2;
+    return dw_row_any;
+}
+
+/* dst[0..NR) = src[0..c), zero beyond; src NULL: zeros */
+static void copy_channels(float *dst, const float *src, const VM *mask, int width)
+{
+    v_store(dst, src ? v_loadm(src, mask[0]) : v_zero());
+    v_store(dst + VW, src && width > VW ? v_loadm(src + VW, mask[1]) : v_zero());
+}
+
+/* Output rows p0..p1 of one group of channels; y: the image; sums [c] of this strip. */
+static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, int p1)
+{
+    const struct kern_conv *d = &e->s->dw;
+    dw_row_fn *fn = choose_dw_row(d->k, d->stride);
+    VF sum[2] = {v_zero(), v_zero()};
+    int next = p0 * d->stride - d->pad_top; /* the input row to be expanded next */
+    if (next < 0) next = 0;
+    for (int p = p0; p < p1; p++) {
+        const float *rows[KERN_EXPAND_K_MAX];
+        const int top = p * d->stride - d->pad_top, r0 = top < 0 ? -top : 0, r1 = least_int(d->k, d->ih - top);
+        if (next < top) next = top; /* a stride beyond the kernel skips rows */
+        for (; next < top + r1; next++) expand_row(e, next);
+        for (int r = r0; r < r1; r++) rows[r] = e->ring + (top + r) % d->k * e->row;
+        float *out = y + (ptrdiff_t)p * d->ow * d->ic + e->c0;
+        for (int v = 0; v < e->width; v += VW) fn(e, out + v, rows, r0, r1, v, &sum[v > 0]);
+    }
+    v_storem(sums + e->c0, sum[0], e->mask[0]);
+    if (e->width > VW) v_storem(sums + e->c0 + VW, sum[1], e->mask[1]);
+}
+
+void expand_dw(float *restrict y, float *restrict sums, const float *restrict x, const float *restrict w,
+               const struct kern_expand *s, float *restrict scratch)
+{
+    const struct kern_conv *d = &s->dw;
+    const int groups = (d->ic + NR - 1) / NR, strips = kern_expand_strips(s), items = d->n * strips * groups;
+    const int in_c = s->weight ? s->ic : d->ic, width = kern_padded_width(d);
+    const size_t each = kern_expand_own(s);
+    scratch += -((uintptr_t)scratch / sizeof(float)) % 16;
+
+#pragma omp parallel num_threads(                                                                                              \
+    kern_threads()) if (2.0 * d->n * d->ih * d->iw * d->ic * (d->k * d->k + (s->weight ? s->ic : 0)) > SERIAL_FLOPS)
+    {
+        struct expand_item e = {.s = s, .row = (ptrdiff_t)width * NR};
+        e.bias = scratch + omp_get_thread_num() * each;
+        e.expand_bias = e.bias + NR;
+        e.taps = e.expand_bias + NR;
+        e.ring = e.taps + (ptrdiff_t)d->k * d->k * NR;
+        zero_floats(e.ring, (int)e.row * d->k);
+
+        /* Strip by strip, so that the rows of x that the threads read together stay in their caches. */
+#pragma omp for schedule(dynamic)
+        for (int item = 0; item < items; item++) {
+            const int group = item % groups, strip = item / groups % strips, n = item / groups / strips;
+            e.c0 = group * NR;
+            e.width = panel_width(e.c0, d->ic);
+            e.c = least_int(d->ic - e.c0, e.width);
+            e.mask[0] = v_mask(least_int(e.c, VW));
+            e.mask[1] = v_mask(e.c > VW ? e.c - VW : 0);
+            e.x = x + (ptrdiff_t)n * d->ih * d->iw * in_c;
+            e.panel = s->weight ? s->weight + (ptrdiff_t)e.c0 * s->ic : NULL;
+            copy_channels(e.bias, d->bias ? d->bias + e.c0 : NULL, e.mask, e.width);
+            copy_channels(e.expand_bias, s->bias ? s->bias + e.c0 : NULL, e.mask, e.width);
+            for (int t = 0; t < d->k * d->k; t++)
+                copy_channels(e.taps + (ptrdiff_t)t * NR, w + (ptrdiff_t)t * d->ic + e.c0, e.mask, e.width);
+            expand_strip(&e, y + (ptrdiff_t)n * d->oh * d->ow * d->ic, sums + ((ptrdiff_t)n * strips + strip) * d->ic,
+                         d->oh * strip / strips, d->oh * (strip + 1) / strips);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+/* packed_plan.h - how the kernels over packed weights (packed_body.h, expand_body.h) cut their work, and the scratch that takes.
+ *
+ * Packed weights of a convolution [oc,k,k,ic] are panels of `panel` output channels, the last one cut to whole vectors:
+ *
+ *     panel 0                 panel 1                    K = k*k*ic rows, in the order (r,t,i)
+ *     [K][panel]              [K][panel]  ...            floats: K * (oc rounded up to a vector)
+ *
+ * All bounds follow from shapes and the tier's tile, never from the number of threads. */
+#ifndef KERN_PACKED_PLAN_H
+#define KERN_PACKED_PLAN_H
+
+#include "kernels/gemm_plan.h"
+
+/* Items of work below which a kernel cuts finer: enough to keep 8 threads level. */
+enum { PACKED_ITEMS = 16 };
+
+/* k is cut into equal blocks, so that a strip of A or a panel of B stays in the first cache: whole up to 512, then about 384. */
+static inline int kern_packed_kc(int k)
+{
+    int blocks = k <= 512 ? 1 : (k + 383) / 384;
+    return (k + blocks - 1) / blocks;
+}
+
+/* Pointwise: many rows over few weights go strip by strip, all panels each, and the strip of A is copied and scaled. Where the
+ * weights would not stay in the second cache (640 KiB), panel by panel, and the panel is copied and scaled. */
+static inline bool kern_packed_by_panel(int n, int k)
+{
+    return (size_t)n * k > 160 * 1024;
+}
+
+/* Dense, k > 1: output rows of an item, which copies the input rows it reads. */
+static inline int kern_packed_rows(const struct kern_conv *s)
+{
+    return s->oh >= 64 ? 4 : s->oh >= 16 ? 2 : 1;
+}
+
+/* Columns of the copied input rows: what the output columns read, the zeros of the border included. */
+static inline int kern_padded_width(const struct kern_conv *s)
+{
+    return (s->ow - 1) * s->stride + s->k;
+}
+
+/* Floats of one thread's scratch. */
+size_t kern_packed_own(const struct kern_conv *s);
+size_t kern_expand_own(const struct kern_expand *s);
+
+#endif
