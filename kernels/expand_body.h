@@ -52,7 +52,8 @@ static void expand_row(const struct expand_item *e, int i)
         int q = strip_start(used, strip), mr = strip_start(used, strip + 1) - q;
         t.a = e->x + ((ptrdiff_t)i * d->iw + q) * s->ic;
         t.c = dst + (ptrdiff_t)q * NR;
-        tiles[mr - 1][0][e->width > VW](&t);
+        t.ahead = t.a + (ptrdiff_t)mr * s->ic; /* the pixels that follow, also across the end of the row */
+        tiles[mr - 1][TILE_AHEAD][e->width > VW](&t);
     }
     if (s->act == KERN_ACT_NONE) return;
     const int step = e->width > VW ? VW : NR;

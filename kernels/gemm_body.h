@@ -189,7 +189,7 @@ static void multiply_strip(const struct product *g, const struct target *out, co
         const float *bp = in_place ? b->place + j : b->pack + (ptrdiff_t)j * b->kc;
         ptrdiff_t bs = in_place ? b->ld : stride;
         struct tile t = {.kc = b->kc, .segments = 1, .a = a.a, .rs = a.rs, .cs = a.cs, .b = bp, .bs = bs};
-        tile_fn *fn = tiles[mr - 1][a.cs != 1][stride > VW];
+        tile_fn *fn = tiles[mr - 1][a.cs == 1 ? TILE_ROW : TILE_COL][stride > VW];
         if (direct) {
             ptrdiff_t at = row + col;
             t.c = out->c + at, t.ld = out->ld;

@@ -43,9 +43,10 @@ struct tile {
     ptrdiff_t ld;
     const float *before, *bias;
     VM mask;
+    const float *ahead; /* TILE_AHEAD only: where the next strip of A begins */
 };
 
-INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff_t rs, const ptrdiff_t cs)
+INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff_t rs, const ptrdiff_t cs, const bool ahead)
 {
     VF acc[MR][2];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int v = 0; v < nv; v++) acc[i][v] = v_zero();
@@ -67,6 +68,8 @@ INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff
             }
             UNROLL for (int i = 0; i < (mr + 2) / 3; i++) base[i] += cs;
             b += bs;
+            /* A line for each step of k: MR rows of k floats are fewer lines than k. */
+            if (ahead) _mm_prefetch((const char *)(t->ahead + (ptrdiff_t)p * 16), _MM_HINT_T0);
         }
     }
 
@@ -93,20 +96,24 @@ INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff
 
 typedef void tile_fn(const struct tile *t);
 
-/* One function per height and width; a strip of A with rs == 1 (transposed A) and one with cs == 1 are worth code of their own.
- */
-#define TILE_FORM(mr, nv, form, RS, CS)                                                                                        \
+/* One function per height, width and form: rows of A with cs == 1, the same fetching the next strip on the way, and transposed A
+ * (rs == 1). */
+enum tile_form { TILE_ROW, TILE_AHEAD, TILE_COL, TILE_FORMS };
+#define TILE_FORM(mr, nv, form, RS, CS, ahead)                                                                                 \
     static void tile_##mr##_##nv##_##form(const struct tile *t)                                                                \
     {                                                                                                                          \
-        tile(t, mr, nv, RS, CS);                                                                                               \
+        tile(t, mr, nv, RS, CS, ahead);                                                                                        \
     }
-#define TILE(mr)                                                                                                               \
-    TILE_FORM(mr, 1, row, t->rs, 1)                                                                                            \
-    TILE_FORM(mr, 2, row, t->rs, 1) TILE_FORM(mr, 1, col, 1, t->cs) TILE_FORM(mr, 2, col, 1, t->cs)
+#define TILE_WIDTH(mr, nv)                                                                                                     \
+    TILE_FORM(mr, nv, row, t->rs, 1, false) TILE_FORM(mr, nv, ahead, t->rs, 1, true) TILE_FORM(mr, nv, col, 1, t->cs, false)
+#define TILE(mr) TILE_WIDTH(mr, 1) TILE_WIDTH(mr, 2)
 TILES(TILE)
 #undef TILE
-#define TILE(mr) {{tile_##mr##_1_row, tile_##mr##_2_row}, {tile_##mr##_1_col, tile_##mr##_2_col}},
-static tile_fn *const tiles[MR][2][2] = {TILES(TILE)};
+#define TILE(mr)                                                                                                               \
+    {{tile_##mr##_1_row, tile_##mr##_2_row},                                                                                   \
+     {tile_##mr##_1_ahead, tile_##mr##_2_ahead},                                                                               \
+     {tile_##mr##_1_col, tile_##mr##_2_col}},
+static tile_fn *const tiles[MR][TILE_FORMS][2] = {TILES(TILE)};
 #undef TILE
 
 INLINE int least_int(int a, int b)

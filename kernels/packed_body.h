@@ -3,15 +3,18 @@
  * Pointwise (k = 1): y [m,n] = act((x * scale) B + bias) + residual. An item of work is a range of strips times a range of panels;
  * it walks blocks of k, and inside one of two orders (packed_plan.h):
  *
- *     strip by strip     copy MR rows of x, scaled, to the first cache; multiply them with every panel       many rows, few weights
- *     panel by panel     copy a panel, scaled, to the first cache; multiply every strip of x with it         few rows, many weights
+ *     strip by strip     copy MR rows of x, scaled; multiply them with every panel       many rows, few weights
+ *     panel by panel     copy a panel, scaled; multiply every strip of x with it         few rows, many weights
  *
  * Either way the scale of a squeeze-excitation costs no pass over the activations.
  *
  * Dense (k > 1): an item is a few output rows. It copies the input rows that they read, with the zeros of the border, and then
  * every tile reads the image itself: k segments of k*ic floats a pixel (gemm_tile.h).
  *
- * Order of summation: per block of k one chain of fused multiply-adds in rising k, blocks added in order; from the shape alone.
+ * k is not cut: a strip and a panel stream through the first cache from the second one, which keeps up (B4's widest, k = 2688, reach
+ * 87 % of the peak), while the first panel's tiles fetch the next strip.
+ *
+ * Order of summation: one chain of fused multiply-adds in rising k.
  * Not here: expansion fused with a depthwise convolution (expand_body.h); weights that change (gemm_body.h). */
 #include "kernels/packed_plan.h"
 
@@ -51,18 +54,14 @@ void pack(float *restrict packed, const float *restrict w, const float *restrict
 
 /* ---- what both forms share ---- */
 
-/* One tile of the product at y + at: a first, middle or last block of k. Without an activation the residual is added by the first
- * block, so that it may be y itself. z: a tile of scratch. */
-INLINE void put_tile(struct tile *t, const struct kern_conv *s, float *y, int mr, int j, int width, ptrdiff_t at, bool first,
-                     bool last, float *z)
+/* One tile at y + at: t's product, activated, plus the residual. z: a tile of scratch. */
+INLINE void put_tile(struct tile *t, tile_fn *fn, const struct kern_conv *s, float *y, int mr, int j, int width, ptrdiff_t at,
+                     float *z)
 {
     const int w = s->oc - j < width ? s->oc - j : width;
-    const bool plain = s->act == KERN_ACT_NONE;
-    const float *bias = last && s->bias ? s->bias + j : NULL, *residual = s->residual ? s->residual + at : NULL;
-    const float *before = !first ? y + at : plain ? residual : NULL;
-    tile_fn *fn = tiles[mr - 1][0][width > VW];
-    if (plain || !last) {
-        t->before = before, t->bias = bias, t->c = y + at, t->ld = s->oc, t->mask = v_mask(w - (width - VW));
+    const float *bias = s->bias ? s->bias + j : NULL, *residual = s->residual ? s->residual + at : NULL;
+    if (s->act == KERN_ACT_NONE) {
+        t->before = residual, t->bias = bias, t->c = y + at, t->ld = s->oc, t->mask = v_mask(w - (width - VW));
         fn(t);
         return;
     }
@@ -70,7 +69,7 @@ INLINE void put_tile(struct tile *t, const struct kern_conv *s, float *y, int mr
     fn(t);
     for (int i = 0; i < mr; i++) {
         ptrdiff_t row = (ptrdiff_t)i * s->oc;
-        finish_row(y + at + row, z + i * NR, w, before ? before + row : NULL, bias, s->act, residual ? residual + row : NULL);
+        finish_row(y + at + row, z + i * NR, w, NULL, bias, s->act, residual ? residual + row : NULL);
     }
 }
 
@@ -81,7 +80,7 @@ struct pointwise {
     float *y;
     const float *x, *packed;
     int images, rows; /* rows of an image; without a scale all images are one */
-    int kc, strips, panels, strip_cuts, panel_cuts;
+    int strips, panels, strip_cuts, panel_cuts;
     bool by_panel;
 };
 
@@ -106,6 +105,26 @@ static void scale_panel(float *restrict dst, const float *b, int width, const fl
     }
 }
 
+/* Strip i of image `image`, with the panels j0..j_end; b: the panel when there is one only, already scaled. */
+INLINE void pointwise_strip(const struct pointwise *g, int image, int i, int j0, int j_end, const float *b, const float *scale,
+                            float *strip, float *z)
+{
+    const struct kern_conv *s = g->s;
+    const int first = strip_start(g->rows, i), mr = strip_start(g->rows, i + 1) - first, row = image * g->rows + first;
+    const ptrdiff_t ld = (s->ic + 15) / 16 * 16 + 16; /* rows of the copy: not a multiple of 4 KiB apart */
+    struct tile t = {.kc = s->ic, .segments = 1, .a = g->x + (ptrdiff_t)row * s->ic, .rs = s->ic, .cs = 1};
+    t.ahead = t.a + (i + 1 < g->strips ? (ptrdiff_t)mr * s->ic : 0);
+    if (scale) {
+        scale_strip(strip, ld, t.a, t.rs, scale, mr, s->ic);
+        t.a = strip, t.rs = ld;
+    }
+    for (int j = j0; j < j_end && j < s->oc; j += NR) {
+        const int width = panel_width(j, s->oc);
+        t.b = b ? b : g->packed + (ptrdiff_t)j * s->ic, t.bs = width;
+        put_tile(&t, tiles[mr - 1][j == j0 ? TILE_AHEAD : TILE_ROW][width > VW], s, g->y, mr, j, width, (ptrdiff_t)row * s->oc + j, z);
+    }
+}
+
 static void pointwise_item(const struct pointwise *g, int item, float *own)
 {
     const struct kern_conv *s = g->s;
@@ -114,41 +133,17 @@ static void pointwise_item(const struct pointwise *g, int item, float *own)
     const int j0 = g->panels * panel_cut / g->panel_cuts * NR, j_end = g->panels * (panel_cut + 1) / g->panel_cuts * NR;
     const int s0 = (int)((int64_t)g->strips * strip_cut / g->strip_cuts);
     const int s1 = (int)((int64_t)g->strips * (strip_cut + 1) / g->strip_cuts);
-    float *panel = own, *strip = panel + (ptrdiff_t)g->kc * NR, *z = strip + (ptrdiff_t)GEMM_MR_MAX * (g->kc + 32);
-    const ptrdiff_t ld = (g->kc + 15) / 16 * 16 + 16; /* rows of the copy: not a multiple of 4 KiB apart */
+    const float *scale = s->scale ? s->scale + (ptrdiff_t)image * s->ic : NULL;
+    float *z = own, *copy = own + GEMM_MR_MAX * GEMM_NR_MAX;
 
-    for (int p0 = 0; p0 < s->ic; p0 += g->kc) {
-        const int kc = s->ic - p0 < g->kc ? s->ic - p0 : g->kc;
-        const float *scale = s->scale ? s->scale + (ptrdiff_t)image * s->ic + p0 : NULL;
-        if (g->by_panel) {
-            for (int j = j0; j < j_end && j < s->oc; j += NR) {
-                const int width = panel_width(j, s->oc);
-                const float *b = g->packed + (ptrdiff_t)j * s->ic + (ptrdiff_t)p0 * width;
-                if (scale) scale_panel(panel, b, width, scale, kc), b = panel;
-                for (int i = s0; i < s1; i++) {
-                    int row = strip_start(g->rows, i), mr = strip_start(g->rows, i + 1) - row;
-                    row += image * g->rows;
-                    struct tile t = {.kc = kc, .segments = 1, .a = g->x + (ptrdiff_t)row * s->ic + p0, .rs = s->ic, .cs = 1};
-                    t.b = b, t.bs = width;
-                    put_tile(&t, s, g->y, mr, j, width, (ptrdiff_t)row * s->oc + j, !p0, p0 + kc == s->ic, z);
-                }
-            }
-            continue;
-        }
-        for (int i = s0; i < s1; i++) {
-            int row = strip_start(g->rows, i), mr = strip_start(g->rows, i + 1) - row;
-            row += image * g->rows;
-            struct tile t = {.kc = kc, .segments = 1, .a = g->x + (ptrdiff_t)row * s->ic + p0, .rs = s->ic, .cs = 1};
-            if (scale) {
-                scale_strip(strip, ld, t.a, t.rs, scale, mr, kc);
-                t.a = strip, t.rs = ld;
-            }
-            for (int j = j0; j < j_end && j < s->oc; j += NR) {
-                const int width = panel_width(j, s->oc);
-                t.b = g->packed + (ptrdiff_t)j * s->ic + (ptrdiff_t)p0 * width, t.bs = width;
-                put_tile(&t, s, g->y, mr, j, width, (ptrdiff_t)row * s->oc + j, !p0, p0 + kc == s->ic, z);
-            }
-        }
+    if (!g->by_panel) {
+        for (int i = s0; i < s1; i++) pointwise_strip(g, image, i, j0, j_end, NULL, scale, copy, z);
+        return;
+    }
+    for (int j = j0; j < j_end && j < s->oc; j += NR) {
+        const float *b = g->packed + (ptrdiff_t)j * s->ic;
+        if (scale) scale_panel(copy, b, panel_width(j, s->oc), scale, s->ic), b = copy;
+        for (int i = s0; i < s1; i++) pointwise_strip(g, image, i, j, j + NR, b, NULL, NULL, z);
     }
 }
 
@@ -158,7 +153,6 @@ static void pointwise_run(struct pointwise *g, float *scratch)
     const int m = s->n * s->oh * s->ow;
     g->images = s->scale ? s->n : 1;
     g->rows = m / g->images;
-    g->kc = kern_packed_kc(s->ic);
     g->strips = strip_count(g->rows);
     g->panels = (s->oc + NR - 1) / NR;
     g->by_panel = kern_packed_by_panel(s->oc, s->ic);
@@ -213,7 +207,8 @@ static void dense_item(float *y, const float *x, const float *packed, const stru
             for (int j = 0; j < s->oc; j += NR) {
                 const int wide = panel_width(j, s->oc);
                 t.b = packed + (ptrdiff_t)j * K, t.bs = wide;
-                put_tile(&t, s, y, mr, j, wide, (((ptrdiff_t)n * s->oh + p) * s->ow + q) * s->oc + j, true, true, z);
+                put_tile(&t, tiles[mr - 1][TILE_ROW][wide > VW], s, y, mr, j, wide,
+                         (((ptrdiff_t)n * s->oh + p) * s->ow + q) * s->oc + j, z);
             }
         }
 }

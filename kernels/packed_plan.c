@@ -6,15 +6,22 @@ size_t kern_packed_floats(int oc, int ic, int k)
     return (size_t)(oc + 15) / 16 * 16 * ic * k * k;
 }
 
+/* Whole cache lines: the next thread's scratch starts on one too. */
+static size_t whole_lines(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
 size_t kern_packed_own(const struct kern_conv *s)
 {
     size_t z = GEMM_MR_MAX * GEMM_NR_MAX;
     if (s->k > 1 || s->stride > 1) {
         size_t rows = (size_t)(kern_packed_rows(s) - 1) * s->stride + s->k;
-        return rows * kern_padded_width(s) * s->ic + z + 32;
+        return whole_lines(rows * kern_padded_width(s) * s->ic + z + 32);
     }
-    int kc = kern_packed_kc(s->ic);
-    return (size_t)kc * GEMM_NR_MAX + (size_t)GEMM_MR_MAX * (kc + 32) + z + 32;
+    /* A panel, or a strip. */
+    size_t copy = kern_packed_by_panel(s->oc, s->ic) ? (size_t)s->ic * GEMM_NR_MAX : (size_t)GEMM_MR_MAX * (s->ic + 32);
+    return whole_lines(copy + z + 32);
 }
 
 size_t kern_packed_scratch(const struct kern_conv *s)
@@ -40,7 +47,7 @@ size_t kern_expand_own(const struct kern_expand *s)
 {
     const struct kern_conv *d = &s->dw;
     size_t ring = (size_t)d->k * kern_padded_width(d) * GEMM_NR_MAX;
-    return ring + ((size_t)d->k * d->k + 2) * GEMM_NR_MAX + 32;
+    return whole_lines(ring + ((size_t)d->k * d->k + 2) * GEMM_NR_MAX);
 }
 
 size_t kern_expand_scratch(const struct kern_expand *s)

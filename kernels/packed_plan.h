@@ -14,13 +14,6 @@
 /* Items of work below which a kernel cuts finer: enough to keep 8 threads level. */
 enum { PACKED_ITEMS = 16 };
 
-/* k is cut into equal blocks, so that a strip of A or a panel of B stays in the first cache: whole up to 512, then about 384. */
-static inline int kern_packed_kc(int k)
-{
-    int blocks = k <= 512 ? 1 : (k + 383) / 384;
-    return (k + blocks - 1) / blocks;
-}
-
 /* Pointwise: many rows over few weights go strip by strip, all panels each, and the strip of A is copied and scaled. Where the
  * weights would not stay in the second cache (640 KiB), panel by panel, and the panel is copied and scaled. */
 static inline bool kern_packed_by_panel(int n, int k)
