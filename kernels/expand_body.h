@@ -28,8 +28,23 @@ struct expand_item {
     ptrdiff_t row;             /* floats of a ring row */
     float *ring, *taps;        /* taps [k*k][NR], zero beyond c */
     float *bias, *expand_bias; /* [NR] */
+    float *line;               /* [ow][VW]: an output row of one vector, before its activation */
     VM mask[2];
 };
+
+/* Pixels of a ring row, step apart, in fours. */
+static void activate_row(float *row, enum kern_act act, int pixels, int step)
+{
+    const int count = step == VW ? 2 * pixels : pixels;
+    int j = 0;
+    for (; j + 4 <= count; j += 4, row += 4 * step) {
+        VF z[4];
+        UNROLL for (int i = 0; i < 4; i++) z[i] = v_load(row + i * step);
+        activate_all(act, z, 4);
+        UNROLL for (int i = 0; i < 4; i++) v_store(row + i * step, z[i]);
+    }
+    for (; j < count; j++, row += step) v_store(row, activate(act, v_load(row)));
+}
 
 /* Input row i, expanded, into its place in the ring. */
 static void expand_row(const struct expand_item *e, int i)
@@ -56,13 +71,12 @@ static void expand_row(const struct expand_item *e, int i)
         tiles[mr - 1][TILE_AHEAD][e->width > VW](&t);
     }
     if (s->act == KERN_ACT_NONE) return;
-    const int step = e->width > VW ? VW : NR;
-    for (ptrdiff_t j = 0; j < (ptrdiff_t)used * NR; j += step) v_store(dst + j, activate(s->act, v_load(dst + j)));
+    activate_row(dst, s->act, used, e->width > VW ? VW : NR);
 }
 
-/* Outputs q..q+Q-1 of one vector of channels: y, and their sum added to *sum. rows[r]: the ring rows that taps r0..r1-1 read. */
-INLINE void dw_tile(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int q, int v, VF *sum,
-                    const int K, const int S, const int Q)
+/* Sums of outputs q..q+Q-1 of one vector of channels, bias included. rows[r]: the ring rows that taps r0..r1-1 read. */
+INLINE void dw_tile(const struct expand_item *e, const float *const *rows, int r0, int r1, int q, int v, const int K,
+                    const int S, const int Q)
 {
     VF acc[8], tap[5];
     const VF bias = v_load(e->bias + v);
@@ -76,42 +90,25 @@ INLINE void dw_tile(const struct expand_item *e, float *y, const float *const *r
             UNROLL for (int i = 0; i < Q; i++) if (j - i * S >= 0 && j - i * S < K) acc[i] = v_fma(xj, tap[j - i * S], acc[i]);
         }
     }
-    /* Through memory: the activation is code for one vector, not for Q of them. */
-    float z[8 * VW];
-    UNROLL for (int i = 0; i < Q; i++) v_store(z + i * VW, acc[i]);
-    const enum kern_act act = e->s->dw.act;
-    const ptrdiff_t c = e->s->dw.ic;
-    const VM mask = e->mask[v > 0];
-    VF total = v_zero();
-    for (int i = 0; i < Q; i++) {
-        VF a = activate(act, v_load(z + i * VW));
-        total = v_add(total, a);
-        v_storem(y + i * c, a, mask);
-    }
-    *sum = v_add(*sum, total);
+    UNROLL for (int i = 0; i < Q; i++) v_store(e->line + (q + i) * VW, acc[i]);
 }
 
-INLINE void dw_row(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum, const int K,
-                   const int S)
+INLINE void dw_row(const struct expand_item *e, const float *const *rows, int r0, int r1, int v, const int K, const int S)
 {
     const int ow = e->s->dw.ow;
-    const ptrdiff_t c = e->s->dw.ic;
-    VF row = v_zero(); /* summed by row first: an image of 190 x 190 would lose digits in one long sum */
     int q = 0;
     if (ow % 7 == 0)
-        for (; q < ow; q += 7) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 7);
-    for (; q + 8 <= ow; q += 8) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 8);
-    if (q + 4 <= ow) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 4), q += 4;
-    for (; q < ow; q++) dw_tile(e, y + q * c, rows, r0, r1, q, v, &row, K, S, 1);
-    *sum = v_add(*sum, row);
+        for (; q < ow; q += 7) dw_tile(e, rows, r0, r1, q, v, K, S, 7);
+    for (; q + 8 <= ow; q += 8) dw_tile(e, rows, r0, r1, q, v, K, S, 8);
+    if (q + 4 <= ow) dw_tile(e, rows, r0, r1, q, v, K, S, 4), q += 4;
+    for (; q < ow; q++) dw_tile(e, rows, r0, r1, q, v, K, S, 1);
 }
 
-typedef void dw_row_fn(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum);
+typedef void dw_row_fn(const struct expand_item *e, const float *const *rows, int r0, int r1, int v);
 #define DW_ROW(K, S)                                                                                                           \
-    static void dw_row_##K##_##S(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v,       \
-                                 VF *sum)                                                                                      \
+    static void dw_row_##K##_##S(const struct expand_item *e, const float *const *rows, int r0, int r1, int v)                 \
     {                                                                                                                          \
-        dw_row(e, y, rows, r0, r1, v, sum, K, S);                                                                              \
+        dw_row(e, rows, r0, r1, v, K, S);                                                                                      \
     }
 DW_ROW(3, 1)
 DW_ROW(3, 2)
@@ -119,21 +116,17 @@ DW_ROW(5, 1)
 DW_ROW(5, 2)
 
 /* Any k up to KERN_EXPAND_K_MAX and any stride, an output at a time: the same sums, slower. */
-static void dw_row_any(const struct expand_item *e, float *y, const float *const *rows, int r0, int r1, int v, VF *sum)
+static void dw_row_any(const struct expand_item *e, const float *const *rows, int r0, int r1, int v)
 {
     const struct kern_conv *d = &e->s->dw;
-    VF row = v_zero();
     for (int q = 0; q < d->ow; q++) {
         VF a = v_load(e->bias + v);
         for (int r = r0; r < r1; r++)
             for (int t = 0; t < d->k; t++)
                 a = v_fma(v_load(rows[r] + ((ptrdiff_t)q * d->stride + t) * NR + v),
                           v_load(e->taps + ((ptrdiff_t)r * d->k + t) * NR + v), a);
-        a = activate(d->act, a);
-        row = v_add(row, a);
-        v_storem(y + (ptrdiff_t)q * d->ic, a, e->mask[v > 0]);
+        v_store(e->line + q * VW, a);
     }
-    *sum = v_add(*sum, row);
 }
 
 static dw_row_fn *choose_dw_row(int k, int stride)
@@ -143,6 +136,33 @@ static dw_row_fn *choose_dw_row(int k, int stride)
     if (k == 5 && stride == 1) return dw_row_5_1;
     if (k == 5 && stride == 2) return dw_row_5_2;
     return dw_row_any;
+}
+
+/* n outputs of a line: activated, added up, and put at y. */
+INLINE VF finish_outputs(const struct expand_item *e, float *y, const float *z, VM mask, VF sum, const int n)
+{
+    const ptrdiff_t c = e->s->dw.ic;
+    VF a[4];
+    UNROLL for (int i = 0; i < n; i++) a[i] = v_load(z + i * VW);
+    activate_all(e->s->dw.act, a, n);
+    UNROLL for (int i = 0; i < n; i++)
+    {
+        sum = v_add(sum, a[i]);
+        v_storem(y + i * c, a[i], mask);
+    }
+    return sum;
+}
+
+/* The line of sums of one output row: y [ow] of one vector of channels, and their sum. */
+static VF finish_line(const struct expand_item *e, float *y, VM mask)
+{
+    const int ow = e->s->dw.ow;
+    const ptrdiff_t c = e->s->dw.ic;
+    VF sum = v_zero();
+    int q = 0;
+    for (; q + 4 <= ow; q += 4) sum = finish_outputs(e, y + q * c, e->line + q * VW, mask, sum, 4);
+    for (; q < ow; q++) sum = finish_outputs(e, y + q * c, e->line + q * VW, mask, sum, 1);
+    return sum;
 }
 
 /* dst[0..NR) = src[0..c), zero beyond; src NULL: zeros */
@@ -167,7 +187,11 @@ static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, i
         for (; next < top + r1; next++) expand_row(e, next);
         for (int r = r0; r < r1; r++) rows[r] = e->ring + (top + r) % d->k * e->row;
         float *out = y + (ptrdiff_t)p * d->ow * d->ic + e->c0;
-        for (int v = 0; v < e->width; v += VW) fn(e, out + v, rows, r0, r1, v, &sum[v > 0]);
+        for (int v = 0; v < e->width; v += VW) {
+            fn(e, rows, r0, r1, v);
+            /* Summed by row first: an image of 190 x 190 would lose digits in one long sum. */
+            sum[v > 0] = v_add(sum[v > 0], finish_line(e, out + v, e->mask[v > 0]));
+        }
     }
     v_storem(sums + e->c0, sum[0], e->mask[0]);
     if (e->width > VW) v_storem(sums + e->c0 + VW, sum[1], e->mask[1]);
@@ -188,7 +212,8 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
         struct expand_item e = {.s = s, .row = (ptrdiff_t)width * NR};
         e.bias = scratch + omp_get_thread_num() * each;
         e.expand_bias = e.bias + NR;
-        e.taps = e.expand_bias + NR;
+        e.line = e.expand_bias + NR;
+        e.taps = e.line + (ptrdiff_t)d->ow * VW;
         e.ring = e.taps + (ptrdiff_t)d->k * d->k * NR;
         zero_floats(e.ring, (int)e.row * d->k);
 

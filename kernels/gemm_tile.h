@@ -121,14 +121,20 @@ INLINE int least_int(int a, int b)
     return a < b ? a : b;
 }
 
-INLINE VF activate(enum kern_act act, VF z)
+/* z[0..n) activated together; n a constant. */
+INLINE void activate_all(enum kern_act act, VF *z, const int n)
 {
     switch (act) {
     case KERN_ACT_NONE: break;
-    case KERN_ACT_SILU: return vsilu(z);
-    case KERN_ACT_SIGMOID: return vsigmoid(z);
-    case KERN_ACT_RELU: return v_relu(z);
+    case KERN_ACT_SILU: vsigmoids(z, z, z, n); break;
+    case KERN_ACT_SIGMOID: vsigmoids(z, NULL, z, n); break;
+    case KERN_ACT_RELU: UNROLL for (int i = 0; i < n; i++) z[i] = v_relu(z[i]);
     }
+}
+
+INLINE VF activate(enum kern_act act, VF z)
+{
+    activate_all(act, &z, 1);
     return z;
 }
 

@@ -121,7 +121,8 @@ INLINE void pointwise_strip(const struct pointwise *g, int image, int i, int j0,
     for (int j = j0; j < j_end && j < s->oc; j += NR) {
         const int width = panel_width(j, s->oc);
         t.b = b ? b : g->packed + (ptrdiff_t)j * s->ic, t.bs = width;
-        put_tile(&t, tiles[mr - 1][j == j0 ? TILE_AHEAD : TILE_ROW][width > VW], s, g->y, mr, j, width, (ptrdiff_t)row * s->oc + j, z);
+        put_tile(&t, tiles[mr - 1][j == j0 ? TILE_AHEAD : TILE_ROW][width > VW], s, g->y, mr, j, width,
+                 (ptrdiff_t)row * s->oc + j, z);
     }
 }
 
