@@ -4,9 +4,9 @@
 # one test program. Files named *_avx2.c and *_avx512.c get their instruction set from their suffix; all else is built for the
 # baseline, so that one binary runs on any x86-64 and picks its kernels at start.
 #
-# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3), PREFIX, DESTDIR, FUZZ_SECONDS, V=1
-# (show commands). Builds with other flags go into other folders (`make B=build-clang CC=clang`); the same folder with other flags is
-# rebuilt.
+# Variables: CC (gcc or clang), B (build folder), SAN (e.g. address,undefined), OPT (-O3), PREFIX, DESTDIR, FUZZ_SECONDS, TEST_JOBS
+# (test programs side by side), V=1 (show commands). Builds with other flags go into other folders (`make B=build-clang CC=clang`);
+# the same folder with other flags is rebuilt.
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -120,8 +120,8 @@ have-deps:
 
 deps: ## installs missing Debian packages (apt-get, as root or by sudo); does nothing when all is there
 	@missing=$(MISSING); [ -z "$$missing" ] || { set -e; \
-	    echo "installing" $$missing; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -q; \
-	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; }
+	    echo "installing" $$missing; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -q -o Acquire::Retries=3; \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $$missing; }
 
 # ---- using and proving -------------------------------------------------------------------------------------------------------------
 # Targets that may install packages first then call make again: flags are asked from pkg-config when a Makefile is read. They build with
@@ -157,8 +157,9 @@ check: ## format, layers and the rules of the code
 	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
 	tests/check_layers.sh
 
+# Instrumented code keeps one core busy at best: two programs at a time.
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(BUILD) B=$(B)-asan SAN=address,undefined OPT=-O1 run-tests
+	$(BUILD) TEST_JOBS=$(or $(TEST_JOBS),2) B=$(B)-asan SAN=address,undefined OPT=-O1 run-tests
 
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone, at full optimisation
 	$(BUILD) B=$(B)-ubsan SAN=undefined run-tests
@@ -171,7 +172,7 @@ fuzz: ## every fuzzer for FUZZ_SECONDS (needs clang); corpora stay under build-f
 	$(BUILD) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined OPT=-O1 run-fuzzers
 
 run-fuzzers: $(FUZZERS)
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) CORPUS=$(B)/corpus tests/run.sh $(B)/log $(sort $(FUZZERS))
+	@TEST_JOBS=$(or $(TEST_JOBS),$(shell nproc)) FUZZ_SECONDS=$(FUZZ_SECONDS) CORPUS=$(B)/corpus tests/run.sh $(B)/log $(sort $(FUZZERS))
 
 # ---- shipping ----------------------------------------------------------------------------------------------------------------------
 

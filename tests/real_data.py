@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What must hold on real photographs and real weights, through the programs that users run.
 
-    tests/parity/peers.sh run tests/real_data.py SHARED [BUILD [CHECK...]]         checks: photos no_head frozen full b4; default all
+    tests/parity/peers.sh run tests/real_data.py [--full] SHARED [BUILD [CHECK...]]    checks: photos no_head frozen full b4; default all
 
 SHARED holds photos/ weights/ fish15/ (not part of this repository). Bounds are those of the main-job issue; figures are printed either
-way. `full` fine-tunes for some ten minutes. Only `b4` needs a peer: PyTorch, timed in turns with rudd so that both see the same machine.
+way. `full` fine-tunes for two epochs, whose lower bounds stand below what two seeds reach (top-1 0.876 and 0.831, macro-F1 0.854 and
+0.800) by the noise of 249 pictures; with --full for the eight epochs of the default recipe, some ten minutes, with the issue's bounds.
+Only `b4` needs a peer: PyTorch, timed in turns with rudd so that both see the same machine.
 Ends with `N passed, N failed`.
 """
 import json
@@ -17,8 +19,10 @@ import tempfile
 import time
 import urllib.request
 
-SHARED = os.path.abspath(sys.argv[1])
-BUILD = sys.argv[2] if len(sys.argv) > 2 else "build"
+WHOLE = "--full" in sys.argv
+ARGS = [arg for arg in sys.argv[1:] if arg != "--full"]
+SHARED = os.path.abspath(ARGS[0])
+BUILD = ARGS[1] if len(ARGS) > 1 else "build"
 V2B0 = os.path.join(SHARED, "weights/tf_efficientnetv2_b0.imagenet.safetensors")
 NO_HEAD = os.path.join(SHARED, "weights/efficientnet_b0.imagenet.no_head.safetensors")
 FISH15 = os.path.join(SHARED, "fish15")
@@ -133,7 +137,10 @@ def frozen(folder):
 
 
 def full(folder):
-    fine_tune("full", folder, ["--epochs", "8"], {"top1": 0.88, "macro_f1": 0.86})
+    if WHOLE:
+        fine_tune("full", folder, ["--epochs", "8"], {"top1": 0.88, "macro_f1": 0.86})
+    else:
+        fine_tune("full, 2 epochs", folder, ["--epochs", "2"], {"top1": 0.81, "macro_f1": 0.77})
 
 
 def b4(_):
@@ -157,7 +164,7 @@ def b4(_):
 def main():
     checks = {f.__name__: f for f in (photos, no_head, frozen, full, b4)}
     with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[3:] or checks:
+        for name in ARGS[2:] or checks:
             try:
                 checks[name](folder)
             except Exception as error:  # the next check must still run

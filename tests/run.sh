@@ -1,10 +1,11 @@
 #!/bin/bash
-# run.sh - runs test programs one after another and sums up.
+# run.sh - runs test programs, TEST_JOBS of them side by side (default 1), and sums up.
 #
 #     tests/run.sh LOGDIR PROGRAM...
 #
 # A program is a cmocka test (its result lines are counted), a fuzzer fuzz_* (one test; FUZZ_SECONDS long, corpus under $CORPUS), a
-# parity script *.py (run with the peers importable and the build folder $BUILD as its argument) or anything else that answers with its exit status. A program whose output ends
+# parity script *.py (run with the peers importable and the build folder $BUILD as its argument) or anything else that answers with its
+# exit status. A program whose output ends
 # with `N passed, N failed[, N skipped]` is taken at its word. Whatever it says, one that ends with an error has failed: tests that
 # a crash kept from running count as failed too. What a failing program said is shown; all output stays in LOGDIR.
 #
@@ -13,7 +14,7 @@ set -u
 logs=$1
 shift
 mkdir -p "$logs"
-limit=${TEST_SECONDS:-900}
+limit=${TEST_SECONDS:-900} jobs=${TEST_JOBS:-1}
 # Threads that spin at the end of each parallel region only hinder each other where a machine is shared: many small regions take many
 # times as long. Waiting changes no result.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
@@ -37,14 +38,15 @@ verdicts() {
                       END { print n + 0 }' "$log"
 }
 
-passed=0 failed=0 skipped=0
-for program in "$@"; do
+# Runs one program, judges it, prints what there is to say in one piece and leaves `passed failed skipped` in NAME.count.
+judge() {
+    local program=$1 name log start status summary planned p f s
     name=$(basename "$program")
     log=$logs/$name.log
     start=$(date +%s)
     run_one "$program" > "$log" 2>&1 < /dev/null
     status=$?
-    summary=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1)
+    summary=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1)
     planned=$(sed -n 's/^\[=*\] Running \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
     s=0
     if [ -n "$summary" ]; then
@@ -58,15 +60,28 @@ for program in "$@"; do
         p=$((status == 0)) f=0
     fi
     [ "$status" = 0 ] || [ "$f" -gt 0 ] || f=1
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     printf '%-32s %4d passed, %d failed%s  (%d s)\n' "$name" "$p" "$f" "$([ "$s" = 0 ] || echo ", $s skipped")" $(($(date +%s) - start))
     if [ "$f" -gt 0 ]; then
         echo "---- $log (exit status $status)"
-        grep -nE '^\[  (ERROR|FAILED) |^\[   LINE  |ERROR: |runtime error|not ok' "$log" | head -n 20
+        grep -anE '^\[  (ERROR|FAILED) |^\[   LINE  |ERROR: |runtime error|not ok' "$log" | head -n 20
         echo "---- its end"
         tail -n 40 "$log"
         echo "----"
     fi
+    echo "$p $f $s" > "$logs/$name.count"
+}
+
+for program; do
+    rm -f "$logs/$(basename "$program").count"
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    { text=$(judge "$program"); printf '%s\n' "$text"; } &
+done
+wait
+passed=0 failed=0 skipped=0
+for program; do
+    count=$(cat "$logs/$(basename "$program").count" 2> /dev/null)
+    read -r p f s <<< "${count:-0 1 0}" # no verdict: it was killed
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
 echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

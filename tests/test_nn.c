@@ -3,6 +3,7 @@
 #include "nn/graph.h"
 #include "nn/plan.h"
 #include "nn/rng.h"
+#include "tests/sanitized.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -294,8 +295,12 @@ static void fused_equals_plain(void **state)
     (void)state;
     for (int a = 0; nn_arch_name(a); a++) {
         const char *arch = nn_arch_name(a);
-        size_t n = strlen(arch);
-        if (arch[n - 1] > '4') continue; /* the largest ones only repeat what these have */
+        int digit = arch[strlen(arch) - 1];
+        if (digit > '4' && digit <= '9') continue; /* the largest ones only repeat what these have */
+        if (SANITIZED && digit > '1' && digit <= '9') {
+            print_message("  left out under sanitizers: %s\n", arch);
+            continue;
+        }
         struct nn_model *m = shaken(arch, 10);
         struct nn_plan *fused = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37});
         struct nn_plan *plain = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37, .unfused = true});

@@ -19,6 +19,13 @@ import tempfile
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
 
+unreachable = os.path.join(os.environ.get("PEERS", "build/peers"), "unreachable")
+if os.path.exists(unreachable):
+    with open(unreachable) as reason:
+        print("skipped:", reason.read(), end="")
+    print("0 passed, 0 failed, 1 skipped")
+    sys.exit()
+
 import numpy as np
 import timm
 import torch

@@ -5,7 +5,8 @@
 # ONNX Runtime and OpenVINO come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
 # the user's change. timm 0.9.16 runs on Debian 12's PyTorch 1.13.
 #
-#     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there
+#     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there. Where pip reaches no index
+#                                                it says so in $PEERS/unreachable, and parity_torch.py is skipped
 #     tests/parity/peers.sh run SCRIPT ARGS...   runs a Python script with the peers importable
 #     tests/parity/peers.sh with COMMAND ARGS... runs a command whose /usr/bin/python3 finds them
 set -eu
@@ -26,19 +27,28 @@ case ${1-} in
 install)
     if [ -n "$missing" ]; then
         as_root=; [ "$(id -u)" = 0 ] || as_root=sudo
-        $as_root apt-get update -q
+        $as_root apt-get update -q -o Acquire::Retries=3
         # shellcheck disable=SC2086
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $missing
     fi
     if [ "$(cat "$PEERS/installed" 2>/dev/null)" != "$PIP" ]; then
         rm -rf "$PEERS" && mkdir -p "$PEERS"
         # shellcheck disable=SC2086
-        $PYTHON -m pip install -qq --root-user-action=ignore --disable-pip-version-check --no-deps --target "$PEERS/site" $PIP
-        printf %s "$PIP" > "$PEERS/installed"
+        if PIP_ROOT_USER_ACTION=ignore $PYTHON -m pip install -q --retries 2 --disable-pip-version-check --no-deps --target "$PEERS/site" $PIP \
+            > "$PEERS/pip.log" 2>&1; then
+            printf %s "$PIP" > "$PEERS/installed"
+        elif grep -qE 'connection broken|Could not fetch URL|Cannot connect to proxy|from versions: none' "$PEERS/pip.log"; then
+            cat "$PEERS/pip.log"
+            echo "pip reaches no package index: no timm, no efficientnet_pytorch" | tee "$PEERS/unreachable"
+        else
+            cat "$PEERS/pip.log" >&2
+            exit 1
+        fi
     fi
     ;;
 run)
     shift
+    export PEERS
     PYTHONPATH="$PEERS/site" PYTHONDONTWRITEBYTECODE=1 exec $PYTHON "$@"
     ;;
 with)
