@@ -21,7 +21,6 @@ enum rudd_status bench_infer(int argc, char **argv, struct rudd_error *err)
         status = nn_plan_create(&plan, work.model, &options, err);
         if (!status) {
             bench_fill(nn_plan_input(plan), (size_t)work.batch * (size_t)work.size * (size_t)work.size * 3);
-            nn_plan_prepare(plan);
             status = bench_measure(&work, "infer", plan, step, plan, err);
         }
     }

@@ -5,6 +5,7 @@
 #include "bench/bench.h"
 #include "kernels/kern.h"
 #include "nn/options.h"
+#include "weights/model_file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,14 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         rudd_free(text);
     } else if (!status) {
         kern_set_threads(work->threads);
-        status = work->model_path ? rudd_model_open(&work->model, work->model_path, err)
-                                  : nn_model_create(&work->model, work->arch, work->classes, err);
+        if (work->model_path) {
+            const struct weights_load_options load = {.predict_only = !work->trains};
+            status = weights_model_load(&work->model, work->model_path, &load, NULL, err);
+        } else {
+            status = nn_model_describe(&work->model, work->arch, work->classes, err);
+            if (!status) status = nn_model_draw_later(work->model, 0, err);
+            if (!status && work->trains) status = nn_model_read_values(work->model, err);
+        }
         if (!status && !work->size) work->size = work->model->preprocess.image_size;
     }
     nn_options_free(&options);

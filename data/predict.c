@@ -41,13 +41,12 @@ enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *m
     if (!s->square || !s->probabilities)
         status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session of %d images", max_batch);
     else
-        /* Only a training plan writes to its model. */
+        /* Only a training plan writes to its model, and the first plan of one that was opened for predicting reads its weights. */
         status = nn_plan_create(&s->plan, (struct nn_model *)model, &options, err);
     if (status) {
         rudd_session_destroy(s);
         return status;
     }
-    nn_plan_prepare(s->plan);
     *session = s;
     return RUDD_OK;
 }

@@ -103,17 +103,67 @@ enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *er
                          : rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory for %zu values", model->arch, model->value_count);
 }
 
+enum rudd_status nn_model_read_values(struct nn_model *model, struct rudd_error *err)
+{
+    enum rudd_status status = nn_model_allocate(model, err);
+    for (int i = 0; i < model->param_count && !status; i++)
+        status = model->source->read(model->values + model->params[i].offset, model->source, model, i, err);
+    if (status) {
+        rudd_free(model->values);
+        model->values = NULL;
+        return status;
+    }
+    model->source->close(model->source);
+    model->source = NULL;
+    return RUDD_OK;
+}
+
+enum rudd_status nn_model_need_values(const struct nn_model *model, struct rudd_error *err)
+{
+    return model->values ? RUDD_OK
+                         : rudd_fail(err, RUDD_ARGUMENT,
+                                     "%s: its values are not in memory (it was opened for predicting only); open it again to "
+                                     "train, save or export it",
+                                     model->arch);
+}
+
+struct drawing {
+    struct nn_source source;
+    uint64_t seed;
+};
+
+static enum rudd_status draw(float *out, struct nn_source *source, const struct nn_model *model, int param,
+                             struct rudd_error *err)
+{
+    (void)err;
+    nn_model_draw(out, model, param, ((struct drawing *)source)->seed);
+    return RUDD_OK;
+}
+
+static void end_drawing(struct nn_source *source)
+{
+    rudd_free(source);
+}
+
+enum rudd_status nn_model_draw_later(struct nn_model *model, uint64_t seed, struct rudd_error *err)
+{
+    struct drawing *d = rudd_alloc(sizeof *d);
+    if (!d) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory for its values", model->arch);
+    *d = (struct drawing){{draw, end_drawing}, seed};
+    model->source = &d->source;
+    return RUDD_OK;
+}
+
 /* An outline becomes a model with fresh values, and the caller's. */
 static enum rudd_status finish(struct nn_model **model, struct nn_model *outline, struct rudd_error *err)
 {
-    enum rudd_status status = nn_model_allocate(outline, err);
-    if (status) {
+    enum rudd_status status = nn_model_draw_later(outline, 0, err);
+    if (!status) status = nn_model_read_values(outline, err);
+    if (status)
         nn_model_destroy(outline);
-        return status;
-    }
-    nn_model_init_params(outline, 0, NULL);
-    *model = outline;
-    return RUDD_OK;
+    else
+        *model = outline;
+    return status;
 }
 
 enum rudd_status nn_model_build(struct nn_model **model, const char *arch, nn_describe *describe, const void *spec,
@@ -142,7 +192,9 @@ void nn_model_destroy(struct nn_model *model)
     if (model->graph) nn_graph_free(model->graph);
     rudd_free(model->graph);
     rudd_free(model->params);
+    if (model->source) model->source->close(model->source);
     rudd_free(model->values);
+    rudd_free(model->prepared);
     rudd_free(model);
 }
 
@@ -154,39 +206,41 @@ static uint64_t name_key(const char *name)
     return h;
 }
 
+void nn_model_draw(float *w, const struct nn_model *model, int param, uint64_t seed)
+{
+    const struct nn_param *p = &model->params[param];
+    struct nn_rng rng;
+    nn_rng_init(&rng, seed, name_key(p->name), 0);
+    switch (p->kind) {
+    case NN_CONV_WEIGHT:
+    case NN_DWCONV_WEIGHT: {
+        /* fan_out = oc*k*k / groups: He et al., arXiv:1502.01852, eq. 14 */
+        int groups = p->kind == NN_DWCONV_WEIGHT ? p->shape[0] : 1;
+        double std = sqrt(2.0 / ((double)p->shape[0] / groups * p->shape[2] * p->shape[3]));
+        for (size_t j = 0; j < p->count; j++) w[j] = (float)(std * nn_rng_normal(&rng));
+        break;
+    }
+    case NN_LINEAR_WEIGHT: {
+        /* By fan-in, as PyTorch: a new classifier starts near 0. timm's 1/sqrt(classes) is nine times wider at 15 classes, and its
+         * first gradients wreck a pretrained backbone. */
+        double bound = 1 / sqrt((double)p->shape[1]);
+        for (size_t j = 0; j < p->count; j++) w[j] = (float)(bound * (2 * nn_rng_uniform(&rng) - 1));
+        break;
+    }
+    case NN_BN_WEIGHT:
+    case NN_BN_VAR:
+        for (size_t j = 0; j < p->count; j++) w[j] = 1;
+        break;
+    case NN_BIAS:
+    case NN_BN_BIAS:
+    case NN_BN_MEAN: memset(w, 0, p->count * sizeof *w); break;
+    }
+}
+
 void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which)
 {
-    for (int i = 0; i < model->param_count; i++) {
-        if (which && !which[i]) continue;
-        const struct nn_param *p = &model->params[i];
-        float *w = model->values + p->offset;
-        struct nn_rng rng;
-        nn_rng_init(&rng, seed, name_key(p->name), 0);
-        switch (p->kind) {
-        case NN_CONV_WEIGHT:
-        case NN_DWCONV_WEIGHT: {
-            /* fan_out = oc*k*k / groups: He et al., arXiv:1502.01852, eq. 14 */
-            int groups = p->kind == NN_DWCONV_WEIGHT ? p->shape[0] : 1;
-            double std = sqrt(2.0 / ((double)p->shape[0] / groups * p->shape[2] * p->shape[3]));
-            for (size_t j = 0; j < p->count; j++) w[j] = (float)(std * nn_rng_normal(&rng));
-            break;
-        }
-        case NN_LINEAR_WEIGHT: {
-            /* By fan-in, as PyTorch: a new classifier starts near 0. timm's 1/sqrt(classes) is nine times wider at 15 classes, and its
-             * first gradients wreck a pretrained backbone. */
-            double bound = 1 / sqrt((double)p->shape[1]);
-            for (size_t j = 0; j < p->count; j++) w[j] = (float)(bound * (2 * nn_rng_uniform(&rng) - 1));
-            break;
-        }
-        case NN_BN_WEIGHT:
-        case NN_BN_VAR:
-            for (size_t j = 0; j < p->count; j++) w[j] = 1;
-            break;
-        case NN_BIAS:
-        case NN_BN_BIAS:
-        case NN_BN_MEAN: memset(w, 0, p->count * sizeof *w); break;
-        }
-    }
+    for (int i = 0; i < model->param_count; i++)
+        if (!which || which[i]) nn_model_draw(model->values + model->params[i].offset, model, i, seed);
 }
 
 int nn_model_find(const struct nn_model *model, const char *name)

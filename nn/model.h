@@ -7,6 +7,13 @@
  * Gradients, moments and averages are blocks of the same layout, so one offset serves all. Numeric conventions (epsilon,
  * padding, preprocessing, labels) are data of the model file, never code: they live here.
  *
+ * Whoever only predicts never holds the values: they stay where they come from (a source: the open file, or a seed) until the first
+ * plan reads them, one operation at a time, straight into the form that its kernels want. That form belongs to the model and
+ * serves all its plans.
+ *
+ *     described --+-- nn_model_allocate, or source + nn_model_read_values --> values     trains, is saved, predicts
+ *                 +-- source -----------------first plan--------------------> prepared   predicts only
+ *
  * Thread-safety: a model is read-only while plans run on it, except for the training plan that owns it. */
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
@@ -58,6 +65,15 @@ struct nn_param {
 };
 
 struct nn_graph; /* nn/graph.h */
+struct nn_model;
+
+/* Where values lie that are not in memory; the first member of whatever knows more (weights/model_load.c). */
+struct nn_source {
+    /* out [params[param].count]. One thread at a time. */
+    enum rudd_status (*read)(float *out, struct nn_source *source, const struct nn_model *model, int param,
+                             struct rudd_error *err);
+    void (*close)(struct nn_source *source); /* frees it */
+};
 
 struct nn_model {
     char arch[48]; /* "tf_efficientnetv2_b0" */
@@ -72,7 +88,9 @@ struct nn_model {
     struct nn_param *params;
     int param_count;
     size_t value_count; /* floats in values, padding included */
-    float *values;
+    float *values;             /* NULL: nowhere (described), in source, or prepared */
+    struct nn_source *source;  /* the model's own; closed when values or prepared have been made of it */
+    float *prepared;           /* weights as inference plans read them, all plans the same (nn/prepare.c); NULL: none yet */
 };
 
 /* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3; and
@@ -89,10 +107,18 @@ void nn_model_destroy(struct nn_model *model);
  * write every value themselves. nn_model_allocate gives values, all 0, where there are none. */
 enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err);
 enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *err);
+/* Gives a described model its source: values drawn as nn_model_init_params does, when they are read. */
+enum rudd_status nn_model_draw_later(struct nn_model *model, uint64_t seed, struct rudd_error *err);
+/* Values from the source, which is closed. On failure the model is as it was. */
+enum rudd_status nn_model_read_values(struct nn_model *model, struct rudd_error *err);
+/* RUDD_ARGUMENT when values are not in memory, so that nobody trains, saves or exports what is not there. */
+enum rudd_status nn_model_need_values(const struct nn_model *model, struct rudd_error *err);
 
 /* Fresh parameters, convolutions N(0, sqrt(2/fan_out)) as timm, linear U(+-1/sqrt(fan_in)) as PyTorch, norms 1 and 0. Only
  * those with which[i] (which NULL: all). Deterministic by seed and parameter name. */
 void nn_model_init_params(struct nn_model *model, uint64_t seed, const bool *which);
+/* The same for one parameter: out [params[param].count]. */
+void nn_model_draw(float *out, const struct nn_model *model, int param, uint64_t seed);
 
 /* Index of the parameter of that name; -1 if there is none. */
 int nn_model_find(const struct nn_model *model, const char *name);

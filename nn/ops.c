@@ -50,6 +50,12 @@ static void fold_batchnorm(const struct nn_plan *plan, float *scale, float *fold
     }
 }
 
+/* A bias that no batch norm was folded into, where it is kept with the prepared weights. */
+static void copy_bias(const struct nn_plan *plan, ptrdiff_t at, int bn, int bias, int c)
+{
+    if (at >= 0 && bn < 0) memcpy(plan->weights + at, nn_value(plan, bias), sizeof(float) * (size_t)c);
+}
+
 /* The weights in the layout that this plan's kernels read, times the scale of a folded batch norm. */
 static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
 {
@@ -62,6 +68,8 @@ static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
         fold_batchnorm(plan, scale, weights + site->bias_at, node->bn, node->bias, node->c);
         if (site->packed)
             plan->kern->pack_f32(weights + site->weight_at, w, times, node->c, ic, node->k);
+        else if (is_matrix(site) && !times)
+            memcpy(weights + site->weight_at, w, sizeof *w * plan->model->params[node->weight].count);
         else
             for (int o = 0; o < node->c; o++)
                 for (int i = 0; i < ic; i++)
@@ -69,6 +77,8 @@ static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
                         weights[(size_t)site->weight_at + kernel_index(site, o, i, t)] =
                             w[((size_t)o * ic + i) * taps + t] * (times ? times[o] : 1);
     }
+    copy_bias(plan, site->bias_at, node->bn, node->bias, node->c);
+    copy_bias(plan, site->expand_bias_at, node->expand.bn, node->expand.bias, node->c);
     if (site->expand_weight_at >= 0) {
         const struct nn_expand *e = &node->expand;
         fold_batchnorm(plan, scale, weights + site->expand_bias_at, e->bn, e->bias, node->c);

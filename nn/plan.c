@@ -119,30 +119,37 @@ static ptrdiff_t weight_room(struct compiler *c, size_t floats)
     return (ptrdiff_t)at;
 }
 
-/* A product over one pixel per image reads each weight once: it is used where it lies. */
-static bool is_vector_product(const struct nn_site *site)
+/* A product over one pixel per image reads each weight once: packing would not pay. Told by what is before it, never by the shape,
+ * which small images change: prepared weights do not depend on the size. */
+static bool is_vector_product(const struct nn_graph *g, const struct nn_node *n)
 {
-    return site->node.bn < 0 && site->node.k == 1 && site->in.h * site->in.w == 1;
+    int i = n->in[0];
+    while (i >= 0 && g->nodes[i].op != NN_POOL) i = g->nodes[i].in[0];
+    return n->bn < 0 && n->k == 1 && i >= 0;
 }
 
-static void prepare_weights(struct compiler *c, struct nn_site *site)
+/* Prepared are weights that kernels want in another form; when the model's values are not in memory, all others too. */
+static void place_weights(struct compiler *c, struct nn_site *site)
 {
     const struct nn_node *n = &site->node;
     const struct nn_plan *p = c->plan;
     const bool constant = n->frozen && !p->options.unfused;
+    const size_t count = n->weight >= 0 ? p->model->params[n->weight].count : 0;
     if (n->op == NN_CONV) {
-        site->packed = constant && !is_vector_product(site);
+        site->packed = constant && !is_vector_product(&p->graph, n);
         if (site->packed)
             site->weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, n->k));
-        else if (n->k > 1)
-            site->weight_at = weight_room(c, p->model->params[n->weight].count);
+        else if (n->k > 1 || p->shares)
+            site->weight_at = weight_room(c, count);
     } else if (n->op == NN_DWCONV) {
-        site->weight_at = weight_room(c, p->model->params[n->weight].count);
+        site->weight_at = weight_room(c, count);
         site->expands = constant && kern_expand_pays(p->kern) && n->k <= KERN_EXPAND_K_MAX;
         if (n->expand.weight >= 0) site->expand_weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, 1));
-        if (n->expand.bn >= 0) site->expand_bias_at = weight_room(c, (size_t)n->c);
+        if (n->expand.bn >= 0 || (p->shares && n->expand.bias >= 0)) site->expand_bias_at = weight_room(c, (size_t)n->c);
+    } else {
+        return;
     }
-    if (n->bn >= 0 && n->op != NN_BATCHNORM) site->bias_at = weight_room(c, (size_t)n->c);
+    if (n->bn >= 0 || (p->shares && n->bias >= 0)) site->bias_at = weight_room(c, (size_t)n->c);
 }
 
 /* A pool reads the sums that a fused depthwise convolution has made on the way, by strip; else the activation. */
@@ -181,7 +188,7 @@ static void plan_forward(struct compiler *c, int i)
     if (n->residual >= 0) touch(c, site->r = c->value[n->residual]);
     if (n->op == NN_CONV || n->op == NN_DWCONV)
         site->conv = nn_conv_geometry(n, site->in, site->out, p->model->pad, p->options.batch);
-    prepare_weights(c, site);
+    place_weights(c, site);
     if (site->expands) {
         struct kern_expand s = nn_expand_geometry(site, p->options.batch);
         site->sums = touched(c, (size_t)p->options.batch * (size_t)kern_expand_strips(&s) * (size_t)n->c);
@@ -344,6 +351,14 @@ static void run_passes(struct nn_graph *g, const struct nn_plan_options *o, bool
     for (int i = 0; i < g->count; i++) g->nodes[i].frozen |= !o->train;
 }
 
+/* Whether its steps use more of the model than prepared weights. */
+static bool reads_values(const struct nn_plan *p)
+{
+    bool reads = p->options.train || p->options.unfused;
+    for (int i = 0; i < p->graph.count; i++) reads |= p->graph.nodes[i].op == NN_BATCHNORM;
+    return reads;
+}
+
 /* Decides all buffers; false when memory ran out. */
 static bool lay_out(struct compiler *c)
 {
@@ -387,7 +402,7 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
             status = rudd_fail(
                 err, RUDD_LIMIT, "%s at %d pixels, batch %d needs %.1f MiB but the limit is %.1f MiB; use a smaller batch",
                 p->model->arch, p->options.image_size, p->options.batch, (double)bytes / 1048576, (double)limit / 1048576);
-        else if (!(p->block = rudd_alloc(nn_plan_bytes(p))) || !(p->weights = rudd_alloc(nn_plan_weight_bytes(p) + 1)))
+        else if (!(p->block = rudd_alloc(nn_plan_bytes(p))))
             status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d",
                                (double)bytes / 1048576, p->model->arch, p->options.image_size, p->options.batch);
     }
@@ -413,20 +428,23 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
     p->model = model;
     p->options = *options;
     p->kern = kern_table();
+    p->shares = !model->values;
     enum rudd_status status = nn_graph_copy(&p->graph, model->graph, err);
     if (!status) {
         run_passes(&p->graph, options, kern_expand_pays(p->kern));
+        if (reads_values(p)) status = nn_model_need_values(model, err);
+    }
+    if (!status) {
         p->sites = rudd_zalloc((size_t)p->graph.count, sizeof *p->sites);
         p->trains = rudd_zalloc((size_t)model->param_count, sizeof *p->trains);
         status = p->sites && p->trains ? compile(p, err) : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
     }
-    if (status) {
+    if (!status) status = nn_prepare_weights(p, err);
+    if (status)
         nn_plan_destroy(p);
-        return status;
-    }
-    nn_plan_prepare(p);
-    *plan = p;
-    return RUDD_OK;
+    else
+        *plan = p;
+    return status;
 }
 
 void nn_plan_destroy(struct nn_plan *plan)
@@ -437,6 +455,6 @@ void nn_plan_destroy(struct nn_plan *plan)
     rudd_free(plan->buffers);
     rudd_free(plan->trains);
     rudd_free(plan->block);
-    rudd_free(plan->weights);
+    if (!plan->shares) rudd_free(plan->weights);
     rudd_free(plan);
 }

@@ -5,7 +5,8 @@
  * Everything is decided in nn_plan_create; running allocates nothing and cannot fail. A training plan has its backward steps in
  * the same list, planned by the same planner. Weights are used from model->values; forms that kernels want (folded batch norm,
  * packed panels) are made by prepare steps into the plan's own memory: call nn_plan_prepare after the model's values changed (training
- * plans do it by themselves at each forward).
+ * plans do it by themselves at each forward). When the model's values are not in memory, an inference plan uses model->prepared, which
+ * the first one makes and which belongs to the model: the model must outlive its plans.
  *
  * Thread-safety: one thread at a time per plan. */
 #ifndef NN_PLAN_H
@@ -26,7 +27,9 @@ struct nn_plan_options {
 };
 
 struct nn_plan;
-/* RUDD_LIMIT when the block would exceed memory_limit (says both figures), RUDD_ARGUMENT for sizes the network cannot take. */
+/* RUDD_LIMIT when the block would exceed memory_limit (says both figures), RUDD_ARGUMENT for sizes the network cannot take and for
+ * training a model whose values are not in memory; what reading its source says. Plans of one model may be created by many threads
+ * at a time. */
 enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, const struct nn_plan_options *options,
                                 struct rudd_error *err);
 void nn_plan_destroy(struct nn_plan *plan);
@@ -34,7 +37,7 @@ void nn_plan_destroy(struct nn_plan *plan);
 float *nn_plan_input(struct nn_plan *plan); /* [batch, size, size, 3] NHWC, normalised; filled by the caller before each run */
 const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes] */
 size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block: activations and scratch */
-size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the weights in the form that kernels read, beside it */
+size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the prepared weights, its own or the model's */
 int nn_plan_batch(const struct nn_plan *plan);
 
 void nn_plan_prepare(struct nn_plan *plan);

@@ -63,7 +63,8 @@ void rudd_set_alloc_hook(int (*allow)(void *user, size_t bytes), void *user);
 typedef struct nn_model rudd_model;
 typedef struct rudd_session rudd_session;
 
-/* Opens a native model file (safetensors with rudd.* metadata, or timm's own with a recognised architecture). */
+/* Opens a native model file (safetensors with rudd.* metadata, or timm's own with a recognised architecture). Everything is checked but
+ * the weights are not read yet: the first session does that, and the file stays open until then. */
 enum rudd_status rudd_model_open(rudd_model **model, const char *path, struct rudd_error *err);
 void rudd_model_close(rudd_model *model);
 int rudd_model_class_count(const rudd_model *model);
@@ -71,7 +72,8 @@ const char *rudd_model_class_name(const rudd_model *model, int index);
 const char *rudd_model_arch(const rudd_model *model);
 int rudd_model_image_size(const rudd_model *model);
 
-/* A session owns the plan and its one block of memory for up to max_batch images at a time. The model must outlive it. */
+/* A session owns the plan and its one block of memory for up to max_batch images at a time. The weights are the model's, once for all
+ * its sessions: RUDD_IO when its file became shorter before the first one. The model must outlive it. */
 enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err);
 void rudd_session_destroy(rudd_session *session);
 

@@ -1,6 +1,6 @@
-/* run.c - running a plan: prepare, forward, loss, backward, with each step's time where somebody asks for it.
+/* run.c - running a plan: forward, loss, backward, with each step's time where somebody asks for it.
  *
- *     prepare -> forward 0 .. N-1 -> loss -> backward N-1 .. 0          plan.c has decided everything else */
+ *     forward 0 .. N-1 -> loss -> backward N-1 .. 0          plan.c has decided everything else; weights: prepare.c */
 #include "nn/steps.h"
 #include <time.h>
 
@@ -38,20 +38,6 @@ void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step)
 {
     plan->seed = seed;
     plan->step = step;
-}
-
-static void prepare(struct nn_plan *plan, bool frozen)
-{
-    for (int i = 0; i < plan->graph.count; i++) {
-        const struct nn_site *site = &plan->sites[i];
-        if (nn_ops[site->node.op].prepare && site->node.frozen == frozen) nn_ops[site->node.op].prepare(plan, site);
-    }
-}
-
-void nn_plan_prepare(struct nn_plan *plan)
-{
-    prepare(plan, true);
-    prepare(plan, false);
 }
 
 void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user)
@@ -106,7 +92,7 @@ static void run_site(struct nn_plan *plan, const struct nn_site *site, site_fn *
 
 void nn_plan_forward(struct nn_plan *plan, int n)
 {
-    if (plan->options.train) prepare(plan, false);
+    if (plan->options.train) nn_prepare_sites(plan, false);
     for (int i = 0; i < plan->graph.count; i++) {
         const struct nn_site *site = &plan->sites[i];
         if (nn_ops[site->node.op].forward) run_site(plan, site, nn_ops[site->node.op].forward, n, false);

@@ -1,4 +1,5 @@
-/* steps.h - the inside of a plan, shared by plan.c (decides), memory.c (places) and ops.c (computes).
+/* steps.h - the inside of a plan, shared by plan.c (decides), memory.c (places), prepare.c (weights), ops.c (computes), run.c and
+ * trace.c.
  *
  * A site is a node compiled for one plan: shapes, geometry and the buffers that its forward and backward step use. Buffers are
  * numbers until memory.c gives them offsets; time runs over forward steps 0..N-1, the loss at N, backward steps N+1..2N. */
@@ -48,7 +49,9 @@ struct nn_plan {
     struct nn_buffer *buffers;
     int buffer_count, buffer_capacity;
     bool *trains; /* [param_count] */
-    float *block, *weights;
+    float *block, *weights; /* weights: the model's (prepared) when the plan shares */
+    bool shares;            /* the model's values are not in memory */
+    float **fetched;        /* while preparing shared weights: [param_count], those read from the model's source */
     size_t block_floats, weight_floats;
     int scratch; /* buffer */
     uint64_t seed, step;
@@ -64,7 +67,8 @@ static inline float *nn_at(const struct nn_plan *plan, int buffer)
 }
 static inline float *nn_value(const struct nn_plan *plan, int param)
 {
-    return param < 0 ? NULL : plan->model->values + plan->model->params[param].offset;
+    if (param < 0) return NULL;
+    return plan->fetched ? plan->fetched[param] : plan->model->values + plan->model->params[param].offset;
 }
 static inline float *nn_grad(const struct nn_plan *plan, int param)
 {
@@ -93,6 +97,11 @@ struct nn_op_row {
 struct kern_expand nn_expand_geometry(const struct nn_site *site, int n);
 
 extern const struct nn_op_row nn_ops[NN_OP_COUNT];
+
+/* plan->weights, allocated and filled; shared ones by the first plan of the model only (prepare.c). Needs the block. */
+enum rudd_status nn_prepare_weights(struct nn_plan *plan, struct rudd_error *err);
+/* From values in memory: of sites that are frozen, or of those that are not. */
+void nn_prepare_sites(struct nn_plan *plan, bool frozen);
 
 /* Gives every used buffer an offset such that buffers alive at the same step do not overlap; returns the floats needed. Greedy
  * by size: largest first, each at the lowest offset free for its whole life (Pisarchyk and Lee, arXiv:2001.03288, section 5).

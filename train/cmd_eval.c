@@ -75,7 +75,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status != RUDD_OK || done) goto done;
     kern_set_threads(s.threads);
-    status = weights_model_load(&model, s.model, NULL, NULL, err);
+    status = rudd_model_open(&model, s.model, err);
     if (status == RUDD_OK) status = scan(&set, model, s.data, err);
     if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, s.batch, s.threads, 0, err);
     if (status != RUDD_OK) goto done;

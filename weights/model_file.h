@@ -36,6 +36,7 @@ struct weights_load_options {
     const char *arch;     /* NULL: from metadata or recognised from names and shapes */
     int class_count;      /* 0: as in the file; else the model has this many, and a classifier of another size is replaced */
     bool allow_missing;   /* missing tensors are initialised (listed in the report) instead of refused */
+    bool predict_only;    /* values stay in the file, which stays open, until the first plan reads them (nn/model.h) */
     bool hash;            /* fill model->sha256; about 0.3 s for 77 MB, so only for those who show or record it */
     uint64_t seed;        /* for what is initialised */
     enum weights_pad pad; /* AUTO: by metadata or family */

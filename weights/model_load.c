@@ -2,9 +2,10 @@
  * fit.
  *
  *     file --recognise--> arch, dialect --classifier's shape--> class count --describe--> parameters
- *          --by name--> values | missing | misshapen | extra
+ *          --by name--> the model's source | missing | misshapen | extra          --> values, unless only to predict
  *
- * Source of the names: names.c. Values are copied out of the map, so the file may go afterwards. */
+ * Source of the names: names.c. When the file fits, it becomes the model's source (nn/model.h): values are read from it at once and it
+ * is closed, or it stays open until a plan asks. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,36 +86,55 @@ static enum rudd_status refuse(const struct weights_report *r, const char *path,
 
 /* ---- fitting tensors to parameters ------------------------------------------------------------------------------- */
 
+/* An open file as a model's source. */
+struct file_source {
+    struct nn_source source;
+    struct weights_file file;
+    uint64_t seed;
+    const struct weights_tensor **tensors; /* [param_count]; NULL: to be initialised */
+};
+
 /* Everything the steps below share. */
 struct loading {
     const char *path;
     const struct weights_load_options *options;
-    struct weights_file file;
+    struct weights_file *file; /* from's */
+    struct file_source *from;
     struct weights_report *report;
     struct nn_model *model;
-    bool *fresh; /* [param_count]: to be initialised */
-    bool *used;  /* [tensor_count] of the file */
+    bool *used; /* [tensor_count] of the file */
     struct rudd_error *err;
 };
 
-static enum rudd_status load_param(struct loading *l, int i)
+static enum rudd_status read_param(float *out, struct nn_source *source, const struct nn_model *model, int param,
+                                   struct rudd_error *err)
+{
+    struct file_source *from = (struct file_source *)source;
+    if (from->tensors[param]) return weights_read_f32(out, &from->file, from->tensors[param], err);
+    nn_model_draw(out, model, param, from->seed);
+    return RUDD_OK;
+}
+
+static void close_source(struct nn_source *source)
+{
+    struct file_source *from = (struct file_source *)source;
+    weights_close(&from->file);
+    rudd_free(from->tensors);
+    rudd_free(from);
+}
+
+static enum rudd_status fit_param(struct loading *l, int i)
 {
     const struct nn_param *p = &l->model->params[i];
     char name[NN_NAME], expected[SHAPE_TEXT], found[SHAPE_TEXT], line[NN_NAME + 2 * SHAPE_TEXT + 64];
     bool classifier = p->stage == nn_model_stage_count(l->model) - 1;
     weights_param_name(name, l->model, i, l->report->dialect);
-    const struct weights_tensor *t = weights_find(&l->file, name);
-    if (t) l->used[t - l->file.tensors] = true;
-    if (classifier && l->report->classifier_replaced) {
-        l->fresh[i] = true;
-        return RUDD_OK;
-    }
-    if (!t) {
-        l->fresh[i] = true;
-        return add_line(&l->report->missing, &l->report->missing_count, name, l->err);
-    }
+    const struct weights_tensor *t = weights_find(l->file, name);
+    if (t) l->used[t - l->file->tensors] = true;
+    if (classifier && l->report->classifier_replaced) return RUDD_OK;
+    if (!t) return add_line(&l->report->missing, &l->report->missing_count, name, l->err);
     if (weights_fits(t, p)) {
-        weights_to_f32(l->model->values + p->offset, t);
+        l->from->tensors[i] = t;
         return RUDD_OK;
     }
     print_shape(found, t->rank, t->shape);
@@ -130,21 +150,20 @@ static bool is_ignored(const char *name)
     return (leaf && !strcmp(leaf, ".num_batches_tracked")) || !strncmp(name, "rudd.", 5);
 }
 
-static enum rudd_status load_params(struct loading *l)
+static enum rudd_status fit_params(struct loading *l)
 {
-    l->fresh = rudd_zalloc((size_t)l->model->param_count, sizeof *l->fresh);
-    l->used = rudd_zalloc((size_t)l->file.tensor_count, sizeof *l->used);
-    if (!l->fresh || !l->used) return rudd_fail(l->err, RUDD_NO_MEMORY, "%s: no memory to load it", l->path);
+    l->from->tensors = rudd_zalloc((size_t)l->model->param_count, sizeof(struct weights_tensor *));
+    l->used = rudd_zalloc((size_t)l->file->tensor_count, sizeof *l->used);
+    if (!l->from->tensors || !l->used) return rudd_fail(l->err, RUDD_NO_MEMORY, "%s: no memory to load it", l->path);
     struct weights_report *r = l->report;
     enum rudd_status status = RUDD_OK;
-    for (int i = 0; i < l->model->param_count && !status; i++) status = load_param(l, i);
-    for (int i = 0; i < l->file.tensor_count && !status; i++)
-        if (!l->used[i] && !is_ignored(l->file.tensors[i].name))
-            status = add_line(&r->extra, &r->extra_count, l->file.tensors[i].name, l->err);
+    for (int i = 0; i < l->model->param_count && !status; i++) status = fit_param(l, i);
+    for (int i = 0; i < l->file->tensor_count && !status; i++)
+        if (!l->used[i] && !is_ignored(l->file->tensors[i].name))
+            status = add_line(&r->extra, &r->extra_count, l->file->tensors[i].name, l->err);
     if (status) return status;
     if (r->extra_count || r->misshapen_count || (r->missing_count && !l->options->allow_missing))
         return refuse(r, l->path, l->model->arch, l->err);
-    nn_model_init_params(l->model, l->options->seed, l->fresh);
     return RUDD_OK;
 }
 
@@ -161,7 +180,7 @@ static enum rudd_status file_class_count(int *count, struct loading *l, const ch
         char name[NN_NAME];
         if (outline->params[i].stage < nn_model_stage_count(outline) - 1) continue;
         weights_param_name(name, outline, i, l->report->dialect);
-        const struct weights_tensor *t = weights_find(&l->file, name);
+        const struct weights_tensor *t = weights_find(l->file, name);
         if (t && t->rank) rows = t->shape[0];
     }
     nn_model_destroy(outline);
@@ -169,7 +188,7 @@ static enum rudd_status file_class_count(int *count, struct loading *l, const ch
         return rudd_fail(l->err, RUDD_LIMIT, "%s: its classifier has %" PRId64 " classes, at most %d are supported", l->path,
                          rows, NN_MAX_CLASSES);
     *count = (int)rows;
-    return rows ? RUDD_OK : weights_metadata_class_count(count, &l->file, l->err);
+    return rows ? RUDD_OK : weights_metadata_class_count(count, l->file, l->err);
 }
 
 static enum rudd_status make_model(struct loading *l)
@@ -178,15 +197,14 @@ static enum rudd_status make_model(struct loading *l)
     struct weights_report *r = l->report;
     const char *arch = o->arch;
     int in_file = 0;
-    enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, &l->file, l->err);
+    enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, l->file, l->err);
     if (status) return status;
     status = file_class_count(&in_file, l, arch);
     if (status) return status;
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
     r->classifier_replaced = in_file && in_file != wanted;
     status = nn_model_describe(&l->model, arch, wanted, l->err);
-    if (!status) status = nn_model_allocate(l->model, l->err);
-    if (!status) status = weights_metadata_read(l->model, &l->file, !r->classifier_replaced, l->err);
+    if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
     if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;
     if (o->bn_eps > 0) l->model->bn_eps = o->bn_eps;
@@ -195,10 +213,17 @@ static enum rudd_status make_model(struct loading *l)
 
 static enum rudd_status hash_file(struct loading *l)
 {
+    enum { PIECE = 1 << 16 };
+    unsigned char bytes[PIECE];
     struct nn_sha256 s;
     char hex[NN_SHA256_HEX];
     nn_sha256_init(&s);
-    nn_sha256_update(&s, l->file.map, l->file.map_length);
+    for (size_t at = 0, n; at < l->file->map_length; at += n) {
+        n = l->file->map_length - at < PIECE ? l->file->map_length - at : PIECE;
+        enum rudd_status status = weights_read_bytes(bytes, l->file, at, n, l->err);
+        if (status) return status;
+        nn_sha256_update(&s, bytes, n);
+    }
     nn_sha256_hex(hex, &s);
     return nn_model_set_text(&l->model->sha256, hex, l->err);
 }
@@ -211,17 +236,26 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
     struct loading l = {
         .path = path, .options = options ? options : &as_the_file_says, .report = report ? report : &own, .err = err};
     memset(l.report, 0, sizeof *l.report);
-    enum rudd_status status = weights_open(&l.file, path, err);
+    l.from = rudd_zalloc(1, sizeof *l.from);
+    if (!l.from) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to load it", path);
+    l.from->source = (struct nn_source){read_param, close_source};
+    l.from->seed = l.options->seed;
+    l.file = &l.from->file;
+    enum rudd_status status = weights_open(l.file, path, err);
     if (!status) status = make_model(&l);
-    if (!status) status = load_params(&l);
+    if (!status) status = fit_params(&l);
     if (!status && l.options->hash) status = hash_file(&l);
+    if (!status) {
+        l.model->source = &l.from->source;
+        l.from = NULL;
+        if (!l.options->predict_only) status = nn_model_read_values(l.model, err);
+    }
     if (status)
         nn_model_destroy(l.model);
     else
         *model = l.model;
-    rudd_free(l.fresh);
+    if (l.from) close_source(&l.from->source);
     rudd_free(l.used);
-    weights_close(&l.file);
     weights_report_free(&own);
     return status;
 }

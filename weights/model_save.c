@@ -18,7 +18,8 @@ enum rudd_status weights_model_save(const char *path, const struct nn_model *mod
     struct weights_tensor *tensors = rudd_zalloc(count, sizeof *tensors);
     char(*names)[NN_NAME] = rudd_zalloc(count, sizeof *names);
     struct weights_metadata metadata = {.count = 0};
-    enum rudd_status status = RUDD_OK;
+    enum rudd_status status = values ? RUDD_OK : nn_model_need_values(model, err);
+    if (status) goto out;
     if (!tensors || !names) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %zu tensors", path, count);
     for (int i = 0; i < model->param_count && !status; i++) {
         if (!weights_param_name(names[i], model, i, dialect))
@@ -28,6 +29,7 @@ enum rudd_status weights_model_save(const char *path, const struct nn_model *mod
     }
     if (!status) status = weights_metadata_make(&metadata, model, err);
     if (!status) status = weights_write(path, tensors, model->param_count, metadata.entries, metadata.count, err);
+out:
     weights_metadata_free(&metadata);
     rudd_free(names);
     rudd_free(tensors);

@@ -434,7 +434,8 @@ enum rudd_status weights_onnx_write(const char *path, const struct nn_model *mod
     if (size < MIN_SIDE || size > MAX_SIDE)
         return rudd_fail(err, RUDD_ARGUMENT, "%s: image size %d; expected %d to %d pixels", path, size, MIN_SIDE, MAX_SIDE);
     struct onnx o = {.model = model};
-    enum rudd_status status = nn_graph_copy(&o.graph, model->graph, err);
+    enum rudd_status status = nn_model_need_values(model, err);
+    if (!status) status = nn_graph_copy(&o.graph, model->graph, err);
     if (status) return status;
     if (!wanted->keep_batchnorm) {
         nn_pass_freeze(&o.graph, false, 0);

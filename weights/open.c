@@ -4,7 +4,7 @@
 
 enum rudd_status rudd_model_open(rudd_model **model, const char *path, struct rudd_error *err)
 {
-    return weights_model_load(model, path, NULL, NULL, err);
+    return weights_model_load(model, path, &(struct weights_load_options){.predict_only = true}, NULL, err);
 }
 
 void rudd_model_close(rudd_model *model)

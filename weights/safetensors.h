@@ -41,6 +41,7 @@ struct weights_file {
     char *path;
     void *map;
     size_t map_length;
+    int fd; /* of the map; meaningless without one */
     struct weights_tensor *tensors; /* sorted by name */
     int tensor_count;
     struct weights_meta *meta;
@@ -61,6 +62,14 @@ const char *weights_dtype_name(enum weights_dtype dtype); /* as in files: "F32" 
 bool weights_dtype_is_float(enum weights_dtype dtype);
 /* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
+
+/* The same from the file itself instead of the map: no page of the map becomes resident, and a file that has become shorter since it was
+ * opened is RUDD_IO. For files that are kept open. */
+enum rudd_status weights_read_f32(float *out, const struct weights_file *file, const struct weights_tensor *t,
+                                  struct rudd_error *err);
+/* length bytes from offset of an opened (not parsed) file, likewise. */
+enum rudd_status weights_read_bytes(void *out, const struct weights_file *file, size_t offset, size_t length,
+                                    struct rudd_error *err);
 
 /* Writes a file with these tensors (name, dtype, rank, shape, data used) in this order and these metadata, atomically
  * (replace.h): on any failure (full disk) the old file is intact. Wider dtypes go first, so that each tensor is aligned to its

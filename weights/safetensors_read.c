@@ -8,7 +8,8 @@
  *
  * Source: the format's description at github.com/huggingface/safetensors, "Format"; no gaps and no overlaps are its own rules.
  *
- * Not here: big-endian machines; float8; a file that another program shortens while it is mapped (the loader copies at once).
+ * Not here: big-endian machines; float8; a file that another program shortens while it is mapped (the header is parsed at once; values of
+ * models are read, not mapped).
  */
 #include "weights/safetensors.h"
 #include <errno.h>
@@ -354,11 +355,44 @@ enum rudd_status weights_open(struct weights_file *file, const char *path, struc
     if (!status) {
         file->map = map;
         file->map_length = length;
+        file->fd = fd;
         map = MAP_FAILED;
+        fd = -1;
     }
 out:
     if (map != MAP_FAILED) munmap(map, length);
-    close(fd);
+    if (fd >= 0) close(fd);
+    return status;
+}
+
+enum rudd_status weights_read_bytes(void *out, const struct weights_file *file, size_t offset, size_t length,
+                                    struct rudd_error *err)
+{
+    for (size_t done = 0; done < length;) {
+        ssize_t n = pread(file->fd, (char *)out + done, length - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return rudd_fail(err, RUDD_IO, "%s: cannot read: %s", file->path, strerror(errno));
+        if (!n)
+            return rudd_fail(err, RUDD_IO, "%s: ends at byte %zu, it had %zu when it was opened; replace models by renaming",
+                             file->path, offset + done, file->map_length);
+        done += (size_t)n;
+    }
+    return RUDD_OK;
+}
+
+enum rudd_status weights_read_f32(float *out, const struct weights_file *file, const struct weights_tensor *t,
+                                  struct rudd_error *err)
+{
+    const size_t size = dtypes[t->dtype].size, offset = (size_t)((const char *)t->data - (const char *)file->map);
+    if (t->dtype == WEIGHTS_F32) return weights_read_bytes(out, file, offset, t->count * size, err);
+    enum { PIECE = 4096 };
+    unsigned char bytes[PIECE * 8]; /* of the widest dtype */
+    enum rudd_status status = RUDD_OK;
+    for (size_t at = 0; at < t->count && !status; at += PIECE) {
+        size_t count = t->count - at < PIECE ? t->count - at : PIECE;
+        status = weights_read_bytes(bytes, file, offset + at * size, count * size, err);
+        if (!status) dtypes[t->dtype].to_f32(out + at, bytes, count);
+    }
     return status;
 }
 
@@ -372,7 +406,10 @@ void weights_close(struct weights_file *file)
     rudd_free(file->tensors);
     rudd_free(file->meta);
     rudd_free(file->path);
-    if (file->map) munmap(file->map, file->map_length);
+    if (file->map) {
+        munmap(file->map, file->map_length);
+        close(file->fd);
+    }
     memset(file, 0, sizeof *file);
 }
 
