@@ -96,7 +96,8 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
-$(addprefix $(B)/tests/test_,decode resize augment loader): $(B)/tests/pictures.o
+$(B)/tests/test_predict: | $(B)/rudd
+$(addprefix $(B)/tests/test_,decode resize augment loader predict): $(B)/tests/pictures.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a

@@ -16,7 +16,7 @@ struct bench_work {
     const char *arch, *model_path; /* a model file, or else random weights of this architecture */
     int size, batch, threads, repeat, warmup, classes;
     bool json;
-    bool trains; /* the model's values are needed */
+    bool trains;            /* the model's values are needed */
     struct nn_model *model; /* bench_open's */
 };
 

@@ -62,7 +62,8 @@ static enum rudd_status prepare(struct training *s, const struct bench_work *wor
 
 enum rudd_status bench_train(int argc, char **argv, struct rudd_error *err)
 {
-    struct bench_work work = {.arch = "tf_efficientnetv2_b0", .batch = 16, .repeat = 10, .warmup = 2, .classes = 15, .trains = true};
+    struct bench_work work = {
+        .arch = "tf_efficientnetv2_b0", .batch = 16, .repeat = 10, .warmup = 2, .classes = 15, .trains = true};
     struct training s = {0};
     bool done;
     enum rudd_status status =

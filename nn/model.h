@@ -87,10 +87,10 @@ struct nn_model {
     struct nn_graph *graph;        /* unfused, resolution-independent */
     struct nn_param *params;
     int param_count;
-    size_t value_count; /* floats in values, padding included */
-    float *values;             /* NULL: nowhere (described), in source, or prepared */
-    struct nn_source *source;  /* the model's own; closed when values or prepared have been made of it */
-    float *prepared;           /* weights as inference plans read them, all plans the same (nn/prepare.c); NULL: none yet */
+    size_t value_count;       /* floats in values, padding included */
+    float *values;            /* NULL: nowhere (described), in source, or prepared */
+    struct nn_source *source; /* the model's own; closed when values or prepared have been made of it */
+    float *prepared;          /* weights as inference plans read them, all plans the same (nn/prepare.c); NULL: none yet */
 };
 
 /* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3; and

@@ -48,7 +48,7 @@ struct nn_plan {
     struct nn_site *sites;
     struct nn_buffer *buffers;
     int buffer_count, buffer_capacity;
-    bool *trains; /* [param_count] */
+    bool *trains;           /* [param_count] */
     float *block, *weights; /* weights: the model's (prepared) when the plan shares */
     bool shares;            /* the model's values are not in memory */
     float **fetched;        /* while preparing shared weights: [param_count], those read from the model's source */

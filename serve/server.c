@@ -162,7 +162,8 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
     struct serve_model m = {0};
     const struct serve_options *o = &s->options;
     const struct data_limits limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)};
-    const struct weights_load_options as_it_is = {.predict_only = true, .hash = true}; /* answers name the model by its file's hash */
+    const struct weights_load_options as_it_is = {.predict_only = true,
+                                                  .hash = true}; /* answers name the model by its file's hash */
     enum rudd_status status = weights_model_load(&m.model, o->model_path, &as_it_is, NULL, err);
     if (!status) {
         m.name = o->name ? rudd_strdup(o->name) : name_from_path(o->model_path);

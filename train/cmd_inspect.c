@@ -92,8 +92,9 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;
     if (options.argument_count)
-        status = weights_model_load(&model, options.arguments[0], &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true},
-                                    NULL, err);
+        status =
+            weights_model_load(&model, options.arguments[0],
+                               &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true}, NULL, err);
     else if (arch)
         status = nn_model_describe(&model, arch, classes ? classes : 1000, err);
     else

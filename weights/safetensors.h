@@ -41,7 +41,7 @@ struct weights_file {
     char *path;
     void *map;
     size_t map_length;
-    int fd; /* of the map; meaningless without one */
+    int fd;                         /* of the map; meaningless without one */
     struct weights_tensor *tensors; /* sorted by name */
     int tensor_count;
     struct weights_meta *meta;
