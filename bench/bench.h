@@ -17,6 +17,7 @@ struct bench_work {
     int size, batch, threads, repeat, warmup, classes;
     bool json;
     bool trains;            /* the model's values are needed */
+    double opened_ms;       /* when bench_open began with the model */
     struct nn_model *model; /* bench_open's */
 };
 
@@ -25,15 +26,10 @@ struct bench_work {
 enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
                             struct rudd_error *err);
 
-/* Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's. */
+/* With RUDD_TRACE=1 in the environment the report ends with what each step of the plan took (nn/trace.h).
+ * Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's. */
 enum rudd_status bench_measure(const struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
                                void *user, struct rudd_error *err);
-
-/* With RUDD_TRACE=1 in the environment: notes each step's fastest time from now on; end prints them. Otherwise NULL, and
- * nothing. */
-struct bench_trace;
-struct bench_trace *bench_trace_begin(struct nn_plan *plan);
-void bench_trace_end(struct bench_trace *trace);
 
 /* Fills count floats with a fixed pattern of normalised-pixel size. */
 void bench_fill(float *x, size_t count);

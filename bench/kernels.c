@@ -4,7 +4,8 @@
  *
  *     gemm_f32 avx512 36100x144x24 NT          conv_fwd_f32 avx2 16x56x56x32->56x56x128 k=3 s=1 pad=1,1
  *
- * All words of the filter must occur in it. A filter that spells a whole product or dense convolution runs that one, in the table or not.
+ * All words of the filter must occur in it. A filter that spells a whole case, as a line of RUDD_TRACE does, runs that one, in the table
+ * or not.
  * Each case runs for at least --ms milliseconds; the fastest run counts. Rows of the plain C reference run only when the filter says ref.
  *
  * Flops are counted as the contracts in kern.h do (an exp is one); bytes are each operand once, read or written.
@@ -12,7 +13,7 @@
 #include "bench/bench.h"
 #include "bench/peak.h"
 #include "bench/shapes.h"
-#include "kernels/kern.h"
+#include "kernels/text.h"
 #include "nn/options.h"
 
 #include <stdio.h>
@@ -31,7 +32,7 @@ struct work {
     float *v[VECTORS];  /* [oc] and [n,oc] */
     float *scratch;
     double flops, bytes;
-    char shape[160];
+    char shape[KERN_TEXT];
 };
 
 #define RUN(name) ((kern_##name##_f32 *)w->row->run)
@@ -224,7 +225,7 @@ static enum rudd_status bench_gemm(struct bench *b, const struct kern_gemm *g, s
         if (strcmp(row[r].name, "gemm_f32")) continue;
         double m = g->m, n = g->n, k = g->k;
         struct work w = {.row = &row[r], .g = *g, .flops = 2 * m * n * k, .bytes = 4 * (m * k + k * n + m * n)};
-        snprintf(w.shape, sizeof w.shape, "%dx%dx%d %c%c", g->m, g->n, g->k, g->trans_a ? 'T' : 'N', g->trans_b ? 'T' : 'N');
+        kern_gemm_text(w.shape, g);
         size_t largest = max_size((size_t)g->m * g->k, max_size((size_t)g->k * g->n, (size_t)g->m * g->n));
         status = run_case(b, &w, run_gemm, largest, err);
     }
@@ -251,6 +252,7 @@ static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv
     enum rudd_status status = RUDD_OK;
     const size_t in = (size_t)s->n * s->ih * s->iw * s->ic, out = (size_t)s->n * s->oh * s->ow * s->oc;
     const size_t weights = (size_t)s->k * s->k * (s->oc + 15) * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
+    static const float mark;
     int rows;
     const struct kern_row *row = kern_rows(&rows);
     for (int r = 0; r < rows && !status; r++) {
@@ -262,15 +264,14 @@ static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv
             w.expand_from = expand_from;
             w.flops = 2.0 * (double)out * s->k * s->k + 2.0 * (double)in * expand_from;
             w.bytes = 4.0 * (pixels * (expand_from ? expand_from : s->ic) + (double)out);
-            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d-%d->%dx%dx%d k=%d s=%d", s->n, s->ih, s->iw, expand_from, s->ic,
-                     s->oh, s->ow, s->oc, s->k, s->stride);
+            const struct kern_expand e = {.dw = *s, .ic = expand_from, .weight = expand_from ? &mark : NULL};
+            kern_expand_text(w.shape, &e);
         } else if (strstr(row[r].name, "conv_")) {
             w.flops = 2.0 * (double)out * s->k * s->k * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
             w.bytes = 4.0 * (double)(in + out + weights);
-            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d->%dx%dx%d k=%d s=%d pad=%d,%d", s->n, s->ih, s->iw, s->ic, s->oh,
-                     s->ow, s->oc, s->k, s->stride, s->pad_top, s->pad_left);
+            kern_conv_text(w.shape, s);
         } else {
-            snprintf(w.shape, sizeof w.shape, "%dx%dx%dx%d", s->n, s->oh, s->ow, s->oc);
+            kern_map_text(w.shape, s->n, s->oh, s->ow, s->oc);
         }
         for (size_t i = 0; i < sizeof runners / sizeof runners[0]; i++)
             if (strcmp(runners[i].name, row[r].name) == 0)
@@ -293,29 +294,74 @@ static enum rudd_status bench_pointwise(struct bench *b, const struct bench_laye
     return status ? status : bench_layer_rows(b, &s, BENCH_POINTWISE, false, 0, err);
 }
 
-/* A filter that spells one product or dense convolution, as a failing test does. Its words after the shape are dropped. */
-static bool spelled(struct bench *b, struct kern_gemm *g, struct kern_conv *s)
+/* A case that a filter spells in full, as a failing test and a line of RUDD_TRACE do. */
+struct spelled {
+    struct kern_gemm g; /* m 0: not a product */
+    struct kern_conv s;
+    enum bench_kind kind;
+    bool maps;
+    int expand_from;
+};
+
+static bool spells_product(struct spelled *c, char **words, int count)
 {
     char ta, tb;
-    int pads[2];
-    *g = (struct kern_gemm){0};
-    *s = (struct kern_conv){0};
-    if (b->word_count >= 4 && starts_with(b->words[0], "gemm_") && sscanf(b->words[2], "%dx%dx%d", &g->m, &g->n, &g->k) == 3 &&
-        sscanf(b->words[3], "%c%c", &ta, &tb) == 2) {
-        g->trans_a = ta == 'T';
-        g->trans_b = tb == 'T';
-        b->word_count = 4;
-        return g->m > 0 && g->n > 0 && g->k > 0;
-    }
-    if (b->word_count >= 6 && starts_with(b->words[0], "conv_") &&
-        sscanf(b->words[2], "%dx%dx%dx%d->%dx%dx%d", &s->n, &s->ih, &s->iw, &s->ic, &s->oh, &s->ow, &s->oc) == 7 &&
-        sscanf(b->words[3], "k=%d", &s->k) == 1 && sscanf(b->words[4], "s=%d", &s->stride) == 1 &&
-        sscanf(b->words[5], "pad=%d,%d", &pads[0], &pads[1]) == 2) {
-        s->pad_top = pads[0];
-        s->pad_left = pads[1];
-        b->word_count = 6;
-        return s->n > 0 && s->ih > 0 && s->iw > 0 && s->ic > 0 && s->oh > 0 && s->ow > 0 && s->oc > 0 && s->k > 0 &&
-               s->stride > 0;
+    if (count < 4 || !starts_with(words[0], "gemm_")) return false;
+    if (sscanf(words[2], "%dx%dx%d", &c->g.m, &c->g.n, &c->g.k) != 3 || sscanf(words[3], "%c%c", &ta, &tb) != 2) return false;
+    c->g.trans_a = ta == 'T';
+    c->g.trans_b = tb == 'T';
+    return c->g.m > 0 && c->g.n > 0 && c->g.k > 0;
+}
+
+/* The text of an expansion has no padding: as for SAME. */
+static bool spells_expansion(struct spelled *c, char **words, int count)
+{
+    struct kern_conv *s = &c->s;
+    if (count < 5 || !starts_with(words[0], "expand_")) return false;
+    if (sscanf(words[2], "%dx%dx%dx%d-%d->%dx%dx%d", &s->n, &s->ih, &s->iw, &c->expand_from, &s->ic, &s->oh, &s->ow, &s->oc) !=
+        8)
+        return false;
+    if (sscanf(words[3], "k=%d", &s->k) != 1 || sscanf(words[4], "s=%d", &s->stride) != 1) return false;
+    int total = (s->oh - 1) * s->stride + s->k - s->ih;
+    s->pad_top = s->pad_left = total > 0 ? total / 2 : 0;
+    c->kind = BENCH_DEPTHWISE;
+    return c->expand_from >= 0 && s->k <= KERN_EXPAND_K_MAX;
+}
+
+static bool spells_convolution(struct spelled *c, char **words, int count)
+{
+    struct kern_conv *s = &c->s;
+    if (count < 6 || !(starts_with(words[0], "conv_") || starts_with(words[0], "dwconv_"))) return false;
+    c->kind = words[0][0] == 'd' ? BENCH_DEPTHWISE : BENCH_DENSE;
+    return sscanf(words[2], "%dx%dx%dx%d->%dx%dx%d", &s->n, &s->ih, &s->iw, &s->ic, &s->oh, &s->ow, &s->oc) == 7 &&
+           sscanf(words[3], "k=%d", &s->k) == 1 && sscanf(words[4], "s=%d", &s->stride) == 1 &&
+           sscanf(words[5], "pad=%d,%d", &s->pad_top, &s->pad_left) == 2;
+}
+
+static bool spells_map(struct spelled *c, char **words, int count)
+{
+    struct kern_conv *s = &c->s;
+    if (count < 3 || sscanf(words[2], "%dx%dx%dx%d", &s->n, &s->oh, &s->ow, &s->oc) != 4) return false;
+    s->ih = s->oh, s->iw = s->ow, s->ic = s->oc, s->k = s->stride = 1;
+    c->kind = BENCH_DEPTHWISE;
+    c->maps = true;
+    return true;
+}
+
+/* Kernel, tier and shape; words after the shape are dropped. */
+static bool spelled(struct spelled *c, struct bench *b)
+{
+    static const struct {
+        bool (*spells)(struct spelled *c, char **words, int count);
+        int words;
+    } forms[] = {{spells_product, 4}, {spells_expansion, 5}, {spells_convolution, 6}, {spells_map, 3}};
+    for (int i = 0; i < 4; i++) {
+        const struct kern_conv *s = &c->s;
+        *c = (struct spelled){.kind = BENCH_DENSE};
+        if (!forms[i].spells(c, b->words, b->word_count)) continue;
+        b->word_count = forms[i].words;
+        return c->g.m || (s->n > 0 && s->ih > 0 && s->iw > 0 && s->ic > 0 && s->oh > 0 && s->ow > 0 && s->oc > 0 && s->k > 0 &&
+                          s->stride > 0 && (c->kind == BENCH_DENSE || s->ic == s->oc));
     }
     return false;
 }
@@ -344,13 +390,12 @@ static int channels_before(int layer)
 
 static enum rudd_status bench_all(struct bench *b, struct rudd_error *err)
 {
-    struct kern_gemm g;
-    struct kern_conv s;
-    if (spelled(b, &g, &s)) return g.m ? bench_gemm(b, &g, err) : bench_layer_rows(b, &s, BENCH_DENSE, false, 0, err);
+    struct spelled c;
+    if (spelled(&c, b)) return c.g.m ? bench_gemm(b, &c.g, err) : bench_layer_rows(b, &c.s, c.kind, c.maps, c.expand_from, err);
 
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < BENCH_LAYERS && !status; i++) {
-        s = bench_conv(&bench_layers[i]);
+        const struct kern_conv s = bench_conv(&bench_layers[i]);
         if (bench_layers[i].kind == BENCH_POINTWISE)
             status = bench_pointwise(b, &bench_layers[i], err);
         else

@@ -4,6 +4,7 @@
  *
  * A session owns all it needs, so predicting allocates only what the picture itself asks for. Opening models: weights/open.c. */
 #include "data/preprocess.h"
+#include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/plan.h"
 
@@ -49,6 +50,11 @@ enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *m
     }
     *session = s;
     return RUDD_OK;
+}
+
+struct nn_plan *data_session_plan(rudd_session *session)
+{
+    return session->plan;
 }
 
 void rudd_session_destroy(rudd_session *session)

@@ -23,11 +23,6 @@ static size_t larger(size_t a, size_t b)
 
 /* ---- weights: canonical layout <-> kernel layout ----------------------------------------------------------------- */
 
-static bool is_matrix(const struct nn_site *site)
-{
-    return site->node.op == NN_CONV && site->node.k == 1 && site->node.stride == 1;
-}
-
 /* Index in the kernel's layout of element (o, i, tap) of the canonical one; depthwise weights have ic = 1 and o as the channel.
  */
 static size_t kernel_index(const struct nn_site *site, int o, int i, int tap)
@@ -68,7 +63,7 @@ static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
         fold_batchnorm(plan, scale, weights + site->bias_at, node->bn, node->bias, node->c);
         if (site->packed)
             plan->kern->pack_f32(weights + site->weight_at, w, times, node->c, ic, node->k);
-        else if (is_matrix(site) && !times)
+        else if (nn_is_matrix(site) && !times)
             memcpy(weights + site->weight_at, w, sizeof *w * plan->model->params[node->weight].count);
         else
             for (int o = 0; o < node->c; o++)
@@ -139,7 +134,7 @@ static size_t conv_scratch(const struct nn_site *site, int n)
     if (site->packed) {
         struct kern_conv s = geometry(site, n);
         floats = kern_packed_scratch(&s);
-    } else if (is_matrix(site)) {
+    } else if (nn_is_matrix(site)) {
         struct kern_gemm f = forward_product(site, n), d = data_product(site, n), w = weight_product(site, n);
         floats = kern_gemm_scratch(&f);
         if (site->wants_dx) floats = larger(floats, kern_gemm_scratch(&d));
@@ -161,7 +156,7 @@ static void conv_forward(const struct nn_plan *plan, const struct nn_site *site,
         s.residual = nn_at(plan, site->r);
         s.scale = nn_at(plan, site->s);
         plan->kern->conv_packed_f32(y, x, w, &s, scratch);
-    } else if (is_matrix(site)) {
+    } else if (nn_is_matrix(site)) {
         struct kern_gemm s = forward_product(site, n);
         s.bias = bias_of(plan, site);
         s.residual = nn_at(plan, site->r);
@@ -185,7 +180,7 @@ static void conv_backward(const struct nn_plan *plan, const struct nn_site *site
 {
     const float *x = nn_at(plan, site->x), *dy = nn_at(plan, site->dy), *w = weight_of(plan, site);
     float *scratch = nn_at(plan, plan->scratch), *tmp = nn_at(plan, site->tmp);
-    if (is_matrix(site)) {
+    if (nn_is_matrix(site)) {
         struct kern_gemm sw = weight_product(site, n), sd = data_product(site, n);
         if (site->trains) plan->kern->gemm_f32(nn_grad(plan, site->node.weight), dy, x, &sw, scratch);
         if (site->wants_dx) plan->kern->gemm_f32(nn_at(plan, site->dx), dy, w, &sd, scratch);

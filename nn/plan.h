@@ -12,6 +12,7 @@
 #ifndef NN_PLAN_H
 #define NN_PLAN_H
 
+#include "kernels/text.h"
 #include "nn/model.h"
 
 struct nn_plan_options {
@@ -46,13 +47,15 @@ void nn_plan_forward(struct nn_plan *plan, int n);
 /* p [n, classes] = softmax of the logits. */
 void nn_plan_softmax(const struct nn_plan *plan, float *p, int n);
 
-/* What one step did, for RUDD_TRACE and benches: the operation, its shapes in this run, the time it took and the least work it
- * had. */
+/* What one step did, for RUDD_TRACE (trace.h): the operation, the kernel that had most of its work, that kernel's shape in this run, the
+ * time it took and the least work it had. */
 struct nn_trace {
-    const char *op; /* "conv", "dwconv", "batchnorm", ... */
+    const char *op;            /* "conv", "dwconv", "batchnorm", ... */
+    const char *kernel, *tier; /* its row of kernels.def: "expand_dw_f32", "avx512" */
+    char shape[KERN_TEXT];
     bool backward;
-    int node, k, stride;
-    int in[4], out[4]; /* n, h, w, c */
+    int node;
+    size_t offset; /* bytes from the block's start to its output, backward to the gradient of its input */
     double seconds, flops, bytes;
 };
 typedef void nn_trace_fn(void *user, const struct nn_trace *t);

@@ -53,41 +53,13 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Convolutions: 2 flops per multiply-add, backward twice the forward. Bytes: each operand once. */
-static void report(struct nn_plan *plan, const struct nn_site *site, int n, bool backward, double seconds)
-{
-    struct nn_shape in = site->in, out = site->out;
-    double inputs = (double)n * in.h * in.w * in.c, outputs = (double)n * out.h * out.w * out.c, weights = 0, flops = outputs;
-    if (site->node.weight >= 0) {
-        weights = (double)plan->model->params[site->node.weight].count;
-        flops = 2 * weights * n * out.h * out.w;
-    }
-    if (site->node.expand.weight >= 0) {
-        double expand = (double)plan->model->params[site->node.expand.weight].count;
-        weights += expand;
-        flops += 2 * expand * n * in.h * in.w;
-    }
-    int passes = backward ? (site->wants_dx + site->wants_ds + site->trains) : 1;
-    struct nn_trace t = {.op = nn_ops[site->node.op].name,
-                         .backward = backward,
-                         .node = (int)(site - plan->sites),
-                         .k = site->node.k,
-                         .stride = site->node.stride,
-                         .in = {n, in.h, in.w, in.c},
-                         .out = {n, out.h, out.w, out.c},
-                         .seconds = seconds,
-                         .flops = flops * passes,
-                         .bytes = sizeof(float) * (inputs + outputs + weights) * passes};
-    plan->trace(plan->trace_user, &t);
-}
-
 typedef void site_fn(const struct nn_plan *plan, const struct nn_site *site, int n);
 
 static void run_site(struct nn_plan *plan, const struct nn_site *site, site_fn *fn, int n, bool backward)
 {
     double start = plan->trace ? seconds_now() : 0;
     fn(plan, site, n);
-    if (plan->trace) report(plan, site, n, backward, seconds_now() - start);
+    if (plan->trace) nn_report(plan, site, n, backward, seconds_now() - start);
 }
 
 void nn_plan_forward(struct nn_plan *plan, int n)

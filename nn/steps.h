@@ -93,6 +93,12 @@ struct nn_op_row {
     void (*forward)(const struct nn_plan *plan, const struct nn_site *site, int n);
     void (*backward)(const struct nn_plan *plan, const struct nn_site *site, int n);
 };
+/* A convolution that is a plain product of matrices. */
+static inline bool nn_is_matrix(const struct nn_site *site)
+{
+    return site->node.op == NN_CONV && site->node.k == 1 && site->node.stride == 1;
+}
+
 /* A depthwise site that expands, for n images; pointers are left NULL but for a mark that there is an expansion. */
 struct kern_expand nn_expand_geometry(const struct nn_site *site, int n);
 
@@ -100,6 +106,8 @@ extern const struct nn_op_row nn_ops[NN_OP_COUNT];
 
 /* plan->weights, allocated and filled; shared ones by the first plan of the model only (prepare.c). Needs the block. */
 enum rudd_status nn_prepare_weights(struct nn_plan *plan, struct rudd_error *err);
+/* Tells plan->trace about a step that has just run. */
+void nn_report(struct nn_plan *plan, const struct nn_site *site, int n, bool backward, double seconds);
 /* From values in memory: of sites that are frozen, or of those that are not. */
 void nn_prepare_sites(struct nn_plan *plan, bool frozen);
 

@@ -1,11 +1,13 @@
 /* test_bench.c - rudd-bench's talk with other engines: their lines, and peers (small shell scripts) that behave well, badly or not at all. */
 #include "bench/bench.h"
 #include "bench/peer.h"
+#include "nn/trace.h"
 
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -205,6 +207,62 @@ static void script_is_embedded(void **state)
     assert_non_null(strstr((const char *)bench_peer_py, "ready NAME VERSION"));
 }
 
+/* ---- RUDD_TRACE ---------------------------------------------------------------------------------------------------- */
+
+/* Every step of a run has its line, with an expansion where there is one, and what a line says of a kernel is an argument with which
+ * rudd-bench kernels finds it. */
+static void trace_lines_are_bench_arguments(void **state)
+{
+    (void)state;
+    enum { KINDS = 8 };
+    char line[512], seen[KINDS][32] = {""};
+    int lines = 0, kinds = 0, expansions = 0;
+    struct nn_model *m;
+    struct nn_plan *plan;
+    const struct nn_plan_options o = {.batch = 1, .image_size = 64};
+    assert_int_equal(nn_model_describe(&m, "rudd_nano", 5, &err), RUDD_OK);
+    assert_int_equal(nn_model_draw_later(m, 0, &err), RUDD_OK);
+    assert_int_equal(nn_plan_create(&plan, m, &o, &err), RUDD_OK);
+    unsetenv("RUDD_TRACE");
+    assert_null(nn_trace_begin(plan));
+    setenv("RUDD_TRACE", "1", 1);
+    struct nn_trace_log *log = nn_trace_begin(plan);
+    unsetenv("RUDD_TRACE");
+    FILE *f = tmpfile();
+    assert_true(log && f);
+    bench_fill(nn_plan_input(plan), 64 * 64 * 3);
+    nn_plan_forward(plan, 1);
+    nn_plan_forward(plan, 1);
+    nn_trace_end(f, log);
+    rewind(f);
+    while (fgets(line, sizeof line, f)) {
+        char kernel[32], tier[16], words[4][64] = {""};
+        if (!strncmp(line, "warning", 7)) continue;
+        if (sscanf(line, "%*d %*s forw %31s %15s %63s %63s %63s %63s", kernel, tier, words[0], words[1], words[2], words[3]) !=
+                6 ||
+            !strchr(words[0], 'x'))
+            break; /* the sums */
+        lines++;
+        assert_non_null(strstr(line, "GFLOP/s"));
+        assert_non_null(strstr(line, " at "));
+        expansions += !strcmp(kernel, "expand_dw_f32") && strchr(words[0], '-') && !strstr(words[0], "x0-");
+        int k = 0;
+        while (k < kinds && strcmp(seen[k], kernel)) k++;
+        if (k < kinds) continue;
+        assert_true(kinds < KINDS);
+        strcpy(seen[kinds++], kernel);
+        char *argv[12] = {"kernels", "--ms", "0", kernel, tier, words[0]};
+        int argc = 6;
+        for (int i = 1; i < 4 && (strchr(words[i], '=') || !strcmp(words[i], "NT")); i++) argv[argc++] = words[i];
+        if (bench_kernels(argc, argv, &err)) fail_msg("%s%s", line, err.message);
+    }
+    assert_true(lines > 15 && kinds >= 3);
+    assert_true(expansions > 0 || !strcmp(kern_isa(), "ref") || !strcmp(kern_isa(), "blas"));
+    fclose(f);
+    nn_plan_destroy(plan);
+    nn_model_destroy(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,7 +270,7 @@ int main(void)
         cmocka_unit_test(long_lines_stay_in_bounds),   cmocka_unit_test(a_good_peer_is_understood),
         cmocka_unit_test(bad_peers_are_described),     cmocka_unit_test(telling_the_dead_is_an_error),
         cmocka_unit_test(stopping_always_ends),        cmocka_unit_test(median_is_the_middle),
-        cmocka_unit_test(script_is_embedded),
+        cmocka_unit_test(script_is_embedded),          cmocka_unit_test(trace_lines_are_bench_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

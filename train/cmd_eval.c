@@ -4,6 +4,7 @@
 #include "kernels/kern.h"
 #include "train/evaluate.h"
 #include "train/progress.h"
+#include "nn/trace.h"
 #include "weights/model_file.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     struct nn_model *model = NULL;
     struct data_set set = {0};
     struct train_evaluator *evaluator = NULL;
+    struct nn_trace_log *trace = NULL;
     struct train_evaluation evaluation = {0};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
@@ -80,6 +82,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, s.batch, s.threads, 0, err);
     if (status != RUDD_OK) goto done;
 
+    trace = nn_trace_begin(train_evaluator_plan(evaluator));
     struct train_progress progress;
     struct train_events events = train_progress_events(&progress, s.quiet || s.json);
     status = train_evaluate(&evaluation, evaluator, "eval", &events, err);
@@ -92,6 +95,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     else
         print_table(&evaluation.metrics, model, rate);
 done:
+    nn_trace_end(stderr, trace);
     train_evaluation_free(&evaluation);
     train_evaluator_destroy(evaluator);
     data_set_free(&set);

@@ -3,6 +3,8 @@
  * A picture that cannot be read costs one line on stderr and the exit status, never the rest of the list. Folders are walked in
  * the order of their names. */
 #include "data/npy.h"
+#include "data/session.h"
+#include "nn/trace.h"
 #include "train/command.h"
 #include "weights/model_file.h"
 
@@ -177,6 +179,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     int threads = 0, size = 0;
     bool done;
     struct rudd_error bad;
+    struct nn_trace_log *trace = NULL;
     struct predicting p = {.top = 3, .err = &bad};
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "the model file"},
@@ -201,6 +204,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     status = rudd_model_open(&p.model, path, err);
     if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
     if (!status) status = rudd_session_create(&p.session, p.model, 1, err);
+    if (!status) trace = nn_trace_begin(data_session_plan(p.session));
     for (int i = 0; i < options.argument_count && !status; i++) status = predict_path(&p, options.arguments[i], 0, err);
     if (p.failed) {
         if (status) /* the walk ended early: two lines, in order */
@@ -209,6 +213,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
             status = rudd_fail(err, p.failed, "%s", bad.message);
     }
 out:
+    nn_trace_end(stderr, trace);
     rudd_session_destroy(p.session);
     if (p.model) rudd_model_close(p.model);
     nn_options_free(&options);

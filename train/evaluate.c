@@ -46,6 +46,11 @@ size_t train_evaluator_bytes(const struct train_evaluator *evaluator)
     return nn_plan_bytes(evaluator->plan);
 }
 
+struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator)
+{
+    return evaluator->plan;
+}
+
 const struct data_loader *train_evaluator_loader(const struct train_evaluator *evaluator)
 {
     return evaluator->loader;

@@ -27,7 +27,8 @@ struct train_evaluator;
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
                                         int batch, int threads, size_t memory_limit, struct rudd_error *err);
 void train_evaluator_destroy(struct train_evaluator *evaluator);
-size_t train_evaluator_bytes(const struct train_evaluator *evaluator); /* of its plan */
+size_t train_evaluator_bytes(const struct train_evaluator *evaluator);   /* of its plan */
+struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator); /* for traces */
 const struct data_loader *train_evaluator_loader(const struct train_evaluator *evaluator);
 
 /* One pass in the set's order. phase names it in ticks; events may be NULL. RUDD_FORMAT when no picture could be read,
