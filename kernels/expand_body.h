@@ -23,6 +23,7 @@ struct expand_item {
     const struct kern_expand *s;
     const float *x;            /* the image */
     const float *panel;        /* packed weights of the group */
+    const float *next, *end;   /* what is left to fetch of the panel that this thread will probably take next */
     int width;                 /* of the panel: NR or VW */
     int c0, c;                 /* first channel, channels */
     ptrdiff_t row;             /* floats of a ring row */
@@ -47,7 +48,7 @@ static void activate_row(float *row, enum kern_act act, int pixels, int step)
 }
 
 /* Input row i, expanded, into its place in the ring. */
-static void expand_row(const struct expand_item *e, int i)
+static void expand_row(struct expand_item *e, int i)
 {
     const struct kern_expand *s = e->s;
     const struct kern_conv *d = &s->dw;
@@ -68,6 +69,7 @@ static void expand_row(const struct expand_item *e, int i)
         t.a = e->x + ((ptrdiff_t)i * d->iw + q) * s->ic;
         t.c = dst + (ptrdiff_t)q * NR;
         t.ahead = t.a + (ptrdiff_t)mr * s->ic; /* the pixels that follow, also across the end of the row */
+        if (e->next < e->end) t.ahead = e->next, e->next += (ptrdiff_t)s->ic * 16;
         tiles[mr - 1][TILE_AHEAD][e->width > VW](&t);
     }
     if (s->act == KERN_ACT_NONE) return;
@@ -228,6 +230,9 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
             e.mask[1] = v_mask(e.c > VW ? e.c - VW : 0);
             e.x = x + (ptrdiff_t)n * d->ih * d->iw * in_c;
             e.panel = s->weight ? s->weight + (ptrdiff_t)e.c0 * s->ic : NULL;
+            const int later = e.c0 + NR * omp_get_num_threads();
+            e.next = e.end = NULL;
+            if (s->weight && later < d->ic) e.next = s->weight + (ptrdiff_t)later * s->ic, e.end = e.next + (ptrdiff_t)s->ic * NR;
             copy_channels(e.bias, d->bias ? d->bias + e.c0 : NULL, e.mask, e.width);
             copy_channels(e.expand_bias, s->bias ? s->bias + e.c0 : NULL, e.mask, e.width);
             for (int t = 0; t < d->k * d->k; t++)

@@ -43,7 +43,7 @@ struct tile {
     ptrdiff_t ld;
     const float *before, *bias;
     VM mask;
-    const float *ahead; /* TILE_AHEAD only: where the next strip of A begins */
+    const float *ahead; /* TILE_AHEAD only: kc lines to fetch on the way, the next strip of A or half of the next panel */
 };
 
 INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff_t rs, const ptrdiff_t cs, const bool ahead)
@@ -69,7 +69,7 @@ INLINE void tile(const struct tile *t, const int mr, const int nv, const ptrdiff
             UNROLL for (int i = 0; i < (mr + 2) / 3; i++) base[i] += cs;
             b += bs;
             /* A line for each step of k: MR rows of k floats are fewer lines than k. */
-            if (ahead) _mm_prefetch((const char *)(t->ahead + (ptrdiff_t)p * 16), _MM_HINT_T0);
+            if (ahead) _mm_prefetch((const char *)(t->ahead + (ptrdiff_t)p * 16), _MM_HINT_T1);
         }
     }
 

@@ -105,15 +105,16 @@ static void scale_panel(float *restrict dst, const float *b, int width, const fl
     }
 }
 
-/* Strip i of image `image`, with the panels j0..j_end; b: the panel when there is one only, already scaled. */
+/* Strip i of image `image`, with the panels j0..j_end; b: the panel when there is one only, already scaled. ahead: what to fetch; NULL:
+ * the next strip. */
 INLINE void pointwise_strip(const struct pointwise *g, int image, int i, int j0, int j_end, const float *b, const float *scale,
-                            float *strip, float *z)
+                            const float *ahead, float *strip, float *z)
 {
     const struct kern_conv *s = g->s;
     const int first = strip_start(g->rows, i), mr = strip_start(g->rows, i + 1) - first, row = image * g->rows + first;
     const ptrdiff_t ld = (s->ic + 15) / 16 * 16 + 16; /* rows of the copy: not a multiple of 4 KiB apart */
     struct tile t = {.kc = s->ic, .segments = 1, .a = g->x + (ptrdiff_t)row * s->ic, .rs = s->ic, .cs = 1};
-    t.ahead = t.a + (i + 1 < g->strips ? (ptrdiff_t)mr * s->ic : 0);
+    t.ahead = ahead ? ahead : t.a + (i + 1 < g->strips ? (ptrdiff_t)mr * s->ic : 0);
     if (scale) {
         scale_strip(strip, ld, t.a, t.rs, scale, mr, s->ic);
         t.a = strip, t.rs = ld;
@@ -138,13 +139,19 @@ static void pointwise_item(const struct pointwise *g, int item, float *own)
     float *z = own, *copy = own + GEMM_MR_MAX * GEMM_NR_MAX;
 
     if (!g->by_panel) {
-        for (int i = s0; i < s1; i++) pointwise_strip(g, image, i, j0, j_end, NULL, scale, copy, z);
+        for (int i = s0; i < s1; i++) pointwise_strip(g, image, i, j0, j_end, NULL, scale, NULL, copy, z);
         return;
     }
     for (int j = j0; j < j_end && j < s->oc; j += NR) {
         const float *b = g->packed + (ptrdiff_t)j * s->ic;
+        /* The panel that this thread will probably take next comes from memory, not from a cache: two strips fetch it. */
+        const int next = j + NR * omp_get_num_threads();
+        const float *ahead = next < s->oc ? g->packed + (ptrdiff_t)next * s->ic : NULL;
         if (scale) scale_panel(copy, b, panel_width(j, s->oc), scale, s->ic), b = copy;
-        for (int i = s0; i < s1; i++) pointwise_strip(g, image, i, j, j + NR, b, NULL, NULL, z);
+        for (int i = s0; i < s1; i++) {
+            const bool half = ahead && i - s0 < 2;
+            pointwise_strip(g, image, i, j, j + NR, b, NULL, half ? ahead + (ptrdiff_t)(i - s0) * s->ic * 16 : NULL, NULL, z);
+        }
     }
 }
 
