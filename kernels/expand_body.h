@@ -21,13 +21,14 @@
 
 struct expand_item {
     const struct kern_expand *s;
-    const float *x;            /* the image */
-    const float *panel;        /* packed weights of the group */
-    const float *next, *end;   /* what is left to fetch of the panel that this thread will probably take next */
-    int width;                 /* of the panel: NR or VW */
-    int c0, c;                 /* first channel, channels */
-    ptrdiff_t row;             /* floats of a ring row */
-    float *ring, *taps;        /* taps [k*k][NR], zero beyond c */
+    const float *x;          /* the image */
+    const float *panel;      /* packed weights of the group */
+    const float *next, *end; /* what is left to fetch of the panel that this thread will probably take next */
+    int width;               /* of the panel: NR or VW */
+    int c0, c;               /* first channel, channels */
+    ptrdiff_t row;           /* floats of a ring row */
+    const float *taps;       /* packed depthwise weights of the group: [k*k][width] */
+    float *ring;
     float *bias, *expand_bias; /* [NR] */
     float *line;               /* [ow][VW]: an output row of one vector, before its activation */
     VM mask[2];
@@ -84,8 +85,8 @@ INLINE void dw_tile(const struct expand_item *e, const float *const *rows, int r
     const VF bias = v_load(e->bias + v);
     UNROLL for (int i = 0; i < Q; i++) acc[i] = bias;
     for (int r = r0; r < r1; r++) {
-        const float *x = rows[r] + (ptrdiff_t)q * S * NR + v, *w = e->taps + (ptrdiff_t)r * K * NR + v;
-        UNROLL for (int t = 0; t < K; t++) tap[t] = v_load(w + t * NR);
+        const float *x = rows[r] + (ptrdiff_t)q * S * NR + v, *w = e->taps + (ptrdiff_t)r * K * e->width + v;
+        UNROLL for (int t = 0; t < K; t++) tap[t] = v_load(w + t * e->width);
         UNROLL for (int j = 0; j < (Q - 1) * S + K; j++)
         {
             const VF xj = v_load(x + j * NR);
@@ -126,7 +127,7 @@ static void dw_row_any(const struct expand_item *e, const float *const *rows, in
         for (int r = r0; r < r1; r++)
             for (int t = 0; t < d->k; t++)
                 a = v_fma(v_load(rows[r] + ((ptrdiff_t)q * d->stride + t) * NR + v),
-                          v_load(e->taps + ((ptrdiff_t)r * d->k + t) * NR + v), a);
+                          v_load(e->taps + ((ptrdiff_t)r * d->k + t) * e->width + v), a);
         v_store(e->line + q * VW, a);
     }
 }
@@ -215,8 +216,7 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
         e.bias = scratch + omp_get_thread_num() * each;
         e.expand_bias = e.bias + NR;
         e.line = e.expand_bias + NR;
-        e.taps = e.line + (ptrdiff_t)d->ow * VW;
-        e.ring = e.taps + (ptrdiff_t)d->k * d->k * NR;
+        e.ring = e.line + (ptrdiff_t)d->ow * VW;
         zero_floats(e.ring, (int)e.row * d->k);
 
         /* Strip by strip, so that the rows of x that the threads read together stay in their caches. */
@@ -232,11 +232,11 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
             e.panel = s->weight ? s->weight + (ptrdiff_t)e.c0 * s->ic : NULL;
             const int later = e.c0 + NR * omp_get_num_threads();
             e.next = e.end = NULL;
-            if (s->weight && later < d->ic) e.next = s->weight + (ptrdiff_t)later * s->ic, e.end = e.next + (ptrdiff_t)s->ic * NR;
+            if (s->weight && later < d->ic)
+                e.next = s->weight + (ptrdiff_t)later * s->ic, e.end = e.next + (ptrdiff_t)s->ic * NR;
             copy_channels(e.bias, d->bias ? d->bias + e.c0 : NULL, e.mask, e.width);
             copy_channels(e.expand_bias, s->bias ? s->bias + e.c0 : NULL, e.mask, e.width);
-            for (int t = 0; t < d->k * d->k; t++)
-                copy_channels(e.taps + (ptrdiff_t)t * NR, w + (ptrdiff_t)t * d->ic + e.c0, e.mask, e.width);
+            e.taps = w + (ptrdiff_t)e.c0 * d->k * d->k;
             expand_strip(&e, y + (ptrdiff_t)n * d->oh * d->ow * d->ic, sums + ((ptrdiff_t)n * strips + strip) * d->ic,
                          d->oh * strip / strips, d->oh * (strip + 1) / strips);
         }

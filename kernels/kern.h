@@ -90,7 +90,8 @@ typedef void kern_conv_packed_f32(float *y, const float *restrict x, const float
 size_t kern_packed_scratch(const struct kern_conv *s);
 
 /* The first half of an inverted bottleneck:   e = act(x W + bias)   y = dw.act(depthwise(e, w) + dw.bias)   sums = sum of y
- *   x [n,ih,iw,ic]   weight: packed [c,ic], k = 1; NULL: e = x, ic unused   w [k,k,c]   y [n,oh,ow,c]
+ *   x [n,ih,iw,ic]   weight: packed [c,ic], k = 1; NULL: e = x, ic unused   y [n,oh,ow,c]
+ *   w: packed [c,1], k
  *   sums [n,strips,c] over the pixels of each strip of rows, strips = kern_expand_strips(s): their sum over strips is what a squeeze
  *   needs.   dw: geometry of the depthwise convolution with dw.ic == dw.oc == c, k <= KERN_EXPAND_K_MAX, no residual.
  *   MobileNetV2, arXiv:1801.04381, figure 3b.   scratch: kern_expand_scratch(s) floats. */

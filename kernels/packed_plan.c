@@ -47,7 +47,7 @@ size_t kern_expand_own(const struct kern_expand *s)
 {
     const struct kern_conv *d = &s->dw;
     size_t ring = (size_t)d->k * kern_padded_width(d) * GEMM_NR_MAX;
-    return whole_lines(ring + ((size_t)d->k * d->k + 2) * GEMM_NR_MAX + (size_t)d->ow * GEMM_NR_MAX / 2);
+    return whole_lines(ring + 2 * GEMM_NR_MAX + (size_t)d->ow * GEMM_NR_MAX / 2); /* ring, biases, a line */
 }
 
 size_t kern_expand_scratch(const struct kern_expand *s)

@@ -61,7 +61,7 @@ static double depthwise(const float *ring, const float *w, const struct kern_con
         for (int t = 0; t < d->k; t++) {
             int i = p * d->stride + r - d->pad_top, j = q * d->stride + t - d->pad_left;
             if (i < 0 || i >= d->ih || j < 0 || j >= d->iw) continue;
-            sum += (double)ring[((size_t)(i % d->k) * d->iw + j) * d->ic + c] * w[(r * d->k + t) * d->ic + c];
+            sum += (double)ring[((size_t)(i % d->k) * d->iw + j) * d->ic + c] * w[((size_t)c * d->k + r) * d->k + t];
         }
     return act_value(d->act, sum);
 }

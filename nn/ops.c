@@ -61,7 +61,7 @@ static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
         const int ic = node->op == NN_DWCONV ? 1 : site->in.c, taps = node->k * node->k;
         const float *times = node->bn >= 0 ? scale : NULL;
         fold_batchnorm(plan, scale, weights + site->bias_at, node->bn, node->bias, node->c);
-        if (site->packed)
+        if (site->packed || site->expands)
             plan->kern->pack_f32(weights + site->weight_at, w, times, node->c, ic, node->k);
         else if (nn_is_matrix(site) && !times)
             memcpy(weights + site->weight_at, w, sizeof *w * plan->model->params[node->weight].count);

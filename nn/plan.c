@@ -142,8 +142,8 @@ static void place_weights(struct compiler *c, struct nn_site *site)
         else if (n->k > 1 || p->shares)
             site->weight_at = weight_room(c, count);
     } else if (n->op == NN_DWCONV) {
-        site->weight_at = weight_room(c, count);
         site->expands = constant && kern_expand_pays(p->kern) && n->k <= KERN_EXPAND_K_MAX;
+        site->weight_at = weight_room(c, kern_packed_floats(n->c, 1, n->k));
         if (n->expand.weight >= 0) site->expand_weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, 1));
         if (n->expand.bn >= 0 || (p->shares && n->expand.bias >= 0)) site->expand_bias_at = weight_room(c, (size_t)n->c);
     } else {

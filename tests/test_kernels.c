@@ -327,7 +327,7 @@ static void call_expand_dw(kernel *fn, struct arena *a, const struct shape *s)
     float *y = out(a, out_count(&g)), *sums = out(a, (size_t)g.n * kern_expand_strips(&e) * g.ic);
     if (s->pad_left && s->flag & 1) e.bias = in(a, (size_t)g.ic);
     if (s->flag & 2) e.dw.bias = in(a, (size_t)g.ic);
-    float *x = in(a, (size_t)g.n * g.ih * g.iw * (e.weight ? e.ic : g.ic)), *w = in(a, (size_t)g.k * g.k * g.ic);
+    float *x = in(a, (size_t)g.n * g.ih * g.iw * (e.weight ? e.ic : g.ic)), *w = packed(a, fn, g.ic, 1, g.k);
     ((kern_expand_dw_f32 *)fn)(y, sums, x, w, &e, scratch(a, kern_expand_scratch(&e)));
 }
 
