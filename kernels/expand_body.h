@@ -4,7 +4,7 @@
  *
  * The expanded activation is the largest of the network (B4 at 380: 20 MB) and nobody else reads it. So it never exists: an item
  * of work is a strip of output rows times a group of NR channels, one panel of the packed weights. It keeps a ring of the k expanded
- * rows that the next output row reads, in its own second cache:
+ * rows that the next output row reads (or more, where they are short), in its own first or second cache:
  *
  *     ring     row 0   0 |e e e e e e ... e| 0      each pixel NR channels; the zeros of the left and right border are written
  *              row 1   0 |e e e e e e ... e| 0      once, so that the depthwise core has no border and no branch
@@ -31,50 +31,63 @@ struct expand_item {
     float *ring;
     float *bias, *expand_bias; /* [NR] */
     float *line;               /* [ow][VW]: an output row of one vector, before its activation */
+    float *tile;               /* [MR][NR] */
+    int slots;                 /* rows of the ring */
     VM mask[2];
 };
 
-/* Pixels of a ring row, step apart, in fours. */
-static void activate_row(float *row, enum kern_act act, int pixels, int step)
+/* dst = act(src) for pixels of NR channels, the vectors that lie `step` apart, in fours. */
+static void activate_pixels(float *dst, const float *src, enum kern_act act, int pixels, int step)
 {
     const int count = step == VW ? 2 * pixels : pixels;
     int j = 0;
-    for (; j + 4 <= count; j += 4, row += 4 * step) {
+    for (; j + 4 <= count; j += 4, dst += 4 * step, src += 4 * step) {
         VF z[4];
-        UNROLL for (int i = 0; i < 4; i++) z[i] = v_load(row + i * step);
+        UNROLL for (int i = 0; i < 4; i++) z[i] = v_load(src + i * step);
         activate_all(act, z, 4);
-        UNROLL for (int i = 0; i < 4; i++) v_store(row + i * step, z[i]);
+        UNROLL for (int i = 0; i < 4; i++) v_store(dst + i * step, z[i]);
     }
-    for (; j < count; j++, row += step) v_store(row, activate(act, v_load(row)));
+    for (; j < count; j++, dst += step, src += step) v_store(dst, activate(act, v_load(src)));
 }
 
-/* Input row i, expanded, into its place in the ring. */
-static void expand_row(struct expand_item *e, int i)
+static float *ring_pixel(const struct expand_item *e, int i, int q)
+{
+    return e->ring + (i % e->slots) * e->row + (ptrdiff_t)(e->s->dw.pad_left + q) * NR;
+}
+
+/* Input rows i..end, expanded, to their places in the ring. Their pixels follow each other in x, so tiles go across the ends of rows. */
+static void expand_rows(struct expand_item *e, int i, int end)
 {
     const struct kern_expand *s = e->s;
     const struct kern_conv *d = &s->dw;
-    float *dst = e->ring + i % d->k * e->row + (ptrdiff_t)d->pad_left * NR;
-    const int used = least_int(d->iw, kern_padded_width(d) - d->pad_left); /* stride 2 may leave a last column unread */
+    const int pixels = (end - i) * d->iw, step = e->width > VW ? VW : NR;
     if (!s->weight) {
         const float *x = e->x + (ptrdiff_t)i * d->iw * d->ic + e->c0;
-        for (int q = 0; q < used; q++, x += d->ic, dst += NR) {
-            v_store(dst, v_loadm(x, e->mask[0]));
-            if (e->width > VW) v_store(dst + VW, v_loadm(x + VW, e->mask[1]));
+        for (; i < end; i++) {
+            float *dst = ring_pixel(e, i, 0);
+            for (int q = 0; q < d->iw; q++, x += d->ic, dst += NR) {
+                v_store(dst, v_loadm(x, e->mask[0]));
+                if (e->width > VW) v_store(dst + VW, v_loadm(x + VW, e->mask[1]));
+            }
         }
         return;
     }
-    struct tile t = {.kc = s->ic, .segments = 1, .rs = s->ic, .cs = 1, .b = e->panel, .bs = e->width, .ld = NR};
+    struct tile t = {.kc = s->ic, .segments = 1, .rs = s->ic, .cs = 1, .b = e->panel, .bs = e->width, .c = e->tile, .ld = NR};
+    t.a = e->x + (ptrdiff_t)i * d->iw * s->ic;
     t.bias = e->expand_bias, t.mask = v_mask(VW);
-    for (int strip = 0; strip < strip_count(used); strip++) {
-        int q = strip_start(used, strip), mr = strip_start(used, strip + 1) - q;
-        t.a = e->x + ((ptrdiff_t)i * d->iw + q) * s->ic;
-        t.c = dst + (ptrdiff_t)q * NR;
-        t.ahead = t.a + (ptrdiff_t)mr * s->ic; /* the pixels that follow, also across the end of the row */
+    for (int strip = 0, q = 0; strip < strip_count(pixels); strip++) {
+        const int mr = strip_start(pixels, strip + 1) - strip_start(pixels, strip);
+        t.ahead = t.a + (ptrdiff_t)mr * s->ic;
         if (e->next < e->end) t.ahead = e->next, e->next += (ptrdiff_t)s->ic * 16;
         tiles[mr - 1][TILE_AHEAD][e->width > VW](&t);
+        t.a += (ptrdiff_t)mr * s->ic;
+        for (int done = 0; done < mr;) {
+            const int n = least_int(mr - done, d->iw - q);
+            activate_pixels(ring_pixel(e, i, q), e->tile + done * NR, s->act, n, step);
+            done += n, q += n;
+            if (q == d->iw) q = 0, i++;
+        }
     }
-    if (s->act == KERN_ACT_NONE) return;
-    activate_row(dst, s->act, used, e->width > VW ? VW : NR);
 }
 
 /* Sums of outputs q..q+Q-1 of one vector of channels, bias included. rows[r]: the ring rows that taps r0..r1-1 read. */
@@ -181,14 +194,19 @@ static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, i
     const struct kern_conv *d = &e->s->dw;
     dw_row_fn *fn = choose_dw_row(d->k, d->stride);
     VF sum[2] = {v_zero(), v_zero()};
-    int next = p0 * d->stride - d->pad_top; /* the input row to be expanded next */
+    const int last = (p1 - 1) * d->stride - d->pad_top + d->k; /* beyond the last input row that is read */
+    int next = p0 * d->stride - d->pad_top;                    /* the input row to be expanded next */
     if (next < 0) next = 0;
     for (int p = p0; p < p1; p++) {
         const float *rows[KERN_EXPAND_K_MAX];
         const int top = p * d->stride - d->pad_top, r0 = top < 0 ? -top : 0, r1 = least_int(d->k, d->ih - top);
         if (next < top) next = top; /* a stride beyond the kernel skips rows */
-        for (; next < top + r1; next++) expand_row(e, next);
-        for (int r = r0; r < r1; r++) rows[r] = e->ring + (top + r) % d->k * e->row;
+        if (next < top + r1) {      /* all that the ring takes beside the rows still to be read */
+            const int end = least_int(d->ih, least_int(top + r0 + e->slots, last));
+            expand_rows(e, next, end);
+            next = end;
+        }
+        for (int r = r0; r < r1; r++) rows[r] = e->ring + (top + r) % e->slots * e->row;
         float *out = y + (ptrdiff_t)p * d->ow * d->ic + e->c0;
         for (int v = 0; v < e->width; v += VW) {
             fn(e, rows, r0, r1, v);
@@ -205,19 +223,20 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
 {
     const struct kern_conv *d = &s->dw;
     const int groups = (d->ic + NR - 1) / NR, strips = kern_expand_strips(s), items = d->n * strips * groups;
-    const int in_c = s->weight ? s->ic : d->ic, width = kern_padded_width(d);
+    const int in_c = s->weight ? s->ic : d->ic;
     const size_t each = kern_expand_own(s);
     scratch += -((uintptr_t)scratch / sizeof(float)) % 16;
 
 #pragma omp parallel num_threads(                                                                                              \
     kern_threads()) if (2.0 * d->n * d->ih * d->iw * d->ic * (d->k * d->k + (s->weight ? s->ic : 0)) > SERIAL_FLOPS)
     {
-        struct expand_item e = {.s = s, .row = (ptrdiff_t)width * NR};
+        struct expand_item e = {.s = s, .row = (ptrdiff_t)kern_expand_columns(d) * NR, .slots = kern_expand_slots(d)};
         e.bias = scratch + omp_get_thread_num() * each;
         e.expand_bias = e.bias + NR;
         e.line = e.expand_bias + NR;
-        e.ring = e.line + (ptrdiff_t)d->ow * VW;
-        zero_floats(e.ring, (int)e.row * d->k);
+        e.tile = e.line + (ptrdiff_t)d->ow * VW;
+        e.ring = e.tile + MR * NR;
+        zero_floats(e.ring, (int)e.row * e.slots);
 
         /* Strip by strip, so that the rows of x that the threads read together stay in their caches. */
 #pragma omp for schedule(dynamic)

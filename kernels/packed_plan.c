@@ -27,7 +27,8 @@ size_t kern_packed_own(const struct kern_conv *s)
 size_t kern_packed_scratch(const struct kern_conv *s)
 {
     const int width = s->k * s->k * s->ic;
-    size_t strip = (size_t)kern_blas_strip(width) * (width + s->oc); /* gemm_blas.c */
+    const size_t pixels = (size_t)s->n * s->oh * s->ow, rows = kern_blas_strip(width);
+    size_t strip = (rows < pixels ? rows : pixels) * (width + s->oc); /* gemm_blas.c */
     size_t own = kern_packed_own(s) * kern_threads() + 16;
     return own > strip ? own : strip;
 }
@@ -46,8 +47,9 @@ int kern_expand_strips(const struct kern_expand *s)
 size_t kern_expand_own(const struct kern_expand *s)
 {
     const struct kern_conv *d = &s->dw;
-    size_t ring = (size_t)d->k * kern_padded_width(d) * GEMM_NR_MAX;
-    return whole_lines(ring + 2 * GEMM_NR_MAX + (size_t)d->ow * GEMM_NR_MAX / 2); /* ring, biases, a line */
+    size_t ring = (size_t)kern_expand_slots(d) * kern_expand_columns(d) * GEMM_NR_MAX;
+    return whole_lines(ring + 2 * GEMM_NR_MAX + (size_t)d->ow * GEMM_NR_MAX / 2 +
+                       GEMM_MR_MAX * GEMM_NR_MAX); /* ring, biases, line, tile */
 }
 
 size_t kern_expand_scratch(const struct kern_expand *s)

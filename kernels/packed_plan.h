@@ -33,6 +33,20 @@ static inline int kern_padded_width(const struct kern_conv *s)
     return (s->ow - 1) * s->stride + s->k;
 }
 
+/* Columns of a ring row: the image, and the zeros that the border reads. */
+static inline int kern_expand_columns(const struct kern_conv *d)
+{
+    int padded = kern_padded_width(d), image = d->pad_left + d->iw;
+    return padded > image ? padded : image;
+}
+
+/* Rows of a ring: k, or as many as fit into 24 KiB with 32 channels, so that small images are expanded many rows at a time. */
+static inline int kern_expand_slots(const struct kern_conv *d)
+{
+    int fit = 6144 / (kern_expand_columns(d) * GEMM_NR_MAX);
+    return fit < d->k ? d->k : fit > d->ih + d->k ? d->ih + d->k : fit;
+}
+
 /* Floats of one thread's scratch. */
 size_t kern_packed_own(const struct kern_conv *s);
 size_t kern_expand_own(const struct kern_expand *s);
