@@ -1,6 +1,6 @@
 /* test_predict.c - models opened for predicting only: their weights are read once, straight into the form that kernels read, and shared
  * by all sessions; what they can no longer do is refused; the peak of a process. */
-#include "kernels/kern.h"
+#include "data/session.h"
 #include "nn/graph.h"
 #include "nn/plan.h"
 #include "nn/rng.h"
@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -111,6 +112,54 @@ static void shared_weights_give_the_same_bits(void **state)
         nn_model_destroy(values);
         nn_model_destroy(lean);
     }
+}
+
+enum { SESSIONS = 6 };
+struct creation {
+    pthread_t thread;
+    rudd_model *model;
+    rudd_session *session;
+    enum rudd_status status;
+};
+
+static void *create_session(void *user)
+{
+    struct creation *c = user;
+    c->status = rudd_session_create(&c->session, c->model, 1, NULL);
+    return NULL;
+}
+
+/* Threads that create the first sessions of a model at the same time get one set of weights, and whatever the number of processors
+ * that prepared and used it, the same bits. */
+static void threads_change_nothing(void **state)
+{
+    (void)state;
+    enum { SIZE = 64 };
+    static const int processors[] = {1, 2, 4};
+    static float pixels[3 * SIZE * SIZE], first[CLASSES];
+    for (int i = 0; i < 3 * SIZE * SIZE; i++) pixels[i] = (float)(i * 31 % 511) / 255 - 1;
+    save("efficientnet_b0");
+    for (int p = 0; p < 3; p++) {
+        struct creation c[SESSIONS];
+        rudd_model *m;
+        rudd_set_threads(processors[p]);
+        assert_int_equal(rudd_model_open(&m, path, &err), RUDD_OK);
+        for (int i = 0; i < SESSIONS; i++) {
+            c[i] = (struct creation){.model = m};
+            assert_int_equal(pthread_create(&c[i].thread, NULL, create_session, &c[i]), 0);
+        }
+        for (int i = 0; i < SESSIONS; i++) assert_int_equal(pthread_join(c[i].thread, NULL), 0);
+        for (int i = 0; i < SESSIONS; i++) {
+            assert_int_equal(c[i].status, RUDD_OK);
+            assert_ptr_equal(data_session_plan(c[i].session)->weights, m->prepared);
+            assert_int_equal(rudd_predict_tensor(c[i].session, pixels, 1, NULL, &err), RUDD_OK);
+            if (p + i == 0) memcpy(first, rudd_session_logits(c[i].session), sizeof first);
+            assert_memory_equal(first, rudd_session_logits(c[i].session), sizeof first);
+            rudd_session_destroy(c[i].session);
+        }
+        rudd_model_close(m);
+    }
+    rudd_set_threads(0);
 }
 
 /* Training, unfused plans, saving and exporting need values: one clear line before the first session and after it. */
@@ -269,9 +318,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(shared_weights_give_the_same_bits), TEST(what_needs_values_is_refused),
-        TEST(every_allocation_may_fail),         TEST(the_file_may_change),
-        TEST(dtypes_are_read_as_mapped),         TEST(predicting_is_lean),
+        TEST(shared_weights_give_the_same_bits),
+        TEST(threads_change_nothing),
+        TEST(what_needs_values_is_refused),
+        TEST(every_allocation_may_fail),
+        TEST(the_file_may_change),
+        TEST(dtypes_are_read_as_mapped),
+        TEST(predicting_is_lean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,14 +56,6 @@ bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
                                    const struct weights_file *file, struct rudd_error *err);
 
-/* Whether t holds floats in the parameter's shape. */
-bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
-
-/* Which dialect and architecture an open file holds. *arch points to static text (nn_arch_name). RUDD_MISMATCH when neither
- * metadata nor shapes tell. */
-enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
-                                   const struct weights_file *file, struct rudd_error *err);
-
 /* Writes the model (values: NULL for model->values, or a block of the same layout, such as an average) under the dialect's
  * names, with the native metadata. Atomic as weights_write. RUDD_ARGUMENT when the dialect has no names for this family. */
 enum rudd_status weights_model_save(const char *path, const struct nn_model *model, const float *values,
