@@ -1,4 +1,4 @@
-/* conv_ref.c - dense convolution and its two gradients as their contracts say them, summed in double.
+/* conv_ref.c - dense convolution, over packed weights too, and its two gradients as their contracts say them, summed in double.
  *
  * All three walk the same relation: output (p,q) reads input (i,j) through tap (r,t) when
  *     i = p*stride + r - pad_top,   j = q*stride + t - pad_left,   0 <= i < ih,  0 <= j < iw. */
@@ -12,10 +12,9 @@ static const float *pixel(const float *x, int n, int i, int j, int h, int w, int
     return &x[(((size_t)n * h + i) * w + j) * c];
 }
 
-void kern_conv_fwd_f32_ref(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s,
-                           float *restrict scratch)
+/* residual may be y */
+static void convolve(float *y, const float *x, const float *w, const struct kern_conv *s, const float *scale)
 {
-    (void)scratch;
     size_t out = 0;
     for (int n = 0; n < s->n; n++)
         for (int p = 0; p < s->oh; p++)
@@ -27,10 +26,26 @@ void kern_conv_fwd_f32_ref(float *restrict y, const float *restrict x, const flo
                             const float *in = pixel(x, n, p * s->stride + r - s->pad_top, q * s->stride + t - s->pad_left,
                                                     s->ih, s->iw, s->ic);
                             const float *tap = &w[(((size_t)o * s->k + r) * s->k + t) * s->ic];
-                            for (int i = 0; in && i < s->ic; i++) sum += (double)in[i] * tap[i];
+                            for (int i = 0; in && i < s->ic; i++)
+                                sum += (double)in[i] * tap[i] * (scale ? scale[(size_t)n * s->ic + i] : 1);
                         }
                     y[out] = (float)(act_value(s->act, sum) + (s->residual ? s->residual[out] : 0));
                 }
+}
+
+void kern_conv_fwd_f32_ref(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s,
+                           float *restrict scratch)
+{
+    (void)scratch;
+    convolve(y, x, w, s, NULL);
+}
+
+/* Packed by packed_ref.c, weights are [oc,k,k,ic] too. */
+void kern_conv_packed_f32_ref(float *y, const float *restrict x, const float *restrict packed, const struct kern_conv *s,
+                              float *restrict scratch)
+{
+    (void)scratch;
+    convolve(y, x, packed, s, s->scale);
 }
 
 void kern_conv_bwd_data_f32_ref(float *restrict dx, const float *restrict dy, const float *restrict w,

@@ -1,6 +1,6 @@
-/* packed_ref.c - packed weights, convolution over them and the fused expansion in plain C: the meaning of the contracts in kern.h.
+/* packed_ref.c - packed weights and the fused expansion in plain C: the meaning of the contracts in kern.h.
  *
- * Packed here is [oc][k][k][ic], which is also what OpenBLAS multiplies (gemm_blas.c). The fused expansion keeps the k expanded rows
+ * Packed here is [oc][k][k][ic], as conv_ref.c convolves and OpenBLAS multiplies (gemm_blas.c). The fused expansion keeps the k expanded rows
  * that an output row reads in scratch, as the vector rows do, and sums in double.
  * Not here: speed (packed_body.h, expand_body.h). */
 #include "kernels/act_ref.h"
@@ -12,29 +12,6 @@ void kern_pack_f32_ref(float *restrict packed, const float *restrict w, const fl
         for (int i = 0; i < ic; i++)
             for (int t = 0; t < taps; t++)
                 packed[((size_t)o * taps + t) * ic + i] = w[((size_t)o * ic + i) * taps + t] * (scale ? scale[o] : 1);
-}
-
-void kern_conv_packed_f32_ref(float *y, const float *restrict x, const float *restrict packed, const struct kern_conv *s,
-                              float *restrict scratch)
-{
-    (void)scratch;
-    size_t out = 0;
-    for (int n = 0; n < s->n; n++)
-        for (int p = 0; p < s->oh; p++)
-            for (int q = 0; q < s->ow; q++)
-                for (int o = 0; o < s->oc; o++, out++) {
-                    double sum = s->bias ? s->bias[o] : 0;
-                    for (int r = 0; r < s->k; r++)
-                        for (int t = 0; t < s->k; t++) {
-                            int i = p * s->stride + r - s->pad_top, j = q * s->stride + t - s->pad_left;
-                            if (i < 0 || i >= s->ih || j < 0 || j >= s->iw) continue;
-                            const float *in = &x[(((size_t)n * s->ih + i) * s->iw + j) * s->ic];
-                            const float *tap = &packed[(((size_t)o * s->k + r) * s->k + t) * s->ic];
-                            for (int c = 0; c < s->ic; c++)
-                                sum += (double)in[c] * tap[c] * (s->scale ? s->scale[(size_t)n * s->ic + c] : 1);
-                        }
-                    y[out] = (float)(act_value(s->act, sum) + (s->residual ? s->residual[out] : 0));
-                }
 }
 
 /* e [iw,c]: input row i of image n, expanded */
