@@ -28,22 +28,31 @@ INLINE void add_strip(double *sums, const float *x, const float *dy, int rows, i
     v_add_to_double(sums, sum);
 }
 
+/* part = sums of chunk `chunk` of `chunks`, channels [first, end). */
+static void sum_chunk(double *part, const float *x, const float *dy, int hw, int c, int first, int end, int chunk, int chunks)
+{
+    const int strips = (hw + STRIP - 1) / STRIP;
+    int row = (int)((int64_t)strips * chunk / chunks) * STRIP;
+    const int last = least(hw, (int)((int64_t)strips * (chunk + 1) / chunks) * STRIP);
+    for (int i = 0; i < WIDE; i++) part[i] = 0;
+    for (; row < last; row += STRIP) {
+        const size_t at = (size_t)row * c;
+        const int rows = least(STRIP, last - row);
+        EACH_VECTOR(first, end, add_strip(part + (j - first), x + at + j, dy ? dy + at + j : NULL, rows, c, lanes));
+    }
+}
+
 /* Channels [first, end) of one image. */
 static void sum_image(float *out, const float *x, const float *dy, double factor, int hw, int c, int first, int end,
                       bool shared)
 {
     double part[KERN_CHUNKS][WIDE];
-    const int strips = (hw + STRIP - 1) / STRIP, chunks = least(KERN_CHUNKS, (hw + CHUNK - 1) / CHUNK);
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (shared)
-    for (int chunk = 0; chunk < chunks; chunk++) {
-        for (int i = 0; i < WIDE; i++) part[chunk][i] = 0;
-        int row = (int)((int64_t)strips * chunk / chunks) * STRIP;
-        int last = least(hw, (int)((int64_t)strips * (chunk + 1) / chunks) * STRIP);
-        for (; row < last; row += STRIP) {
-            const size_t at = (size_t)row * c;
-            const int rows = least(STRIP, last - row);
-            EACH_VECTOR(first, end, add_strip(part[chunk] + (j - first), x + at + j, dy ? dy + at + j : NULL, rows, c, lanes));
-        }
+    const int chunks = least(KERN_CHUNKS, (hw + CHUNK - 1) / CHUNK);
+    if (shared) {
+#pragma omp parallel for schedule(static) num_threads(kern_threads())
+        for (int chunk = 0; chunk < chunks; chunk++) sum_chunk(part[chunk], x, dy, hw, c, first, end, chunk, chunks);
+    } else { /* not an `if` of the pragma: a team of one costs a microsecond, and there are tasks smaller than that */
+        for (int chunk = 0; chunk < chunks; chunk++) sum_chunk(part[chunk], x, dy, hw, c, first, end, chunk, chunks);
     }
     for (int j = first; j < end; j++) {
         double sum = 0;
