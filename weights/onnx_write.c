@@ -411,7 +411,8 @@ static enum rudd_status write_file(const char *path, struct onnx *o, struct rudd
                            path, o->model->arch, o->model->class_count, weights);
         goto out;
     }
-    status = make_head(&head, o, (size_t)weights, err);
+    status = nn_model_need_values(o->model, err);
+    if (!status) status = make_head(&head, o, (size_t)weights, err);
     if (!status && (!scratch || !fits || head.failed))
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write it", path);
     if (!status) status = weights_replace_begin(&r, path, err);
@@ -434,8 +435,7 @@ enum rudd_status weights_onnx_write(const char *path, const struct nn_model *mod
     if (size < MIN_SIDE || size > MAX_SIDE)
         return rudd_fail(err, RUDD_ARGUMENT, "%s: image size %d; expected %d to %d pixels", path, size, MIN_SIDE, MAX_SIDE);
     struct onnx o = {.model = model};
-    enum rudd_status status = nn_model_need_values(model, err);
-    if (!status) status = nn_graph_copy(&o.graph, model->graph, err);
+    enum rudd_status status = nn_graph_copy(&o.graph, model->graph, err);
     if (status) return status;
     if (!wanted->keep_batchnorm) {
         nn_pass_freeze(&o.graph, false, 0);
