@@ -126,8 +126,8 @@ INLINE void activate_all(enum kern_act act, VF *z, const int n)
 {
     switch (act) {
     case KERN_ACT_NONE: break;
-    case KERN_ACT_SILU: vsigmoids(z, z, z, n); break;
-    case KERN_ACT_SIGMOID: vsigmoids(z, NULL, z, n); break;
+    case KERN_ACT_SILU: vsigmoids(z, z, true, n); break;
+    case KERN_ACT_SIGMOID: vsigmoids(z, z, false, n); break;
     case KERN_ACT_RELU: UNROLL for (int i = 0; i < n; i++) z[i] = v_relu(z[i]);
     }
 }

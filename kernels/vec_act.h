@@ -24,7 +24,10 @@ INLINE vf v_times_slope(enum kern_act act, vf d, vf z)
 {
     vf s;
     switch (act) {
-    case KERN_ACT_SILU: s = vsigmoid(z); return v_mul(d, v_mul(s, v_fma(z, v_sub(v_set(1), s), v_set(1))));
+    case KERN_ACT_SILU:
+        z = v_max(v_set(EXP_LEAST), z); /* where s no longer falls */
+        s = vsigmoid(z);
+        return v_mul(d, v_mul(s, v_fma(z, v_sub(v_set(1), s), v_set(1))));
     case KERN_ACT_SIGMOID: s = vsigmoid(z); return v_mul(d, v_mul(s, v_sub(v_set(1), s)));
     case KERN_ACT_RELU: return v_positive(z, d);
     case KERN_ACT_NONE: break;
