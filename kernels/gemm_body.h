@@ -29,8 +29,9 @@
 /* Below this many flops a team costs more than it saves. */
 enum { SERIAL_FLOPS = 1 << 19 };
 
-/* Rows of A up to which a transposed B is not packed: dot products read it in place. */
-enum { DOT_M = 16 };
+/* Rows of A up to which a transposed B is not packed: dot products read it in place, so many columns an item of work that the 68 of a
+ * squeeze fall evenly to the threads. */
+enum { DOT_M = 16, DOT_ITEM = 8 };
 
 /* One factor. Element (row, col): p[row*rs + col*cs]; or, with patch, column col of the patch of output pixel `row` of image p;
  * or, with flip, the weights of one phase of the gradient of the input: row (u,v,o), col i -> w[o, tap(u), tap(v), i]. */
@@ -213,7 +214,8 @@ static void multiply_strip(const struct product *g, const struct target *out, co
 
 static int team(const struct product *g)
 {
-    return 2.0 * g->m * g->n * g->k < SERIAL_FLOPS ? 1 : kern_threads();
+    /* An element of B from memory takes as long as 32 flops, which is what a product of one row waits for. */
+    return (2.0 * g->m + 32) * g->n * g->k < SERIAL_FLOPS ? 1 : kern_threads();
 }
 
 /* B may be read in place when its rows are contiguous in memory at one stride, and too few strips would repay the copy. */
@@ -330,7 +332,7 @@ static void product_run(struct product *g, bool one_block)
 /* ---- few rows, n-major B: dot products --------------------------------------------------------------------------------------
  */
 
-/* z[i*NR + j] = a[i,:] . b[j,:] for mr x nr rows of k floats each. Lanes are summed at the end in a fixed tree. */
+/* z[i*DOT_ITEM + j] = a[i,:] . b[j,:] for mr x nr rows of k floats each. Lanes are summed at the end in a fixed tree. */
 INLINE void dots(const int mr, const int nr, float *z, const float *a, const float *b, int k)
 {
     VF acc[4][4];
@@ -345,7 +347,7 @@ INLINE void dots(const int mr, const int nr, float *z, const float *a, const flo
             UNROLL for (int i = 0; i < mr; i++) acc[i][j] = v_fma(av[i], bv, acc[i][j]);
         }
     }
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) z[i * NR + j] = v_sum(acc[i][j]);
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) z[i * DOT_ITEM + j] = v_sum(acc[i][j]);
 }
 
 static void dots_rows(int mr, int nr, float *z, const float *a, const float *b, int k)
@@ -357,24 +359,24 @@ static void dots_rows(int mr, int nr, float *z, const float *a, const float *b, 
     case 32 + DOT_N: dots(4, DOT_N, z, a, b, k); return;
     }
     for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++) dots(1, 1, z + i * NR + j, a + (ptrdiff_t)i * k, b + (ptrdiff_t)j * k, k);
+        for (int j = 0; j < nr; j++) dots(1, 1, z + i * DOT_ITEM + j, a + (ptrdiff_t)i * k, b + (ptrdiff_t)j * k, k);
 }
 
 static void product_dots(const struct product *g)
 {
-    const int items = (g->n + NR - 1) / NR;
+    const int items = (g->n + DOT_ITEM - 1) / DOT_ITEM;
 #pragma omp parallel for schedule(static) num_threads(team(g))
     for (int item = 0; item < items; item++) {
-        float z[DOT_M * NR];
-        int j0 = item * NR, w = g->n - j0 < NR ? g->n - j0 : NR;
+        float z[DOT_M * DOT_ITEM];
+        int j0 = item * DOT_ITEM, w = g->n - j0 < DOT_ITEM ? g->n - j0 : DOT_ITEM;
         for (int i = 0; i < g->m; i += 4)
             for (int j = 0; j < w; j += DOT_N)
-                dots_rows(g->m - i < 4 ? g->m - i : 4, w - j < DOT_N ? w - j : DOT_N, z + i * NR + j,
+                dots_rows(g->m - i < 4 ? g->m - i : 4, w - j < DOT_N ? w - j : DOT_N, z + i * DOT_ITEM + j,
                           g->a.p + (ptrdiff_t)i * g->k, g->b.p + (ptrdiff_t)(j0 + j) * g->k, g->k);
         for (int i = 0; i < g->m; i++) {
             ptrdiff_t at = (ptrdiff_t)i * g->n + j0;
-            finish_row(g->out.c + at, z + i * NR, w, g->before ? g->before + at : NULL, g->bias ? g->bias + j0 : NULL, g->act,
-                       g->after ? g->after + at : NULL);
+            finish_row(g->out.c + at, z + i * DOT_ITEM, w, g->before ? g->before + at : NULL, g->bias ? g->bias + j0 : NULL,
+                       g->act, g->after ? g->after + at : NULL);
         }
     }
 }
