@@ -3,14 +3,17 @@
  *     x [ih,iw,ic] --1x1, act--> e [ih,iw,c] --k x k depthwise, act--> y [oh,ow,c] --sum over pixels--> sums [strips,c]
  *
  * The expanded activation is the largest of the network (B4 at 380: 20 MB) and nobody else reads it. So it never exists: an item
- * of work is a strip of output rows times a group of NR channels, one panel of the packed weights. It keeps a ring of the k expanded
- * rows that the next output row reads (or more, where they are short), in its own first or second cache:
+ * of work is a strip of output rows times a group of NR channels, one panel of the packed weights. It keeps a ring of at least the k
+ * expanded rows that an output row reads, in its own first or second cache, a plane for each of the panel's vectors:
  *
- *     ring     row 0   0 |e e e e e e ... e| 0      each pixel NR channels; the zeros of the left and right border are written
- *              row 1   0 |e e e e e e ... e| 0      once, so that the depthwise core has no border and no branch
- *              ...
- *              row k-1 0 |e e e e e e ... e| 0      output row p reads rows p*stride - pad_top ..+k; those above and below the
- *                                                   image are left out
+ *     plane 0, 1    row 0   0 |e e e e e e ... e| 0      each pixel one vector; the zeros of the left and right border are
+ *                   row 1   0 |e e e e e e ... e| 0      written once, so that the depthwise core has no border and no branch
+ *                   ...
+ *               row slots-1 0 |e e e e e e ... e| 0      output row p reads rows p*stride - pad_top ..+k; those above and below
+ *                                                        the image are left out
+ *
+ * A block is all output rows that the ring's rows suffice for. It is expanded for both vectors, then convolved plane by plane: the k rows
+ * of one plane are few enough to stay in the first cache from one output row to the next, those of both often are not.
  *
  * Two strips both expand the k - stride rows between them; packed_plan.h keeps those few. Without an expansion (weight NULL) the
  * rows of x themselves are copied to the ring.
@@ -26,7 +29,7 @@ struct expand_item {
     const float *next, *end; /* what is left to fetch of the panel that this thread will probably take next */
     int width;               /* of the panel: NR or VW */
     int c0, c;               /* first channel, channels */
-    ptrdiff_t row;           /* floats of a ring row */
+    ptrdiff_t row;           /* floats of a ring row of one vector */
     const float *taps;       /* packed depthwise weights of the group: [k*k][width] */
     float *ring;
     float *bias, *expand_bias; /* [NR] */
@@ -36,23 +39,23 @@ struct expand_item {
     VM mask[2];
 };
 
-/* dst = act(src) for pixels of NR channels, the vectors that lie `step` apart, in fours. */
-static void activate_pixels(float *dst, const float *src, enum kern_act act, int pixels, int step)
+/* dst [pixels][VW] = act(src [pixels][NR]), one vector of each, in fours. */
+static void activate_pixels(float *dst, const float *src, enum kern_act act, int pixels)
 {
-    const int count = step == VW ? 2 * pixels : pixels;
     int j = 0;
-    for (; j + 4 <= count; j += 4, dst += 4 * step, src += 4 * step) {
+    for (; j + 4 <= pixels; j += 4, dst += 4 * VW, src += 4 * NR) {
         VF z[4];
-        UNROLL for (int i = 0; i < 4; i++) z[i] = v_load(src + i * step);
+        UNROLL for (int i = 0; i < 4; i++) z[i] = v_load(src + i * NR);
         activate_all(act, z, 4);
-        UNROLL for (int i = 0; i < 4; i++) v_store(dst + i * step, z[i]);
+        UNROLL for (int i = 0; i < 4; i++) v_store(dst + i * VW, z[i]);
     }
-    for (; j < count; j++, dst += step, src += step) v_store(dst, activate(act, v_load(src)));
+    for (; j < pixels; j++, dst += VW, src += NR) v_store(dst, activate(act, v_load(src)));
 }
 
-static float *ring_pixel(const struct expand_item *e, int i, int q)
+/* Row i of the image in plane v of the ring. */
+static float *ring_row(const struct expand_item *e, int v, int i)
 {
-    return e->ring + (i % e->slots) * e->row + (ptrdiff_t)(e->s->dw.pad_left + q) * NR;
+    return e->ring + ((ptrdiff_t)v * e->slots + i % e->slots) * e->row;
 }
 
 /* Input rows i..end, expanded, to their places in the ring. Their pixels follow each other in x, so tiles go across the ends of rows. */
@@ -60,14 +63,15 @@ static void expand_rows(struct expand_item *e, int i, int end)
 {
     const struct kern_expand *s = e->s;
     const struct kern_conv *d = &s->dw;
-    const int pixels = (end - i) * d->iw, step = e->width > VW ? VW : NR;
+    const int pixels = (end - i) * d->iw, vectors = e->width / VW;
+    const ptrdiff_t left = (ptrdiff_t)d->pad_left * VW;
     if (!s->weight) {
         const float *x = e->x + (ptrdiff_t)i * d->iw * d->ic + e->c0;
         for (; i < end; i++) {
-            float *dst = ring_pixel(e, i, 0);
-            for (int q = 0; q < d->iw; q++, x += d->ic, dst += NR) {
-                v_store(dst, v_loadm(x, e->mask[0]));
-                if (e->width > VW) v_store(dst + VW, v_loadm(x + VW, e->mask[1]));
+            float *low = ring_row(e, 0, i) + left, *high = ring_row(e, vectors - 1, i) + left;
+            for (int q = 0; q < d->iw; q++, x += d->ic, low += VW, high += VW) {
+                v_store(low, v_loadm(x, e->mask[0]));
+                if (vectors > 1) v_store(high, v_loadm(x + VW, e->mask[1]));
             }
         }
         return;
@@ -79,11 +83,12 @@ static void expand_rows(struct expand_item *e, int i, int end)
         const int mr = strip_start(pixels, strip + 1) - strip_start(pixels, strip);
         t.ahead = t.a + (ptrdiff_t)mr * s->ic;
         if (e->next < e->end) t.ahead = e->next, e->next += (ptrdiff_t)s->ic * 16;
-        tiles[mr - 1][TILE_AHEAD][e->width > VW](&t);
+        tiles[mr - 1][TILE_AHEAD][vectors - 1](&t);
         t.a += (ptrdiff_t)mr * s->ic;
         for (int done = 0; done < mr;) {
             const int n = least_int(mr - done, d->iw - q);
-            activate_pixels(ring_pixel(e, i, q), e->tile + done * NR, s->act, n, step);
+            for (int v = 0; v < vectors; v++)
+                activate_pixels(ring_row(e, v, i) + left + (ptrdiff_t)q * VW, e->tile + done * NR + v * VW, s->act, n);
             done += n, q += n;
             if (q == d->iw) q = 0, i++;
         }
@@ -98,11 +103,13 @@ INLINE void dw_tile(const struct expand_item *e, const float *const *rows, int r
     const VF bias = v_load(e->bias + v);
     UNROLL for (int i = 0; i < Q; i++) acc[i] = bias;
     for (int r = r0; r < r1; r++) {
-        const float *x = rows[r] + (ptrdiff_t)q * S * NR + v, *w = e->taps + (ptrdiff_t)r * K * e->width + v;
+        const float *x = rows[r] + (ptrdiff_t)q * S * VW, *w = e->taps + (ptrdiff_t)r * K * e->width + v;
+        __asm__("" : "+r"(x)); /* one address, so that the columns are constants beside it */
         UNROLL for (int t = 0; t < K; t++) tap[t] = v_load(w + t * e->width);
         UNROLL for (int j = 0; j < (Q - 1) * S + K; j++)
         {
-            const VF xj = v_load(x + j * NR);
+            VF xj = v_load(x + j * VW);
+            __asm__("" : "+v"(xj)); /* loaded once, not by each of its products */
             UNROLL for (int i = 0; i < Q; i++) if (j - i * S >= 0 && j - i * S < K) acc[i] = v_fma(xj, tap[j - i * S], acc[i]);
         }
     }
@@ -139,7 +146,7 @@ static void dw_row_any(const struct expand_item *e, const float *const *rows, in
         VF a = v_load(e->bias + v);
         for (int r = r0; r < r1; r++)
             for (int t = 0; t < d->k; t++)
-                a = v_fma(v_load(rows[r] + ((ptrdiff_t)q * d->stride + t) * NR + v),
+                a = v_fma(v_load(rows[r] + ((ptrdiff_t)q * d->stride + t) * VW),
                           v_load(e->taps + ((ptrdiff_t)r * d->k + t) * e->width + v), a);
         v_store(e->line + q * VW, a);
     }
@@ -188,7 +195,7 @@ static void copy_channels(float *dst, const float *src, const VM *mask, int widt
     v_store(dst + VW, src && width > VW ? v_loadm(src + VW, mask[1]) : v_zero());
 }
 
-/* Output rows p0..p1 of one group of channels; y: the image; sums [c] of this strip. */
+/* Output rows p0..p1 of one group of channels, block by block; y: the image; sums [c] of this strip. */
 static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, int p1)
 {
     const struct kern_conv *d = &e->s->dw;
@@ -197,22 +204,21 @@ static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, i
     const int last = (p1 - 1) * d->stride - d->pad_top + d->k; /* beyond the last input row that is read */
     int next = p0 * d->stride - d->pad_top;                    /* the input row to be expanded next */
     if (next < 0) next = 0;
-    for (int p = p0; p < p1; p++) {
-        const float *rows[KERN_EXPAND_K_MAX];
-        const int top = p * d->stride - d->pad_top, r0 = top < 0 ? -top : 0, r1 = least_int(d->k, d->ih - top);
+    for (int p = p0, block; p < p1; p = block) {
+        const int top = p * d->stride - d->pad_top, end = least_int(d->ih, least_int((top < 0 ? 0 : top) + e->slots, last));
+        block = least_int(p1, p + 1 + (e->slots - d->k) / d->stride);
         if (next < top) next = top; /* a stride beyond the kernel skips rows */
-        if (next < top + r1) {      /* all that the ring takes beside the rows still to be read */
-            const int end = least_int(d->ih, least_int(top + r0 + e->slots, last));
-            expand_rows(e, next, end);
-            next = end;
-        }
-        for (int r = r0; r < r1; r++) rows[r] = e->ring + (top + r) % e->slots * e->row;
-        float *out = y + (ptrdiff_t)p * d->ow * d->ic + e->c0;
-        for (int v = 0; v < e->width; v += VW) {
-            fn(e, rows, r0, r1, v);
-            /* Summed by row first: an image of 190 x 190 would lose digits in one long sum. */
-            sum[v > 0] = v_add(sum[v > 0], finish_line(e, out + v, e->mask[v > 0]));
-        }
+        if (next < end) expand_rows(e, next, end), next = end;
+        for (int v = 0; v < e->width; v += VW)
+            for (int row = p; row < block; row++) {
+                const int first = row * d->stride - d->pad_top, r0 = first < 0 ? -first : 0,
+                          r1 = least_int(d->k, d->ih - first);
+                const float *rows[KERN_EXPAND_K_MAX];
+                for (int r = r0; r < r1; r++) rows[r] = ring_row(e, v / VW, first + r);
+                fn(e, rows, r0, r1, v);
+                /* Summed by row first: an image of 190 x 190 would lose digits in one long sum. */
+                sum[v > 0] = v_add(sum[v > 0], finish_line(e, y + (ptrdiff_t)row * d->ow * d->ic + e->c0 + v, e->mask[v > 0]));
+            }
     }
     v_storem(sums + e->c0, sum[0], e->mask[0]);
     if (e->width > VW) v_storem(sums + e->c0 + VW, sum[1], e->mask[1]);
@@ -230,13 +236,13 @@ void expand_dw(float *restrict y, float *restrict sums, const float *restrict x,
 #pragma omp parallel num_threads(                                                                                              \
     kern_threads()) if (2.0 * d->n * d->ih * d->iw * d->ic * (d->k * d->k + (s->weight ? s->ic : 0)) > SERIAL_FLOPS)
     {
-        struct expand_item e = {.s = s, .row = (ptrdiff_t)kern_expand_columns(d) * NR, .slots = kern_expand_slots(d)};
+        struct expand_item e = {.s = s, .row = (ptrdiff_t)kern_expand_columns(d) * VW, .slots = kern_expand_slots(d)};
         e.bias = scratch + omp_get_thread_num() * each;
         e.expand_bias = e.bias + NR;
         e.line = e.expand_bias + NR;
         e.tile = e.line + (ptrdiff_t)d->ow * VW;
         e.ring = e.tile + MR * NR;
-        zero_floats(e.ring, (int)e.row * e.slots);
+        zero_floats(e.ring, 2 * (int)e.row * e.slots);
 
         /* Strip by strip, so that the rows of x that the threads read together stay in their caches. */
 #pragma omp for schedule(dynamic)

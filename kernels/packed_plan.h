@@ -40,10 +40,12 @@ static inline int kern_expand_columns(const struct kern_conv *d)
     return padded > image ? padded : image;
 }
 
-/* Rows of a ring: k, or as many as fit into 24 KiB with 32 channels, so that small images are expanded many rows at a time. */
+/* Rows of a ring: as many as fit with 32 channels into 24 KiB, so that small images are expanded many rows at a time; where those
+ * are less than k, into 96 KiB of the second cache. */
 static inline int kern_expand_slots(const struct kern_conv *d)
 {
-    int fit = 6144 / (kern_expand_columns(d) * GEMM_NR_MAX);
+    const int row = kern_expand_columns(d) * GEMM_NR_MAX;
+    const int fit = (row * d->k <= 6144 ? 6144 : 24576) / row;
     return fit < d->k ? d->k : fit > d->ih + d->k ? d->ih + d->k : fit;
 }
 
