@@ -73,6 +73,10 @@ void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step);
  * sum) Running statistics of unfrozen batch norms in model->values are updated. */
 double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, double inv_norm, int n);
 
+/* The same for a loss of the caller's own: fill nn_plan_logits_grad [n, classes] with dloss/dlogits, then backpropagate. */
+float *nn_plan_logits_grad(struct nn_plan *plan);
+void nn_plan_backpropagate(struct nn_plan *plan, float *grads, int n);
+
 /* Loss of the last forward without gradients (any plan). */
 double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm, int n);
 

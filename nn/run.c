@@ -86,8 +86,18 @@ double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm,
 double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, double inv_norm, int n)
 {
     double loss;
-    const struct nn_site *output = &plan->sites[plan->graph.output];
-    plan->kern->xent_f32(&loss, nn_at(plan, output->dy), nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    plan->kern->xent_f32(&loss, nn_plan_logits_grad(plan), nn_plan_logits(plan), q, inv_norm, n, plan->model->class_count);
+    nn_plan_backpropagate(plan, grads, n);
+    return loss;
+}
+
+float *nn_plan_logits_grad(struct nn_plan *plan)
+{
+    return nn_at(plan, plan->sites[plan->graph.output].dy);
+}
+
+void nn_plan_backpropagate(struct nn_plan *plan, float *grads, int n)
+{
     plan->grads = grads;
     for (int i = plan->graph.count - 1; i >= 0; i--) {
         const struct nn_site *site = &plan->sites[i];
@@ -100,7 +110,6 @@ double nn_plan_backward(struct nn_plan *plan, float *grads, const float *q, doub
         }
     }
     plan->grads = NULL;
-    return loss;
 }
 
 double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes)
