@@ -98,12 +98,16 @@ static void run_gemm(struct work *w)
     BENCH(xent, 3, 6, (&sum, w->x[0], w->x[1], w->x[2], 1, rows_of(w), w->s.oc))                                               \
     BENCH(adamw, 7, 14, (w->x[0], w->x[1], w->x[2], w->x[3], count_of(w), &adamw))                                             \
     BENCH(sgd, 5, 6, (w->x[0], w->x[1], w->x[2], count_of(w), &sgd))                                                           \
+    BENCH(rmsprop, 7, 11, (w->x[0], w->x[1], w->x[2], w->x[3], count_of(w), &rmsprop))                                         \
+    BENCH(lion, 5, 9, (w->x[0], w->x[1], w->x[2], count_of(w), &lion))                                                         \
     BENCH(lerp, 3, 3, (w->x[0], w->x[1], 0.5f, count_of(w)))                                                                   \
     BENCH(sumsq, 1, 2, (&sum, w->x[1], count_of(w)))
 
 /* Decays of 1 and steps of 0, so that a thousand runs leave the numbers in the normal range. */
 static const struct kern_adamw adamw = {0, 1, 1, 1e-8f, 0, 1, 1, 1};
 static const struct kern_sgd sgd = {0, 0.5f, 0, 1, false};
+static const struct kern_rmsprop rmsprop = {0, 1, 1, 1e-3f, 0, 1};
+static const struct kern_lion lion = {0, 1, 1, 0, 1};
 
 #define BENCH(name, floats, ops, arguments)                                                                                    \
     static void run_##name(struct work *w)                                                                                     \

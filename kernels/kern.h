@@ -185,6 +185,20 @@ struct kern_sgd {
 };
 typedef void kern_sgd_f32(float *restrict w, float *restrict m, const float *restrict g, size_t count,
                           const struct kern_sgd *s);
+/* RMSprop, TensorFlow's form (eps inside the root, the rate inside the buffer), as timm's RMSpropTF; v starts at 1:
+ *   g' = g*g_scale + decay*w;  v += (1-alpha) * (g'^2 - v);  m = momentum*m + lr * g' / sqrt(v + eps);  w -= m */
+struct kern_rmsprop {
+    float lr, alpha, momentum, eps, decay, g_scale;
+};
+typedef void kern_rmsprop_f32(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
+                              const struct kern_rmsprop *s);
+/* Lion, arXiv:2302.06675, alg. 2:   c = b1*m + (1-b1)*g;  w -= lr*(sign(c) + decay*w);  m = b2*m + (1-b2)*g;  sign(0) = 0; g is read
+ * times g_scale */
+struct kern_lion {
+    float lr, beta1, beta2, decay, g_scale;
+};
+typedef void kern_lion_f32(float *restrict w, float *restrict m, const float *restrict g, size_t count,
+                           const struct kern_lion *s);
 /* y = y*keep + x*(1-keep): exponential moving averages of weights and of batch-norm statistics */
 typedef void kern_lerp_f32(float *restrict y, const float *restrict x, float keep, size_t count);
 /* *sum = sum of x^2, partial sums per fixed chunk, in double */

@@ -43,6 +43,38 @@ void TIER(kern_sgd_f32)(float *restrict w, float *restrict m, const float *restr
     EACH_VECTOR_SHARED(count, sgd(w + j, m + j, g + j, lanes, s));
 }
 
+INLINE void rmsprop(float *w, float *m, float *v, const float *g, int lanes, const struct kern_rmsprop *s)
+{
+    vf old = v_load(w, lanes), mean = v_load(v, lanes);
+    vf grad = v_fma(v_load(g, lanes), v_set(s->g_scale), v_mul(v_set(s->decay), old));
+    vf square = v_fma(v_set((float)(1.0 - s->alpha)), v_sub(v_mul(grad, grad), mean), mean);
+    vf step = v_div(v_mul(v_set(s->lr), grad), v_sqrt(v_add(square, v_set(s->eps))));
+    vf first = v_fma(v_set(s->momentum), v_load(m, lanes), step);
+    v_store(v, square, lanes);
+    v_store(m, first, lanes);
+    v_store(w, v_sub(old, first), lanes);
+}
+
+void TIER(kern_rmsprop_f32)(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
+                            const struct kern_rmsprop *s)
+{
+    EACH_VECTOR_SHARED(count, rmsprop(w + j, m + j, v + j, g + j, lanes, s));
+}
+
+INLINE void lion(float *w, float *m, const float *g, int lanes, const struct kern_lion *s)
+{
+    vf grad = v_mul(v_load(g, lanes), v_set(s->g_scale)), old = v_load(m, lanes), lr = v_set(s->lr);
+    vf c = v_fma(v_set(s->beta1), old, v_mul(v_set((float)(1.0 - s->beta1)), grad));
+    vf step = v_sub(v_positive(c, lr), v_positive(v_sub(v_set(0), c), lr)); /* lr * sign(c) */
+    v_store(w, v_sub(v_mul(v_load(w, lanes), v_set((float)(1 - (double)s->lr * s->decay))), step), lanes);
+    v_store(m, v_fma(v_set(s->beta2), old, v_mul(v_set((float)(1.0 - s->beta2)), grad)), lanes);
+}
+
+void TIER(kern_lion_f32)(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_lion *s)
+{
+    EACH_VECTOR_SHARED(count, lion(w + j, m + j, g + j, lanes, s));
+}
+
 void TIER(kern_lerp_f32)(float *restrict y, const float *restrict x, float keep, size_t count)
 {
     const vf old = v_set(keep), new = v_set((float)(1.0 - keep));

@@ -2,6 +2,7 @@
  *
  * AdamW: Loshchilov & Hutter, arXiv:1711.05101, algorithm 2, with PyTorch's reading (decay times lr; eps outside the root).
  * SGD: PyTorch's momentum, in which the learning rate is outside the buffer.
+ * RMSprop: TensorFlow's, in which it is inside. Lion: Chen et al., arXiv:2302.06675, algorithm 2.
  * Not here: schedules, clipping (train/), speed (optim_body.h). */
 #include <math.h>
 
@@ -28,6 +29,29 @@ void kern_sgd_f32_ref(float *restrict w, float *restrict m, const float *restric
         double first = s->momentum * (double)m[i] + d;
         m[i] = (float)first;
         w[i] = (float)(w[i] - s->lr * (s->nesterov ? d + s->momentum * first : first));
+    }
+}
+
+void kern_rmsprop_f32_ref(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
+                          const struct kern_rmsprop *s)
+{
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)g[i] * s->g_scale + (double)s->decay * w[i];
+        double square = v[i] + (1.0 - s->alpha) * (d * d - v[i]);
+        double first = s->momentum * (double)m[i] + s->lr * d / sqrt(square + s->eps);
+        v[i] = (float)square;
+        m[i] = (float)first;
+        w[i] = (float)(w[i] - first);
+    }
+}
+
+void kern_lion_f32_ref(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_lion *s)
+{
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)g[i] * s->g_scale;
+        double c = s->beta1 * (double)m[i] + (1.0 - s->beta1) * d;
+        m[i] = (float)(s->beta2 * (double)m[i] + (1.0 - s->beta2) * d);
+        w[i] = (float)(w[i] * (1.0 - (double)s->lr * s->decay) - s->lr * ((c > 0) - (c < 0)));
     }
 }
 

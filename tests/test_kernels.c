@@ -552,6 +552,22 @@ static void call_sgd(kernel *fn, struct arena *a, const struct shape *s)
     float *w = inout(a, (size_t)s->n), *m = inout(a, (size_t)s->n);
     ((kern_sgd_f32 *)fn)(w, m, in(a, (size_t)s->n), (size_t)s->n, &step);
 }
+static void call_rmsprop(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t n = (size_t)s->n;
+    struct kern_rmsprop step = {.lr = 0.01f, .alpha = 0.9f, .momentum = 0.9f, .eps = 1e-3f, .decay = 0.02f, .g_scale = 0.5f};
+    float *w = inout(a, n), *m = inout(a, n), *v = inout(a, n);
+    for (size_t i = 0; i < n; i++) v[i] = s->flag ? 1 : fabsf(v[i]); /* flag: the first step */
+    ((kern_rmsprop_f32 *)fn)(w, m, v, in(a, n), n, &step);
+}
+static void call_lion(kernel *fn, struct arena *a, const struct shape *s)
+{
+    size_t n = (size_t)s->n;
+    struct kern_lion step = {.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.2f, .g_scale = 0.5f};
+    float *w = inout(a, n), *m = inout(a, n), *g = in(a, n);
+    for (size_t i = 0; i < n && s->flag; i += 3) g[i] = m[i] = 0; /* which has no sign */
+    ((kern_lion_f32 *)fn)(w, m, g, n, &step);
+}
 static void call_lerp(kernel *fn, struct arena *a, const struct shape *s)
 {
     float *y = inout(a, (size_t)s->n);
@@ -574,38 +590,21 @@ static void check_counts(const struct row *row, invoke *call, int flags, int act
             compare(row, call, &s);
         }
 }
-static void check_act_fwd(const struct row *row)
-{
-    check_counts(row, call_act_fwd, 1, 4, 2);
-}
-static void check_act_bwd(const struct row *row)
-{
-    check_counts(row, call_act_bwd, 1, 4, 2);
-}
-static void check_mul(const struct row *row)
-{
-    check_counts(row, call_binary, 1, 1, 3);
-}
-static void check_add(const struct row *row)
-{
-    check_counts(row, call_binary, 1, 1, 3);
-}
-static void check_adamw(const struct row *row)
-{
-    check_counts(row, call_adamw, 2, 1, 1);
-}
-static void check_sgd(const struct row *row)
-{
-    check_counts(row, call_sgd, 2, 1, 1);
-}
-static void check_lerp(const struct row *row)
-{
-    check_counts(row, call_lerp, 2, 1, 1);
-}
-static void check_sumsq(const struct row *row)
-{
-    check_counts(row, call_sumsq, 1, 1, 1);
-}
+#define CHECK_COUNTS(name, call, flags, acts, aliases)                                                                         \
+    static void check_##name(const struct row *row)                                                                            \
+    {                                                                                                                          \
+        check_counts(row, call, flags, acts, aliases);                                                                         \
+    }
+CHECK_COUNTS(act_fwd, call_act_fwd, 1, 4, 2)
+CHECK_COUNTS(act_bwd, call_act_bwd, 1, 4, 2)
+CHECK_COUNTS(mul, call_binary, 1, 1, 3)
+CHECK_COUNTS(add, call_binary, 1, 1, 3)
+CHECK_COUNTS(adamw, call_adamw, 2, 1, 1)
+CHECK_COUNTS(sgd, call_sgd, 2, 1, 1)
+CHECK_COUNTS(rmsprop, call_rmsprop, 2, 1, 1)
+CHECK_COUNTS(lion, call_lion, 2, 1, 1)
+CHECK_COUNTS(lerp, call_lerp, 2, 1, 1)
+CHECK_COUNTS(sumsq, call_sumsq, 1, 1, 1)
 
 /* ---- loss ---- */
 
