@@ -1,0 +1,210 @@
+/* fit_open.c - opening a run: pictures, model, learner, folder, and where an earlier process of it stood.
+ *
+ *     pictures --scan, hash--> splits        weights file | last.safetensors | nothing --> model */
+#include "train/fit_run.h"
+
+#include "train/labels.h"
+#include "weights/model_file.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Root hash of the three splits: a name for exactly these pictures in exactly this split. */
+static void hash_pictures(struct train_fit_run *f)
+{
+    const struct data_set *sets[] = {&f->splits.train, &f->splits.val, &f->splits.test};
+    struct nn_sha256 root;
+    nn_sha256_init(&root);
+    for (int i = 0; i < 3; i++) {
+        char hex[NN_SHA256_HEX] = "";
+        if (sets[i]->count) data_set_hash(hex, sets[i]);
+        nn_sha256_update(&root, hex, strlen(hex) + 1);
+    }
+    nn_sha256_hex(f->dataset, &root);
+}
+
+static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error *err)
+{
+    enum rudd_status status = data_splits_scan(&f->splits, f->s.data, f->s.split, (uint64_t)f->s.seed, err);
+    if (status != RUDD_OK) return status;
+    hash_pictures(f);
+    train_note(f->events, "%s: %d classes; %d pictures to train, %d to validate, %d to test", f->s.data,
+               f->splits.train.class_count, f->splits.train.count, f->splits.val.count, f->splits.test.count);
+    return RUDD_OK;
+}
+
+static void note_weights(const struct train_fit_run *f, const struct weights_report *report)
+{
+    train_note(f->events, "%s: %s, names of %s%s", f->s.weights, f->model->arch, weights_dialect_name(report->dialect),
+               report->classifier_replaced ? "; a new classifier" : "");
+    for (int i = 0; i < report->missing_count; i++) train_note(f->events, "initialised: %s", report->missing[i]);
+}
+
+/* A model to start from: pretrained weights, or random ones. */
+static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_error *err)
+{
+    const int classes = f->splits.train.class_count;
+    enum rudd_status status;
+    if (f->s.weights) {
+        struct weights_report report = {0};
+        struct weights_load_options options = {.arch = f->s.arch,
+                                               .class_count = classes,
+                                               .allow_missing = f->s.allow_missing,
+                                               .hash = true,
+                                               .seed = (uint64_t)f->s.seed};
+        status = weights_model_load(&f->model, f->s.weights, &options, &report, err);
+        if (status == RUDD_OK) note_weights(f, &report);
+        weights_report_free(&report);
+    } else {
+        status = nn_model_create(&f->model, f->s.arch, classes, err);
+        if (status == RUDD_OK) nn_model_init_params(f->model, (uint64_t)f->s.seed, NULL);
+    }
+    if (status != RUDD_OK) return status;
+    if (f->s.image_size) f->model->preprocess.image_size = f->s.image_size;
+    f->model->preprocess.mode = (enum nn_resize_mode)f->s.resize;
+    f->model->preprocess.filter = (enum nn_filter)f->s.filter;
+    train_labels_follow(&f->splits, f->model);
+
+    char beside[TRAIN_PATH];
+    const char *labels = f->s.labels;
+    if (!labels && access(train_run_path(beside, f->s.data, "labels.json"), R_OK) == 0) labels = beside;
+    status = train_labels_apply(f->model, &f->splits.train, labels, err);
+    if (status == RUDD_OK) status = nn_model_set_text(&f->model->metrics, NULL, err);
+    return status;
+}
+
+/* The run's own last model, with its labels and conventions. */
+static enum rudd_status open_last_model(struct train_fit_run *f, const char *last, struct rudd_error *err)
+{
+    enum rudd_status status = weights_model_load(&f->model, last, NULL, NULL, err);
+    if (status != RUDD_OK) return status;
+    if (!train_labels_follow(&f->splits, f->model))
+        return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of %s any more", last, f->s.data);
+    return RUDD_OK;
+}
+
+static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error *err)
+{
+    const struct train_settings *s = &f->s;
+    const struct nn_preprocess *p = &f->model->preprocess;
+    int stage = nn_model_freeze_stage(f->model, s->freeze);
+    if (stage < 0)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--freeze: found \"%.40s\", expected all, none, stem, head, or a stage of %s from 1 to %d", s->freeze,
+                         f->model->arch, nn_model_stage_count(f->model) - 3);
+    size_t limit = s->memory_limit;
+    if (f->splits.val.count) {
+        enum rudd_status status = train_evaluator_create(&f->val, f->model, &f->splits.val, s->batch, s->threads, limit, err);
+        if (status != RUDD_OK) return status;
+        if (limit) limit -= train_evaluator_bytes(f->val);
+        if (s->memory_limit && !limit) limit = 1; /* 0 would mean none */
+    }
+    int batch = s->batch < f->splits.train.count ? s->batch : f->splits.train.count;
+    struct train_learner_options options = {
+        .plan = {.batch = batch,
+                 .image_size = p->image_size,
+                 .train = true,
+                 .freeze_stage = stage,
+                 .freeze_bn = s->freeze_bn,
+                 .dropout = (float)s->dropout,
+                 .drop_path = (float)s->drop_path,
+                 .bn_momentum = (float)s->bn_momentum,
+                 .memory_limit = limit},
+        .loader = {.batch = batch,
+                   .image_size = p->image_size,
+                   .threads = s->threads,
+                   .shuffle = true,
+                   .drop_last = true, /* a last batch of one or two would give batch norm no statistics to speak of */
+                   .seed = (uint64_t)s->seed,
+                   .augment = s->augment ? &s->view : NULL,
+                   .preprocess = *p},
+        .optim = {.kind = (enum train_optim_kind)s->optimizer,
+                  .lr = s->lr,
+                  .head_lr = s->head_lr,
+                  .weight_decay = s->weight_decay,
+                  .momentum = s->momentum,
+                  .clip_norm = s->clip_norm},
+        .schedule = (enum train_schedule_kind)s->schedule,
+        .warmup_epochs = s->warmup_epochs,
+        .ema = s->ema,
+        .epochs = s->epochs,
+        .accumulate = s->accumulate,
+        .max_steps = (uint64_t)s->max_steps,
+        .seed = (uint64_t)s->seed,
+        .label_smoothing = (float)s->label_smoothing,
+        .balance = s->class_weights == TRAIN_WEIGHTS_BALANCED,
+    };
+    return train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
+}
+
+/* ---- where it stands ---------------------------------------------------------------------------------------------- */
+
+static struct train_checkpoint checkpoint_of(struct train_fit_run *f)
+{
+    return (struct train_checkpoint){f->model, &f->learner.optim, f->learner.ema.values ? &f->learner.ema : NULL};
+}
+
+enum rudd_status train_fit_save(struct train_fit_run *f, int epoch, struct rudd_error *err)
+{
+    char path[TRAIN_PATH];
+    const struct train_schedule *schedule = &f->learner.schedule;
+    struct train_checkpoint checkpoint = checkpoint_of(f);
+    f->state.epoch = epoch;
+    f->state.optim_steps = (double)f->learner.optim.steps;
+    f->state.ema_updates = (double)f->learner.ema.updates;
+    f->state.plateau_factor = schedule->factor;
+    f->state.plateau_best = schedule->best;
+    f->state.plateau_stale = schedule->stale;
+    f->state.plateau_epochs = schedule->epochs;
+    return train_checkpoint_write(train_run_path(path, f->folder.path, "last.safetensors"), &checkpoint, &f->state, err);
+}
+
+static enum rudd_status restore_checkpoint(struct train_fit_run *f, const char *last, struct rudd_error *err)
+{
+    struct train_schedule *schedule = &f->learner.schedule;
+    struct train_checkpoint checkpoint = checkpoint_of(f);
+    enum rudd_status status = train_checkpoint_read(&checkpoint, &f->state, last, err);
+    if (status != RUDD_OK) return status;
+    schedule->factor = f->state.plateau_factor;
+    schedule->best = f->state.plateau_best;
+    schedule->stale = (int)f->state.plateau_stale;
+    schedule->epochs = (int)f->state.plateau_epochs;
+    train_note(f->events, "%s: goes on behind epoch %d", f->folder.path, (int)f->state.epoch);
+    return RUDD_OK;
+}
+
+enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
+{
+    char last[TRAIN_PATH] = "";
+    bool resumes = f->s.resume && access(train_run_path(last, f->s.resume, "last.safetensors"), F_OK) == 0;
+    enum rudd_status status = open_pictures(f, err);
+    /* The folder comes late: a mistake in what is opened before leaves none behind. */
+    if (status == RUDD_OK) status = resumes ? open_last_model(f, last, err) : open_fresh_model(f, err);
+    if (status == RUDD_OK) f->s.image_size = f->model->preprocess.image_size;
+    if (status == RUDD_OK) f->s.arch = f->model->arch;
+    if (status == RUDD_OK) status = open_learner(f, err);
+    if (status != RUDD_OK) return status;
+    if (!f->s.resume) {
+        status = train_run_folder_create(&f->folder, f->s.out, err);
+        if (status == RUDD_OK) status = train_fit_record_begin(f, err);
+    } else {
+        snprintf(f->folder.path, sizeof f->folder.path, "%s", f->s.resume);
+        status = train_fit_record_resume(f, err);
+        if (status == RUDD_OK && resumes) status = restore_checkpoint(f, last, err);
+        if (status == RUDD_OK) status = train_run_folder_open(&f->folder, f->s.resume, (int)f->state.epoch, err);
+    }
+    if (status == RUDD_OK)
+        train_note(f->events, "%s in %s: %s at %d pixels; activations %.0f MB", f->model->run, f->folder.path, f->model->arch,
+                   f->model->preprocess.image_size, (double)nn_plan_bytes(f->learner.plan) / 1e6);
+    return status;
+}
+
+void train_fit_close(struct train_fit_run *f)
+{
+    json_decref(f->record);
+    train_learner_free(&f->learner);
+    train_evaluator_destroy(f->val);
+    train_run_folder_free(&f->folder);
+    nn_model_destroy(f->model);
+    data_splits_free(&f->splits);
+}

@@ -1,0 +1,75 @@
+/* fit_record.c - run.json of a run in progress: begun, gone on with, finished. */
+#include "train/fit_run.h"
+
+#include "train/run_json.h"
+#include <string.h>
+
+static json_t *model_json(const struct train_fit_run *f)
+{
+    size_t trained = 0;
+    for (int i = 0; i < f->model->param_count; i++)
+        if (f->learner.trains[i]) trained += f->model->params[i].count;
+    return json_pack("{s:s,s:I,s:I,s:i,s:I}", "arch", f->model->arch, "parameters",
+                     (json_int_t)nn_model_parameter_count(f->model), "trained", (json_int_t)trained, "image_size",
+                     f->model->preprocess.image_size, "plan_bytes", (json_int_t)nn_plan_bytes(f->learner.plan));
+}
+
+static json_t *pictures_json(const struct train_fit_run *f)
+{
+    return json_pack("{s:s,s:i,s:i,s:i,s:i}", "root_hash", f->dataset, "classes", f->splits.train.class_count, "train",
+                     f->splits.train.count, "val", f->splits.val.count, "test", f->splits.test.count);
+}
+
+/* Starts run.json for a fresh run, and gives model and data set the run's id and hash. */
+enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_error *err)
+{
+    char id[TRAIN_RUN_ID];
+    struct nn_option rows[TRAIN_SETTINGS_ROWS];
+    int count = train_settings_table(rows, &f->s);
+    train_run_id(id, rows, count, f->dataset, f->model->sha256 ? f->model->sha256 : "");
+    enum rudd_status status = nn_model_set_text(&f->model->run, id, err);
+    if (status == RUDD_OK) status = nn_model_set_text(&f->model->dataset, f->dataset, err);
+    if (status != RUDD_OK) return status;
+    f->record = json_pack("{s:s,s:s,s:o,s:o,s:{s:s?,s:s?},s:o,s:o,s:o,s:[]}", "id", id, "status", "running", "options",
+                          train_options_json(rows, count), "dataset", pictures_json(f), "weights", "path", f->s.weights,
+                          "sha256", f->model->sha256, "model", model_json(f), "machine", train_machine_json(), "versions",
+                          train_versions_json(), "skipped");
+    if (!f->record) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
+    return train_run_json_write(f->folder.path, f->record, err);
+}
+
+/* Goes on with a run's own record: options may have been changed on the command line, pictures may not. */
+enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_error *err)
+{
+    struct nn_option rows[TRAIN_SETTINGS_ROWS];
+    enum rudd_status status = train_run_json_read(&f->record, f->s.resume, err);
+    if (status != RUDD_OK) return status;
+    const char *root = json_string_value(json_object_get(json_object_get(f->record, "dataset"), "root_hash"));
+    const char *id = json_string_value(json_object_get(f->record, "id"));
+    if (!root || !id) return rudd_fail(err, RUDD_FORMAT, "%s/run.json: lacks the run's id or its data set's hash", f->s.resume);
+    if (strcmp(root, f->dataset) != 0)
+        return rudd_fail(err, RUDD_MISMATCH, "%s: the pictures in %s have changed since this run began; start a new one",
+                         f->s.resume, f->s.data);
+    status = nn_model_set_text(&f->model->run, id, err);
+    if (status == RUDD_OK) status = nn_model_set_text(&f->model->dataset, f->dataset, err);
+    if (status != RUDD_OK) return status;
+    json_t *options = train_options_json(rows, train_settings_table(rows, &f->s));
+    if (json_object_set_new(f->record, "options", options) != 0 ||
+        json_object_set_new(f->record, "status", json_string("running")) != 0)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
+    return train_run_json_write(f->folder.path, f->record, err);
+}
+
+enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
+{
+    bool failed = json_object_set_new(f->record, "status", json_string(outcome)) != 0;
+    json_t *skipped = json_array();
+    for (int i = 0; i < data_loader_bad_count(f->learner.loader); i++)
+        failed |= json_array_append_new(skipped, json_string(data_loader_bad(f->learner.loader, i))) != 0;
+    for (int i = 0; f->val && i < data_loader_bad_count(train_evaluator_loader(f->val)); i++)
+        failed |= json_array_append_new(skipped, json_string(data_loader_bad(train_evaluator_loader(f->val), i))) != 0;
+    failed |= json_object_set_new(f->record, "skipped", skipped) != 0;
+    if (final) failed |= json_object_set(f->record, "final", final) != 0;
+    if (failed) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
+    return train_run_json_write(f->folder.path, f->record, err);
+}

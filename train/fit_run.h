@@ -1,0 +1,42 @@
+/* fit_run.h - a run in progress, shared by the files fit*.c and by nobody else.
+ *
+ *     fit.c         learn, validate, keep the best, test          fit_open.c    everything before the first step
+ *     fit_record.c  run.json */
+#ifndef TRAIN_FIT_RUN_H
+#define TRAIN_FIT_RUN_H
+
+#include "nn/sha256.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/learner.h"
+#include "train/run_folder.h"
+#include "train/settings.h"
+
+struct train_fit_run {
+    struct train_settings s;
+    const struct train_events *events;
+    struct data_splits splits;
+    char dataset[NN_SHA256_HEX];
+    struct nn_model *model;
+    struct train_learner learner;
+    struct train_evaluator *val; /* NULL: no validation pictures */
+    struct train_run_folder folder;
+    struct train_state state;
+    json_t *record; /* run.json */
+    int bad_noted;  /* unreadable training pictures told of so far */
+};
+
+/* Opens all of it; events and s are set. The caller frees it, also after a failure. */
+enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err);
+void train_fit_close(struct train_fit_run *f);
+/* last.safetensors: behind `epoch`. */
+enum rudd_status train_fit_save(struct train_fit_run *f, int epoch, struct rudd_error *err);
+
+/* Starts run.json for a fresh run, and gives the model the run's id and the data set's hash. */
+enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_error *err);
+/* Goes on with a run's own record: options may have been changed on the command line, pictures may not. */
+enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_error *err);
+/* outcome: "done", "stopped", "failed". final, not taken over, may be NULL. */
+enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err);
+
+#endif
