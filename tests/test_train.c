@@ -177,6 +177,18 @@ static void assert_same_run(const char *a, const char *b)
         assert_files_equal(train_run_path(x, in_root(a), files[i]), train_run_path(y, in_root(b), files[i]));
 }
 
+/* Whether two model files hold the same values, whatever their metadata says. */
+static void assert_values(const char *a, const char *b, bool equal)
+{
+    struct nn_model *x, *y;
+    must(weights_model_load(&x, a, NULL, NULL, &err));
+    must(weights_model_load(&y, b, NULL, NULL, &err));
+    assert_int_equal(x->value_count, y->value_count);
+    assert_int_equal(memcmp(x->values, y->values, x->value_count * sizeof *x->values) == 0, equal);
+    nn_model_destroy(x);
+    nn_model_destroy(y);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -282,7 +294,8 @@ static bool stopped(void *user)
 }
 
 /* Stopped within the second epoch and resumed: the same bytes as without the stop, with everything that has a state. */
-#define STATEFUL "|--epochs|3|--ema|0.9|--dropout|0.3|--drop-path|0.2|--schedule|plateau|--accumulate|2"
+#define STATEFUL                                                                                                               \
+    "|--epochs|3|--ema|0.9|--dropout|0.3|--drop-path|0.2|--schedule|plateau|--accumulate|2|--mixup|0.4|--cutmix|1|--focal|2"
 static void resumes_exactly(void **state)
 {
     (void)state;
@@ -304,6 +317,9 @@ static void resumes_exactly(void **state)
     s.drop_path = 0.2;
     s.schedule = TRAIN_PLATEAU;
     s.accumulate = 2;
+    s.mixup = 0.4;
+    s.cutmix = 1;
+    s.focal = 2;
     must(train_settings_resolve(&s, &err));
     assert_int_equal(train_fit(NULL, &s, &events, &err), RUDD_CANCELLED);
     char path[TRAIN_PATH];
@@ -312,6 +328,27 @@ static void resumes_exactly(void **state)
     json_decref(run);
     must(resume("resumed", ""));
     assert_same_run("straight", "resumed");
+}
+
+/* A teacher changes what is learned, by as much as it is told to; with another input than the student's it is refused. */
+static void learns_from_a_teacher(void **state)
+{
+    (void)state;
+    char options[600], teacher[300], x[TRAIN_PATH], y[TRAIN_PATH];
+    snprintf(teacher, sizeof teacher, "%s", in_root("one/model.safetensors"));
+    must(train("alone", "|--epochs|1|--freeze|all"));
+    snprintf(options, sizeof options, "|--epochs|1|--freeze|all|--teacher|%s|--distill-weight|0", teacher);
+    must(train("unheard", options));
+    assert_values(train_run_path(x, in_root("alone"), "model.safetensors"),
+                  train_run_path(y, in_root("unheard"), "model.safetensors"), true);
+    snprintf(options, sizeof options, "|--epochs|1|--freeze|all|--teacher|%s|--distill-weight|0.5", teacher);
+    must(train("taught", options));
+    assert_values(train_run_path(x, in_root("alone"), "model.safetensors"),
+                  train_run_path(y, in_root("taught"), "model.safetensors"), false);
+
+    snprintf(options, sizeof options, "|--epochs|1|--freeze|all|--image-size|48|--teacher|%s", teacher);
+    assert_int_equal(train("refused", options), RUDD_MISMATCH);
+    assert_non_null(strstr(err.message, "--image-size 32"));
 }
 
 /* A run that dies at any file it writes and is started again ends with the same bytes as one that never died. */
@@ -470,6 +507,7 @@ int main(void)
         cmocka_unit_test(learns_and_leaves_a_run),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(resumes_exactly),
+        cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(survives_every_write),
         cmocka_unit_test(bad_pictures_are_skipped),
         cmocka_unit_test(works_without_validation),

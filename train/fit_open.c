@@ -133,6 +133,9 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         .seed = (uint64_t)s->seed,
         .label_smoothing = (float)s->label_smoothing,
         .balance = s->class_weights == TRAIN_WEIGHTS_BALANCED,
+        .mix = {s->mixup, s->cutmix},
+        .loss = {s->focal, s->distill_weight, s->distill_temperature},
+        .teacher = s->teacher,
     };
     return train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
 }

@@ -34,6 +34,12 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
         status = rudd_fail(err, RUDD_NO_MEMORY, "training: no memory for %zu gradients", model->value_count);
         goto failed;
     }
+    if (options->teacher) {
+        status = train_teacher_open(&l.teacher, options->teacher, model, options->plan.batch, options->plan.memory_limit, err);
+        if (status != RUDD_OK) goto failed;
+    } else {
+        l.options.loss.distill = 0;
+    }
     for (int i = 0; i < model->param_count; i++) l.trains[i] = nn_plan_trains(l.plan, i);
     status = train_optim_init(&l.optim, model, l.trains, &options->optim, err);
     if (status == RUDD_OK && options->ema > 0)
@@ -57,6 +63,7 @@ void train_learner_free(struct train_learner *l)
     nn_plan_destroy(l->plan);
     train_optim_free(&l->optim);
     train_ema_free(&l->ema);
+    train_teacher_close(l->teacher);
     rudd_free(l->grads);
     rudd_free(l->q);
     rudd_free(l->trains);
@@ -83,21 +90,48 @@ void train_learner_swap(struct train_learner *l)
 struct tally {
     double loss, mass; /* sums of weighted losses and of weights */
     double step_mass;  /* of the batches since the last step */
-    int pictures, hits, batches;
+    double hits;       /* of a mixed picture: the share of the class that was named */
+    int pictures, batches;
 };
+
+static double count_hits(const struct train_learner *l, const struct data_batch *batch, const struct train_mix *mix)
+{
+    const int classes = l->model->class_count;
+    double hits = 0;
+    for (int i = 0; i < batch->n; i++) {
+        int named = train_argmax(nn_plan_logits(l->plan) + (size_t)i * (size_t)classes, classes);
+        hits += named == batch->labels[i] ? mix->lambda : 0;
+        hits += named == batch->labels[batch->n - 1 - i] ? 1 - mix->lambda : 0;
+    }
+    return hits;
+}
+
+/* The loss of the forward pass before, and all gradients. */
+static double run_backward(struct train_learner *l, const float *teacher, int n)
+{
+    if (train_loss_is_plain(&l->options.loss)) return nn_plan_backward(l->plan, l->grads, l->q, 1, n);
+    double loss = train_loss_run(nn_plan_logits_grad(l->plan), nn_plan_logits(l->plan), l->q, teacher, &l->options.loss, n,
+                                 l->model->class_count);
+    nn_plan_backpropagate(l->plan, l->grads, n);
+    return loss;
+}
 
 static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, const struct data_batch *batch, int epoch,
                                     struct rudd_error *err)
 {
     const int classes = l->model->class_count, size = l->options.plan.image_size;
-    memcpy(nn_plan_input(l->plan), batch->x, sizeof *batch->x * (size_t)batch->n * (size_t)size * (size_t)size * 3);
+    const struct train_mix mix = train_mix_draw(&l->options.mix, l->options.seed, (uint64_t)epoch, (uint64_t)t->batches, size);
+    float *x = nn_plan_input(l->plan);
+    memcpy(x, batch->x, sizeof *batch->x * (size_t)batch->n * (size_t)size * (size_t)size * 3);
+    train_mix_pixels(x, &mix, batch->n, size);
+    const float *teacher = l->teacher ? train_teacher_run(l->teacher, x, batch->n) : NULL;
     nn_plan_set_step(l->plan, l->options.seed, (uint64_t)epoch << 32 | (uint32_t)t->batches);
     nn_plan_forward(l->plan, batch->n);
-    for (int i = 0; i < batch->n; i++)
-        t->hits += train_argmax(nn_plan_logits(l->plan) + (size_t)i * (size_t)classes, classes) == batch->labels[i];
+    t->hits += count_hits(l, batch, &mix);
 
     double mass = 1 / nn_targets(l->q, batch->labels, l->class_weights, l->options.label_smoothing, batch->n, classes);
-    double loss = nn_plan_backward(l->plan, l->grads, l->q, 1, batch->n);
+    train_mix_targets(l->q, &mix, batch->n, classes);
+    double loss = run_backward(l, teacher, batch->n);
     if (!isfinite(loss))
         return rudd_fail(err, RUDD_LIMIT,
                          "epoch %d, batch %d: the loss is not finite; try a lower --lr, --warmup-epochs or --clip-norm", epoch,
@@ -153,7 +187,7 @@ enum rudd_status train_learner_epoch(struct train_epoch *result, struct train_le
     double seconds = train_now() - began;
     result->epoch = epoch;
     result->train_loss = t.loss / t.mass;
-    result->train_accuracy = (double)t.hits / t.pictures;
+    result->train_accuracy = t.hits / t.pictures;
     /* That of the backbone, at the epoch's last step. */
     result->learning_rate = l->options.optim.lr * train_schedule_factor(&l->schedule, l->optim.steps ? l->optim.steps - 1 : 0);
     result->images_per_second = t.pictures / seconds;

@@ -1,6 +1,6 @@
 /* learner.h - the training loop proper: one epoch of steps over a model.
  *
- *     loader --batch--> plan forward --logits--> targets, loss --> plan backward --> grads (summed over `accumulate` batches)
+ *     loader --batch--> mix --> plan forward --logits--> targets, loss --> plan backward --> grads (summed over `accumulate` batches)
  *                                                                       then  step(values, grads / mass),  average update
  *
  * Gradients are summed as sums, not means, and divided by the mass of all pictures of the step at once: a step over k batches
@@ -14,8 +14,11 @@
 #include "nn/plan.h"
 #include "train/ema.h"
 #include "train/events.h"
+#include "train/loss.h"
+#include "train/mix.h"
 #include "train/optim.h"
 #include "train/schedule.h"
+#include "train/teacher.h"
 
 struct train_learner_options {
     struct nn_plan_options plan;
@@ -28,6 +31,9 @@ struct train_learner_options {
     uint64_t seed;
     float label_smoothing;
     bool balance; /* class weights n / (classes * n_c) */
+    struct train_mix_options mix;
+    struct train_loss loss;
+    const char *teacher; /* model file to distil from; NULL: none, and loss.distill counts for nothing */
 };
 
 struct train_learner {
@@ -39,6 +45,7 @@ struct train_learner {
     float *grads, *q; /* [value_count], [batch, classes] */
     bool *trains;     /* [param_count] */
     float *class_weights;
+    struct train_teacher *teacher; /* NULL: none */
     struct train_optim optim;
     struct train_schedule schedule;
     struct train_ema ema; /* values NULL: none */

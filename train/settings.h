@@ -28,6 +28,9 @@ struct train_settings {
     double lr, head_lr, weight_decay, momentum, warmup_epochs, clip_norm, ema;
     double label_smoothing;
     int class_weights; /* enum train_class_weights */
+    double mixup, cutmix, focal;
+    const char *teacher; /* NULL: none */
+    double distill_weight, distill_temperature;
     double dropout, drop_path, bn_momentum;
     bool freeze_bn;
     size_t memory_limit;
@@ -40,7 +43,7 @@ struct train_settings {
 extern const struct train_settings train_settings_default;
 
 /* Writes the option table for *settings into rows[TRAIN_SETTINGS_ROWS]; returns how many rows. */
-enum { TRAIN_SETTINGS_ROWS = 64 };
+enum { TRAIN_SETTINGS_ROWS = 96 };
 int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct train_settings *settings);
 
 /* Replaces what was not given by what it depends on, and checks what no single range can: --data or --resume, --weights or
