@@ -1,12 +1,13 @@
-/* options.c - command lines and config files, from one table per command.
+/* options.c - command lines from one table per command.
  *
- *     argv --pass 1--> is --help there? then stop; config files --> nn_option_set per line
+ *     argv --pass 1--> is --help there? then stop; config files (config.c) --> nn_option_set per line
  *          --pass 2--> nn_option_set per flag; what is no option is moved to the front: the arguments
  *
- * nn_option_set is the only place that turns text into a value; both passes and the config file go through it.
+ * nn_option_set is the only place that turns text into a value; both passes and config files go through it.
  *
  * Not here: environment variables, abbreviations of long names, several letters behind one dash. */
 #include "nn/options.h"
+#include "nn/config.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_MAX_LENGTH = 48, CONFIG_MAX_BYTES = 1 << 20 };
+enum { NAME_MAX_LENGTH = 48 };
 
 char *nn_option_name(char *out, size_t size, const struct nn_option *row)
 {
@@ -35,6 +36,11 @@ static const struct nn_option *find(const struct nn_options *o, const char *name
     for (int i = 0; i < o->count; i++)
         if (strcspn(o->rows[i].name, "|") == length && memcmp(o->rows[i].name, name, length) == 0) return &o->rows[i];
     return NULL;
+}
+
+const struct nn_option *nn_option_find(const struct nn_options *options, const char *name)
+{
+    return find(options, name, strlen(name));
 }
 
 static const struct nn_option *find_letter(const struct nn_options *o, char letter)
@@ -226,73 +232,9 @@ static enum rudd_status set_row(const struct nn_option *row, const char *text, c
 enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,
                                struct rudd_error *err)
 {
-    const struct nn_option *row = find(options, name, strlen(name));
+    const struct nn_option *row = nn_option_find(options, name);
     if (!row || row->type == NN_OPTION_CONFIG) return unknown(options, name, where, "", err);
     return set_row(row, text, where, "", err);
-}
-
-/* ---- config files ------------------------------------------------------------------------------------------------ */
-
-static char *trim(char *s)
-{
-    while (isspace((unsigned char)*s)) s++;
-    size_t n = strlen(s);
-    while (n && isspace((unsigned char)s[n - 1])) n--;
-    s[n] = 0;
-    return s;
-}
-
-/* Lines of `name = value`; # starts a comment at a line's start or behind a space; empty lines are fine. */
-static enum rudd_status apply_config(struct nn_options *o, const char *path, struct rudd_error *err)
-{
-    enum rudd_status status = RUDD_OK;
-    FILE *f = fopen(path, "rb");
-    if (!f) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
-    char *text = rudd_alloc(CONFIG_MAX_BYTES + 1);
-    if (!text) {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to read it", path);
-        goto done;
-    }
-    size_t n = fread(text, 1, CONFIG_MAX_BYTES + 1, f);
-    if (ferror(f)) {
-        status = rudd_fail(err, RUDD_IO, "%s: cannot be read: %s", path, strerror(errno));
-        goto done;
-    }
-    if (n > CONFIG_MAX_BYTES || memchr(text, 0, n)) {
-        status = rudd_fail(err, RUDD_FORMAT, "%s: not a config file; expected lines of name = value, 1 MiB at most", path);
-        goto done;
-    }
-    text[n] = 0;
-    int line = 1;
-    for (char *p = text, *next; p && status == RUDD_OK; p = next, line++) {
-        char where[512];
-        next = strchr(p, '\n');
-        if (next) *next++ = 0;
-        for (char *hash = strchr(p, '#'); hash; hash = strchr(hash + 1, '#'))
-            if (hash == p || isspace((unsigned char)hash[-1])) {
-                *hash = 0;
-                break;
-            }
-        p = trim(p);
-        if (!*p) continue;
-        snprintf(where, sizeof where, "%.400s:%d: ", path, line);
-        char *equals = strchr(p, '=');
-        if (!equals) {
-            status = rudd_fail(err, RUDD_ARGUMENT, "%sfound \"%.80s\", expected name = value", where, p);
-            break;
-        }
-        *equals = 0;
-        status = nn_option_set(o, trim(p), trim(equals + 1), where, err);
-    }
-    if (status == RUDD_OK) {
-        rudd_free(o->storage);
-        o->storage = text;
-        text = NULL;
-    }
-done:
-    rudd_free(text);
-    fclose(f);
-    return status;
 }
 
 /* ---- command lines ----------------------------------------------------------------------------------------------- */
@@ -357,7 +299,7 @@ static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool c
             f.text = argv[++i];
         }
         enum rudd_status status = RUDD_OK;
-        if (configs && f.row->type == NN_OPTION_CONFIG) status = apply_config(o, f.text, err);
+        if (configs && f.row->type == NN_OPTION_CONFIG) status = nn_config_read(o, f.text, err);
         if (!configs) status = set_row(f.row, f.text, "", "--", err);
         if (status != RUDD_OK) return status;
     }
@@ -373,7 +315,7 @@ enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **a
     options->help = false;
     options->arguments = NULL;
     options->argument_count = 0;
-    options->storage = NULL;
+    options->configs = NULL;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) options->help = true;
     if (options->help) return RUDD_OK;
@@ -396,8 +338,8 @@ enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **a
 
 void nn_options_free(struct nn_options *options)
 {
-    rudd_free(options->storage);
-    options->storage = NULL;
+    nn_config_free(options->configs);
+    options->configs = NULL;
 }
 
 /* ---- values to text ---------------------------------------------------------------------------------------------- */
@@ -408,7 +350,7 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
     switch (row->type) {
     case NN_OPTION_FLAG: snprintf(out, size, "%s", *(bool *)row->target ? "true" : "false"); break;
     case NN_OPTION_INT: snprintf(out, size, "%d", *(int *)row->target); break;
-    case NN_OPTION_DOUBLE: snprintf(out, size, "%.10g", *(double *)row->target); break;
+    case NN_OPTION_DOUBLE: snprintf(out, size, "%.9g", *(double *)row->target); break;
     case NN_OPTION_BYTES: snprintf(out, size, "%zu", *(size_t *)row->target); break;
     case NN_OPTION_STRING:
     case NN_OPTION_REQUIRED:
@@ -423,7 +365,7 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
     case NN_OPTION_DOUBLES: {
         size_t used = 0;
         for (int i = 0; i < list_length(row) && used < size; i++)
-            used += (size_t)snprintf(out + used, size - used, "%s%.10g", i ? "," : "", ((double *)row->target)[i]);
+            used += (size_t)snprintf(out + used, size - used, "%s%.9g", i ? "," : "", ((double *)row->target)[i]);
         break;
     }
     case NN_OPTION_CONFIG: break;

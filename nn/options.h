@@ -5,7 +5,7 @@
  *         {"out|o",  NN_OPTION_STRING,   &o.out,    "FILE",   0, 0,    "where to write"},
  *         {"epochs", NN_OPTION_INT,      &o.epochs, "N",      1, 1000, "passes over the pictures"},
  *         {"order",  NN_OPTION_CHOICE,   &o.order,  "up|down", 0, 0,   "which way"},
- *         {"config", NN_OPTION_CONFIG,   NULL,      "FILE",   0, 0,    "options, one `name = value` a line"},
+ *         {"config", NN_OPTION_CONFIG,   NULL,      "FILE",   0, 0,    "options, one `name = value` a line, or a run.json"},
  *     };
  *
  * Everything is derived from the rows: parsing (--epochs 8, --epochs=8, -o FILE), ranges, --help, the nearest name for a
@@ -14,7 +14,7 @@
  * It lives in nn/ because all programs of the project need it (rudd, rudd-serve, rudd-bench) and may not include each other.
  * It prints nothing: help comes back as text, mistakes as RUDD_ARGUMENT with one line.
  *
- * Not here: sub-commands (train/main.c), JSON. Not thread-safe for one table; different tables are independent. */
+ * Not here: sub-commands (train/main.c), the form of config files (config.h). Not thread-safe for one table; different tables are independent. */
 #ifndef NN_OPTIONS_H
 #define NN_OPTIONS_H
 
@@ -30,8 +30,9 @@ enum nn_option_type {
     NN_OPTION_REQUIRED, /* the same, but parsing fails when it stays NULL */
     NN_OPTION_CHOICE,   /* int (or enum): index among the words of value, "a|b|c" */
     NN_OPTION_DOUBLES,  /* double[k], each within min..max; k is the number of words of value, "A,B,C" */
-    NN_OPTION_CONFIG    /* a file of `name = value` lines, read before the flags, which win; no target */
+    NN_OPTION_CONFIG    /* a file (config.h), read before the flags, which win; no target */
 };
+struct nn_config; /* config.c */
 struct nn_option {
     const char *name; /* "epochs", or with a one-letter form "out|o" */
     enum nn_option_type type;
@@ -48,11 +49,13 @@ struct nn_options {
     const struct nn_option *rows;
     int count;
     int max_arguments; /* positional arguments taken; -1: any number */
+    /* Names, NULL at the end, that a run's record holds but repeating it by --config leaves alone: where it wrote. May be NULL. */
+    const char *const *unrepeated;
 
     bool help;        /* set: --help or -h was given; nothing else was parsed */
     char **arguments; /* set: the positional ones, moved together within argv */
     int argument_count;
-    char *storage; /* set: what the config file's strings point into; nn_options_free */
+    struct nn_config *configs; /* set: what config files' strings point into; nn_options_free */
 };
 
 /* Reads argv[1..argc-1] into the targets; `--` ends the options. argv is reordered: string targets and arguments point into it.
@@ -66,7 +69,9 @@ char *nn_options_help(const struct nn_options *options);
 /* Sets one option from text, as the command line would; name without dashes. `where` starts the message. */
 enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,
                                struct rudd_error *err);
-/* The present value as text, "" for a NULL string; at most size bytes with the 0. Returns out. */
+/* The row of that long name; NULL when there is none. */
+const struct nn_option *nn_option_find(const struct nn_options *options, const char *name);
+/* The present value as text, numbers with nine digits, "" for a NULL string; at most size bytes with the 0. Returns out. */
 char *nn_option_print(char *out, size_t size, const struct nn_option *row);
 /* The long name alone, into out[size]. Returns out. */
 char *nn_option_name(char *out, size_t size, const struct nn_option *row);

@@ -1,5 +1,5 @@
 /* test_options.c - the option parser: every type, its range, the messages, help, config files, arguments in any place. */
-#include "nn/options.h"
+#include "nn/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +149,97 @@ static void config_files(void **state)
     unlink(bad);
 }
 
+static enum rudd_status config(const char *text)
+{
+    nn_options_free(&options);
+    return nn_config_parse(&options, text, strlen(text), "run.toml", &err);
+}
+
+/* The form of TOML: sections, quotes, lists, `_` for `-`, comments behind values and on lines of their own. */
+static void config_lines(void **state)
+{
+    (void)state;
+    assert_int_equal(config("\xef\xbb\xbf[train]\r\nepochs = 12 # passes\r\nmemory_limit=7K\n; ini's comment\n[ data ] # too\n"
+                            "data = \"a # b \\\"c\\\" \\\\\" # a folder\nout = '\\n=\"'\nsplit = [ 0.5, 0.25,\t0.25 ]\n"
+                            "order = \"down\"\nflip = true"),
+                     RUDD_OK);
+    assert_int_equal(t.epochs, 12);
+    assert_int_equal(t.limit, 7168);
+    assert_string_equal(t.data, "a # b \"c\" \\");
+    assert_string_equal(t.out, "\\n=\"");
+    assert_float_equal(t.split[1], 0.25, 0);
+    assert_int_equal(t.order, 1);
+    assert_true(t.flip);
+}
+
+/* A run's record sets what it ran with, but not where it wrote; the inner object alone will do; flags win over both. */
+static void config_json(void **state)
+{
+    (void)state;
+    static const char *const unrepeated[] = {"out", NULL};
+    static const char record[] = "{\"id\": \"x\", \"options\": {\"epochs\": 12, \"lr\": 0.000123456789, \"out\": \"old\",\n"
+                                 " \"data\": \"photos\", \"split\": [0.5,0.25,0.25], \"flip\": true, \"order\": \"random\"},"
+                                 "\"final\": {\"epochs\": 3}}";
+    options.unrepeated = unrepeated;
+    assert_int_equal(config(record), RUDD_OK);
+    assert_int_equal(t.epochs, 12);
+    assert_float_equal(t.lr, 0.000123456789, 0);
+    assert_float_equal(t.split[0], 0.5, 0);
+    assert_string_equal(t.data, "photos");
+    assert_null(t.out);
+    assert_true(t.flip);
+    assert_int_equal(t.order, 2);
+    assert_int_equal(config("{\"memory_limit\": \"1K\", \"out\": \"x\", \"lr\": null}"), RUDD_OK);
+    assert_int_equal(t.limit, 1024);
+    assert_string_equal(t.out, "x");
+
+    char file[] = "/tmp/rudd_options_XXXXXX", line[200];
+    write_file(file, record);
+    snprintf(line, sizeof line, "--config %s --epochs 7 --out new", file);
+    assert_int_equal(parse(line), RUDD_OK);
+    assert_int_equal(t.epochs, 7);
+    assert_string_equal(t.out, "new");
+    assert_string_equal(t.data, "photos");
+    unlink(file);
+}
+
+/* Whatever is wrong in a config file is told in one line that names file and line. */
+static void config_mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *said;
+    } cases[] = {
+        {"\n\nepocs = 3", "run.toml:3: unknown option epocs; did you mean epochs"},
+        {"epochs = 3\nepochs = 4", "run.toml:2: epochs: is given in line 1 already"},
+        {"epochs = 0", "run.toml:1: epochs: found \"0\""},
+        {"epochs", "run.toml:1: found \"epochs\", expected name = value"},
+        {"= 3", "expected name = value"},
+        {"[train", "run.toml:1: found \"[train\", expected [section]"},
+        {"[train] x", "expected [section]"},
+        {"data = \"open", "run.toml:1: data: the quoted text"},
+        {"data = \"a\" b", "the quoted text"},
+        {"data = \"a\\q\"", "the quoted text"},
+        {"data = \"a\\", "the quoted text"},
+        {"data =", "data: found \"\""},
+        {"config = other", "unknown option config"},
+        {"split = [0.5, 0.5]", "split: found \"0.5,0.5\""},
+        {"{\n\"epochs\": 3,\n \"epocs\": 3}", "run.toml:3: unknown option epocs; did you mean epochs"},
+        {"{\"epocs\": 0,\n\"options\": {\n\n\"epocs\": 3}}", "run.toml:4: unknown option epocs"},
+        {"{\"epochs\": \"many\"}", "run.toml:1: epochs: found \"many\""},
+        {"{\"epochs\": {\"a\": 1}}", "epochs: found \"{"},
+        {"{\"data\": 3}", "data: found 3, expected text"},
+        {"{\"epochs\": 3", "run.toml:1: not valid JSON"},
+        {"{\"epochs\": 3, \"epochs\": 4}", "duplicate"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum rudd_status status = config(cases[i].text);
+        if (status == RUDD_OK || !strstr(err.message, cases[i].said) || strchr(err.message, '\n'))
+            fail_msg("\"%s\" gave: %s", cases[i].text, status == RUDD_OK ? "no error" : err.message);
+    }
+    assert_int_equal(nn_config_parse(&options, "epochs=3\0x", 10, "x", &err), RUDD_FORMAT);
+}
+
 /* --help wins over everything, changes nothing, and the page shows every option with its default. */
 static void help_page(void **state)
 {
@@ -207,9 +298,15 @@ static void nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(every_type, reset),   cmocka_unit_test_setup(mistakes, reset),
-        cmocka_unit_test_setup(config_files, reset), cmocka_unit_test_setup(help_page, reset),
-        cmocka_unit_test_setup(nearest, reset),      cmocka_unit_test_setup_teardown(print_and_set_agree, reset, reset),
+        cmocka_unit_test_setup(every_type, reset),
+        cmocka_unit_test_setup(mistakes, reset),
+        cmocka_unit_test_setup(config_files, reset),
+        cmocka_unit_test_setup(help_page, reset),
+        cmocka_unit_test_setup(config_lines, reset),
+        cmocka_unit_test_setup_teardown(config_json, reset, reset),
+        cmocka_unit_test_setup_teardown(config_mistakes, reset, reset),
+        cmocka_unit_test_setup(nearest, reset),
+        cmocka_unit_test_setup_teardown(print_and_set_agree, reset, reset),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* cmd_train.c - `rudd train`: options in the order defaults, the resumed run's own, config file, flags; then the run. */
 #include "train/command.h"
 
+#include "nn/config.h"
 #include "train/fit.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
@@ -15,7 +16,7 @@ static enum rudd_status resume_settings(struct nn_options *options, struct train
     enum rudd_status status = train_run_json_read(record, s->resume, err);
     if (status != RUDD_OK) return status;
     *s = train_settings_default;
-    status = train_options_from_json(options, json_object_get(*record, "options"), "run.json: ", err);
+    status = nn_config_apply_json(options, json_object_get(*record, "options"), "run.json: ", err);
     if (status != RUDD_OK) return status;
     nn_options_free(options);
     return nn_options_parse(options, argc, argv, err);
@@ -25,14 +26,16 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
 {
     struct train_settings s = train_settings_default;
     struct nn_option rows[TRAIN_SETTINGS_ROWS];
+    static const char *const unrepeated[] = {"out", "resume", NULL};
     struct nn_options options = {
         .usage = "rudd train --data DIR --weights FILE [OPTION ...]",
         .about =
             "Fine-tunes a classifier on a folder of pictures. The defaults are a good recipe for some hundred to some ten\n"
             "thousand photos. The best model so far is always in RUN/model.safetensors; a run that stopped goes on with\n"
-            "rudd train --resume RUN.",
+            "rudd train --resume RUN; rudd train --config RUN/run.json makes the same run again.",
         .rows = rows,
-        .count = train_settings_table(rows, &s)};
+        .count = train_settings_table(rows, &s),
+        .unrepeated = unrepeated};
     struct train_progress progress;
     struct train_outcome outcome;
     json_t *record = NULL;

@@ -51,31 +51,6 @@ json_t *train_options_json(const struct nn_option *rows, int count)
     return object;
 }
 
-enum rudd_status train_options_from_json(const struct nn_options *options, const json_t *object, const char *where,
-                                         struct rudd_error *err)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)object, name, value)
-    {
-        if (json_is_null(value)) continue;
-        enum rudd_status status;
-        if (json_is_string(value)) {
-            status = nn_option_set(options, name, json_string_value(value), where, err);
-        } else {
-            /* Numbers and truth values read the same in JSON and on the command line; a list lacks only its brackets. */
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-            if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "%sno memory for option %s", where, name);
-            bool list = json_is_array(value);
-            if (list) text[strlen(text) - 1] = 0;
-            status = nn_option_set(options, name, text + list, where, err);
-            free(text); /* jansson's; targets other than strings keep no pointer */
-        }
-        if (status != RUDD_OK) return status;
-    }
-    return RUDD_OK;
-}
-
 static void cpu_name(char *out, size_t size)
 {
     FILE *f = fopen("/proc/cpuinfo", "r");

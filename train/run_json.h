@@ -1,4 +1,5 @@
-/* run_json.h - what run.json says: the options as values of their own types, the machine, the versions; and back to options. */
+/* run_json.h - what run.json says: the options as values of their own types, the machine, the versions. Back to
+ * options: nn/config.h. */
 #ifndef TRAIN_RUN_JSON_H
 #define TRAIN_RUN_JSON_H
 
@@ -8,11 +9,6 @@
 /* {"epochs":8,"data":"photos","flip":0.5,"split":[0.7,0.15,0.15],...}: each option under its long name. A new reference; NULL
  * when out of memory. */
 json_t *train_options_json(const struct nn_option *rows, int count);
-/* Sets every option that object holds. String targets point into object, which must outlive them. Unknown names are
- * RUDD_ARGUMENT, as on the command line; null leaves an option as it is. */
-enum rudd_status train_options_from_json(const struct nn_options *options, const json_t *object, const char *where,
-                                         struct rudd_error *err);
-
 /* {"cpu","cores","isa","threads","system"} and {"rudd","compiler"}. New references; NULL when out of memory. */
 json_t *train_machine_json(void);
 json_t *train_versions_json(void);

@@ -5,8 +5,6 @@
  * smoothing 0.1, whole picture squashed to the square (nothing of a fish is cut off). */
 #include "train/settings.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const struct train_settings train_settings_default = {
@@ -50,7 +48,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"labels", NN_OPTION_STRING, &s->labels, "FILE", 0, 0, "label map [{\"name\",\"latin\",\"en\",\"ru\"}]; else DIR/labels.json if there"},
         {"allow-missing", NN_OPTION_FLAG, &s->allow_missing, NULL, 0, 0, "initialise what the weights file lacks"},
         {"quiet", NN_OPTION_FLAG, &s->quiet, NULL, 0, 0, "print nothing but errors"},
-        {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file of name = value lines"},
+        {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file of name = value lines, or all of a run from its run.json"},
 
         {"image-size", NN_OPTION_INT, &s->image_size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         {"resize", NN_OPTION_CHOICE, &s->resize, "crop|squash|pad", 0, 0, "how pictures become square"},
@@ -137,13 +135,14 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     for (int i = 0; i < 3; i++)
         if (*colour[i] < 0) *colour[i] = s->jitter;
 
-    /* Nine digits are what run.json keeps: a run uses what its record says, so that a resumed one uses the same. */
+    /* Nine digits are what run.json keeps: a run uses what its record says, so that a resumed or repeated one uses the same. */
     struct nn_option rows[TRAIN_SETTINGS_ROWS];
-    for (int i = train_settings_table(rows, s) - 1; i >= 0; i--)
-        if (rows[i].type == NN_OPTION_DOUBLE) {
-            char text[40];
-            snprintf(text, sizeof text, "%.9g", *(double *)rows[i].target);
-            *(double *)rows[i].target = strtod(text, NULL);
+    const struct nn_options table = {.rows = rows, .count = train_settings_table(rows, s)};
+    for (int i = 0; i < table.count; i++)
+        if (rows[i].type == NN_OPTION_DOUBLE || rows[i].type == NN_OPTION_DOUBLES) {
+            char name[64], text[400];
+            nn_option_set(&table, nn_option_name(name, sizeof name, &rows[i]), nn_option_print(text, sizeof text, &rows[i]), "",
+                          NULL);
         }
     return RUDD_OK;
 }
