@@ -41,6 +41,7 @@ struct data_loader {
     const struct data_set *set;
     struct data_loader_options options;
     struct data_augment view;
+    size_t floats; /* of one picture */
     int batches, slots;
     struct slot *ring;
 
@@ -74,20 +75,26 @@ static int batch_count(const struct data_loader *l, int b)
 
 /* ---- one picture ------------------------------------------------------------------------------------------------------------ */
 
-static enum rudd_status load(float *x, uint8_t *square, const struct data_loader *l, int item, uint64_t epoch,
-                             struct rudd_error *err)
+enum rudd_status data_loader_picture(float *x, uint8_t *square, const char *path, const struct data_loader_options *o,
+                                     uint64_t epoch, uint64_t key, struct rudd_error *err)
 {
-    const struct data_loader_options *o = &l->options;
     struct data_image image = {0};
-    enum rudd_status status = data_image_read(&image, l->set->items[item].path, NULL, err);
+    enum rudd_status status = data_image_read(&image, path, NULL, err);
     if (!status && o->augment)
-        status =
-            data_augment_view(square, &image, &l->view, &o->preprocess, o->image_size, o->seed, epoch, (uint64_t)item, err);
+        status = data_augment_view(square, &image, o->augment, &o->preprocess, o->image_size, o->seed, epoch, key, err);
     else if (!status)
         status = data_preprocess(square, &image, &o->preprocess, o->image_size, err);
     if (!status) data_normalise(x, square, (size_t)o->image_size * (size_t)o->image_size, &o->preprocess);
     data_image_free(&image);
     return status;
+}
+
+static enum rudd_status load(float *x, const struct worker *w, int item, uint64_t epoch, struct rudd_error *err)
+{
+    const struct data_loader *l = w->loader;
+    const struct data_source *source = &l->options.source;
+    if (source->read) return source->read(x, source->user, item, epoch, (int)(w - l->workers), err);
+    return data_loader_picture(x, w->square, l->set->items[item].path, &l->options, epoch, (uint64_t)item, err);
 }
 
 static bool may_take(const struct data_loader *l)
@@ -99,7 +106,6 @@ static void *work(void *user)
 {
     struct worker *self = user;
     struct data_loader *l = self->loader;
-    size_t size = (size_t)l->options.image_size, pixels = size * size * 3;
 
     pthread_mutex_lock(&l->lock);
     for (;;) {
@@ -114,7 +120,7 @@ static void *work(void *user)
 
         struct rudd_error err;
         enum rudd_status status = RUDD_FORMAT; /* known bad: not tried again */
-        if (!known) status = load(s->x + (size_t)place * pixels, self->square, l, item, epoch, &err);
+        if (!known) status = load(s->x + (size_t)place * l->floats, self, item, epoch, &err);
         char *message = status && !known ? rudd_strdup(err.message) : NULL;
 
         pthread_mutex_lock(&l->lock);
@@ -177,7 +183,6 @@ static void report_bad(struct data_loader *l, struct slot *s, int j)
 /* Closes the gaps that bad pictures left; returns how many remain. */
 static int close_up(struct data_loader *l, struct slot *s, int count)
 {
-    size_t pixels = (size_t)l->options.image_size * (size_t)l->options.image_size * 3;
     int n = 0;
     for (int j = 0; j < count; j++) {
         if (!s->good[j]) {
@@ -185,7 +190,7 @@ static int close_up(struct data_loader *l, struct slot *s, int count)
             continue;
         }
         if (n < j) {
-            memcpy(s->x + (size_t)n * pixels, s->x + (size_t)j * pixels, pixels * sizeof *s->x);
+            memcpy(s->x + (size_t)n * l->floats, s->x + (size_t)j * l->floats, l->floats * sizeof *s->x);
             s->labels[n] = s->labels[j];
             s->items[n] = s->items[j];
         }
@@ -233,10 +238,10 @@ const char *data_loader_bad(const struct data_loader *loader, int i)
 
 /* ---- creation ---------------------------------------------------------------------------------------------------------------- */
 
-static bool slot_init(struct slot *s, int batch, int size)
+static bool slot_init(struct slot *s, int batch, size_t floats)
 {
     size_t n = (size_t)batch;
-    s->x = rudd_alloc(n * (size_t)size * (size_t)size * 3 * sizeof *s->x);
+    s->x = rudd_alloc(n * floats * sizeof *s->x);
     s->labels = rudd_alloc(n * sizeof *s->labels);
     s->items = rudd_alloc(n * sizeof *s->items);
     s->good = rudd_zalloc(n, sizeof *s->good);
@@ -248,14 +253,14 @@ static enum rudd_status take_memory(struct data_loader *l, struct rudd_error *er
 {
     size_t count = (size_t)l->set->count, size = (size_t)l->options.image_size;
     bool ok = (l->ring = rudd_zalloc((size_t)l->slots, sizeof *l->ring));
-    for (int i = 0; ok && i < l->slots; i++) ok = slot_init(&l->ring[i], l->options.batch, l->options.image_size);
-    for (int i = 0; ok && i < l->options.threads; i++) ok = (l->workers[i].square = rudd_alloc(size * size * 3));
+    for (int i = 0; ok && i < l->slots; i++) ok = slot_init(&l->ring[i], l->options.batch, l->floats);
+    for (int i = 0; ok && !l->options.source.read && i < l->options.threads; i++) ok = (l->workers[i].square = rudd_alloc(size * size * 3));
     ok = ok && (l->order = rudd_alloc(count * sizeof *l->order));
     ok = ok && (l->is_bad = rudd_zalloc(count, sizeof *l->is_bad));
     ok = ok && (l->bad = rudd_zalloc(count, sizeof *l->bad));
     if (ok) return RUDD_OK;
-    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d batches of %d pictures of %d x %d pixels", l->slots,
-                     l->options.batch, l->options.image_size, l->options.image_size);
+    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d batches of %d pictures of %zu numbers", l->slots, l->options.batch,
+                     l->floats);
 }
 
 static enum rudd_status start_workers(struct data_loader *l, struct rudd_error *err)
@@ -302,6 +307,7 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
         l->view = *options->augment;
         l->options.augment = &l->view; /* the caller's may go away */
     }
+    l->floats = options->source.read ? options->source.floats : (size_t)options->image_size * (size_t)options->image_size * 3;
     if (l->options.threads <= 0) l->options.threads = default_threads();
     if (l->options.threads > MAX_WORKERS) l->options.threads = MAX_WORKERS;
     if (l->options.depth <= 0) l->options.depth = 2;

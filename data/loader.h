@@ -11,6 +11,14 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 
+/* Where floats come from that are not a picture's pixels: read fills out [floats] for an item of the set in an epoch. It is called by
+ * several workers at a time, numbered from 0, and must depend on item and epoch alone. */
+struct data_source {
+    enum rudd_status (*read)(float *out, void *user, int item, uint64_t epoch, int worker, struct rudd_error *err);
+    void *user;
+    size_t floats;
+};
+
 struct data_loader_options {
     int batch, image_size;
     int threads;  /* workers; <= 0: one per core, at most 8 */
@@ -20,10 +28,11 @@ struct data_loader_options {
     uint64_t seed;
     const struct data_augment *augment; /* NULL: the evaluation path */
     struct nn_preprocess preprocess;
+    struct data_source source; /* read NULL: the pictures themselves */
 };
 
 struct data_batch {
-    const float *x;    /* [n, size, size, 3] normalised; valid until the next call */
+    const float *x;    /* [n, size, size, 3] normalised, or [n, floats] of the source; valid until the next call */
     const int *labels; /* [n] */
     const int *items;  /* [n] indices into set->items */
     int n;
@@ -39,6 +48,11 @@ void data_loader_start(struct data_loader *loader, uint64_t epoch, int first);
 /* The next batch; false at the end of the epoch. n may be below the batch size (bad pictures, last batch) but is never 0. */
 bool data_loader_next(struct data_loader *loader, struct data_batch *batch);
 int data_loader_batches(const struct data_loader *loader); /* per epoch, at most */
+
+/* One picture as a loader with these options sees it in an epoch: file -> view -> x [size,size,3]. key stands for the picture in the
+ * choice of the view; square [size,size,3] is scratch. Thread-safe. */
+enum rudd_status data_loader_picture(float *x, uint8_t *square, const char *path, const struct data_loader_options *options,
+                                     uint64_t epoch, uint64_t key, struct rudd_error *err);
 
 /* Pictures that could not be read since creation: how many distinct ones, and the i-th one's message. */
 int data_loader_bad_count(const struct data_loader *loader);
