@@ -254,7 +254,8 @@ static enum rudd_status take_memory(struct data_loader *l, struct rudd_error *er
     size_t count = (size_t)l->set->count, size = (size_t)l->options.image_size;
     bool ok = (l->ring = rudd_zalloc((size_t)l->slots, sizeof *l->ring));
     for (int i = 0; ok && i < l->slots; i++) ok = slot_init(&l->ring[i], l->options.batch, l->floats);
-    for (int i = 0; ok && !l->options.source.read && i < l->options.threads; i++) ok = (l->workers[i].square = rudd_alloc(size * size * 3));
+    for (int i = 0; ok && !l->options.source.read && i < l->options.threads; i++)
+        ok = (l->workers[i].square = rudd_alloc(size * size * 3));
     ok = ok && (l->order = rudd_alloc(count * sizeof *l->order));
     ok = ok && (l->is_bad = rudd_zalloc(count, sizeof *l->is_bad));
     ok = ok && (l->bad = rudd_zalloc(count, sizeof *l->bad));

@@ -172,7 +172,7 @@ void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int 
 {
     for (int i = 0; i < graph->count; i++) {
         const struct nn_node *node = &graph->nodes[i];
-        struct nn_shape s = {size, size, node->c};
+        struct nn_shape s = {(size - 1) / node->stride + 1, (size - 1) / node->stride + 1, node->c};
         if (node->op != NN_INPUT) {
             s = shapes[node->in[0]];
             s.c = node->c;

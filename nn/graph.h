@@ -14,7 +14,7 @@
 #include "nn/model.h"
 
 enum nn_op {
-    NN_INPUT,     /* [n, size, size, 3] */
+    NN_INPUT,     /* [n, size, size, 3]; of a part of a network, the activation before it: sides ceil(size / stride) */
     NN_CONV,      /* dense convolution; + bias, or after passes + folded batch norm, act, residual, in[1] scaling in[0] */
     NN_DWCONV,    /* depthwise convolution; likewise without residual; + after passes the expansion before it */
     NN_BATCHNORM, /* + act after passes */
@@ -40,12 +40,14 @@ struct nn_node {
     int residual; /* fused addition after act: node; -1: none */
     struct nn_expand expand; /* NN_DWCONV after passes */
     int c;                   /* output channels */
-    int k, stride;           /* convolutions */
+    int k, stride;           /* convolutions, NN_INPUT */
     enum kern_act act;
     float depth; /* NN_ADD: block index / block count, 0..1: scales the drop-path rate */
     int stage;
     bool frozen; /* set by passes in a training plan: a constant function, run as in inference */
 };
+
+enum { NN_ONE_PIXEL = 1 << 24 }; /* stride of an input that is one pixel whatever the size: larger than any side */
 
 struct nn_graph {
     struct nn_node *nodes;
@@ -97,7 +99,10 @@ struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in
 
 enum rudd_status nn_graph_copy(struct nn_graph *copy, const struct nn_graph *graph, struct rudd_error *err);
 void nn_graph_free(struct nn_graph *graph);
-/* Marks frozen nodes: all of them unless train; else those whose inputs and parameters lie below freeze_stage. */
+/* Keeps what first_stage and the stages above it compute from the activation they read (cut.c), and what the stages below end_stage
+ * compute; 0: no cut. False when more than one value crosses a cut, or nothing is left. */
+bool nn_pass_cut(struct nn_graph *graph, int first_stage, int end_stage);
+/* Marks frozen nodes: all of them unless train; else those whose inputs and parameters lie below freeze_stage, dropout excepted. */
 void nn_pass_freeze(struct nn_graph *graph, bool train, int freeze_stage);
 /* Folds batch norms that follow a frozen convolution into it, and drops frozen dropouts. */
 void nn_pass_fold_batchnorm(struct nn_graph *graph);

@@ -50,7 +50,7 @@ void nn_pass_freeze(struct nn_graph *graph, bool train, int freeze_stage)
 {
     for (int i = 0; i < graph->count; i++) {
         struct nn_node *n = &graph->nodes[i];
-        n->frozen = !train || n->stage < freeze_stage;
+        n->frozen = !train || (n->stage < freeze_stage && n->op != NN_DROPOUT);
         for (int j = 0; j < 2; j++)
             if (n->in[j] >= 0 && !graph->nodes[n->in[j]].frozen) n->frozen = false;
     }

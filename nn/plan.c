@@ -124,7 +124,7 @@ static ptrdiff_t weight_room(struct compiler *c, size_t floats)
 static bool is_vector_product(const struct nn_graph *g, const struct nn_node *n)
 {
     int i = n->in[0];
-    while (i >= 0 && g->nodes[i].op != NN_POOL) i = g->nodes[i].in[0];
+    while (i >= 0 && g->nodes[i].op != NN_POOL && g->nodes[i].stride != NN_ONE_PIXEL) i = g->nodes[i].in[0];
     return n->bn < 0 && n->k == 1 && i >= 0;
 }
 
@@ -354,7 +354,7 @@ static void run_passes(struct nn_graph *g, const struct nn_plan_options *o, bool
 /* Whether its steps use more of the model than prepared weights. */
 static bool reads_values(const struct nn_plan *p)
 {
-    bool reads = p->options.train || p->options.unfused;
+    bool reads = p->options.train || p->options.unfused || p->options.first_stage || p->options.end_stage;
     for (int i = 0; i < p->graph.count; i++) reads |= p->graph.nodes[i].op == NN_BATCHNORM;
     return reads;
 }
@@ -430,6 +430,10 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
     p->kern = kern_table();
     p->shares = !model->values;
     enum rudd_status status = nn_graph_copy(&p->graph, model->graph, err);
+    if (!status && (options->first_stage || options->end_stage) &&
+        !nn_pass_cut(&p->graph, options->first_stage, options->end_stage))
+        status = rudd_fail(err, RUDD_ARGUMENT, "%s cannot be cut into stages %d to %d", model->arch, options->first_stage,
+                           options->end_stage - 1);
     if (!status) {
         run_passes(&p->graph, options, kern_expand_pays(p->kern));
         if (reads_values(p)) status = nn_model_need_values(model, err);

@@ -24,6 +24,8 @@ struct nn_plan_options {
     float dropout;       /* train: before the classifier */
     float drop_path;     /* train: stochastic depth of the last block, growing linearly from 0; arXiv:1603.09382 */
     float bn_momentum;   /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
+    int first_stage;     /* above 0: the part that starts with this stage; its input is the activation that the stage reads */
+    int end_stage;       /* above 0: the part below this stage; its output is the activation that the stage would read */
     size_t memory_limit; /* bytes for the plan's block and prepared weights; 0: none */
 };
 
@@ -36,7 +38,10 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
 void nn_plan_destroy(struct nn_plan *plan);
 
 float *nn_plan_input(struct nn_plan *plan); /* [batch, size, size, 3] NHWC, normalised; filled by the caller before each run */
-const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes] */
+const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes]; of a part with end_stage, its output */
+/* Floats of one image in nn_plan_input and in nn_plan_logits. */
+size_t nn_plan_input_floats(const struct nn_plan *plan);
+size_t nn_plan_output_floats(const struct nn_plan *plan);
 size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block: activations and scratch */
 size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the prepared weights, its own or the model's */
 int nn_plan_batch(const struct nn_plan *plan);

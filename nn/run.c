@@ -14,6 +14,21 @@ const float *nn_plan_logits(const struct nn_plan *plan)
     return nn_at(plan, plan->sites[plan->graph.output].y);
 }
 
+static size_t floats_of(struct nn_shape s)
+{
+    return (size_t)s.h * (size_t)s.w * (size_t)s.c;
+}
+
+size_t nn_plan_input_floats(const struct nn_plan *plan)
+{
+    return floats_of(plan->sites[0].out);
+}
+
+size_t nn_plan_output_floats(const struct nn_plan *plan)
+{
+    return floats_of(plan->sites[plan->graph.output].out);
+}
+
 size_t nn_plan_bytes(const struct nn_plan *plan)
 {
     return plan->block_floats * sizeof(float);
