@@ -29,9 +29,18 @@ static int entry_count(const struct train_checkpoint *c)
     return BLOCKS * c->model->param_count;
 }
 
-static char *state_text(const struct train_state *state)
+static char *state_text(const struct train_state *state, const struct train_optim *optim)
 {
-    json_t *object = train_record_json((const double *)state, state_names, STATE_COUNT);
+    json_t *object = train_record_json((const double *)state, state_names, STATE_COUNT), *began = json_array();
+    bool good = true;
+    for (int s = 0; s < optim->stage_count; s++)
+        good &=
+            json_array_append_new(began, json_integer(optim->began[s] == TRAIN_NEVER ? -1 : (json_int_t)optim->began[s])) == 0;
+    if (!good || !object || json_object_set(object, "began", began) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(began);
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(object);
     return text;
@@ -44,7 +53,7 @@ enum rudd_status train_checkpoint_write(const char *path, const struct train_che
     enum rudd_status status;
     struct weights_tensor *tensors = rudd_zalloc((size_t)most, sizeof *tensors);
     char(*names)[ENTRY_NAME] = rudd_zalloc((size_t)most, sizeof *names);
-    char *text = state_text(state), key[] = "rudd.checkpoint";
+    char *text = state_text(state, checkpoint->optim), key[] = "rudd.checkpoint";
     struct weights_metadata metadata = {.count = 0};
     struct weights_meta entries[WEIGHTS_METADATA_KEYS + 1];
     if (!tensors || !names || !text) {
@@ -75,9 +84,22 @@ done:
     return status;
 }
 
-static enum rudd_status read_state(struct train_state *state, const struct weights_file *file, const char *run,
-                                   struct rudd_error *err)
+/* Writes began [stage_count]. */
+static bool parse_began(uint64_t *began, const struct train_optim *optim, const json_t *array)
 {
+    if ((int)json_array_size(array) != optim->stage_count) return false;
+    for (int s = 0; s < optim->stage_count; s++) {
+        const json_t *value = json_array_get(array, (size_t)s);
+        if (!json_is_integer(value)) return false;
+        began[s] = json_integer_value(value) < 0 ? TRAIN_NEVER : (uint64_t)json_integer_value(value);
+    }
+    return true;
+}
+
+static enum rudd_status read_state(struct train_state *state, uint64_t *began, const struct train_checkpoint *c,
+                                   const struct weights_file *file, struct rudd_error *err)
+{
+    const char *run = c->model->run;
     const char *text = weights_meta(file, "rudd.checkpoint"), *id = weights_meta(file, "rudd.run");
     if (!text || !id)
         return rudd_fail(err, RUDD_MISMATCH, "%s: not a checkpoint of rudd: no rudd.checkpoint in it", file->path);
@@ -87,7 +109,8 @@ static enum rudd_status read_state(struct train_state *state, const struct weigh
             "%s: belongs to run %.64s, but these options, weights and pictures make run %s; go on with the run's own",
             file->path, id, run ? run : "(none)");
     json_t *object = json_loads(text, 0, NULL);
-    bool good = train_record_parse((double *)state, state_names, STATE_COUNT, object);
+    bool good = train_record_parse((double *)state, state_names, STATE_COUNT, object) &&
+                parse_began(began, c->optim, json_object_get(object, "began"));
     json_decref(object);
     if (!good) return rudd_fail(err, RUDD_FORMAT, "%s: its rudd.checkpoint lacks counters; the file is damaged", file->path);
     return RUDD_OK;
@@ -127,16 +150,21 @@ enum rudd_status train_checkpoint_read(struct train_checkpoint *checkpoint, stru
 {
     struct weights_file file;
     struct train_state fresh;
+    uint64_t *began = rudd_alloc(sizeof *began * (size_t)checkpoint->optim->stage_count);
+    if (!began) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to read it", path);
     enum rudd_status status = weights_open(&file, path, err);
-    if (status != RUDD_OK) return status;
-    status = read_state(&fresh, &file, checkpoint->model->run, err);
+    if (status != RUDD_OK) goto done;
+    status = read_state(&fresh, began, checkpoint, &file, err);
     if (status == RUDD_OK) status = check_tensors(&file, checkpoint, err);
     if (status == RUDD_OK) {
         copy_tensors(checkpoint, &file);
         checkpoint->optim->steps = (uint64_t)fresh.optim_steps;
+        memcpy(checkpoint->optim->began, began, sizeof *began * (size_t)checkpoint->optim->stage_count);
         if (checkpoint->ema) checkpoint->ema->updates = (uint64_t)fresh.ema_updates;
         *state = fresh;
     }
     weights_close(&file);
+done:
+    rudd_free(began);
     return status;
 }

@@ -4,7 +4,8 @@
  *     rudd.ema.<parameter>  the moving average, if there is one
  *     rudd.m0.<parameter>   first moment or momentum, of trained parameters
  *     rudd.m1.<parameter>   second moment
- *     __metadata__          as a model file (weights/metadata.h), and "rudd.checkpoint": train_state as JSON
+ *     __metadata__          as a model file (weights/metadata.h), and "rudd.checkpoint": train_state as JSON, with "began", per stage
+ *                           the optimiser's steps before its first, or -1
  *
  * Random choices are keyed by (seed, epoch, step), so the counters in train_state are all there is to save of them. Written
  * whole and atomically (weights_write): after any failure the checkpoint before it is intact. */

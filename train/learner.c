@@ -45,11 +45,11 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
     if (status == RUDD_OK && options->ema > 0)
         status = train_ema_init(&l.ema, model->values, model->value_count, options->ema, err);
     if (status != RUDD_OK) goto failed;
+    l.optim.first_stage = options->plan.freeze_stage;
 
     int batches = data_loader_batches(l.loader);
     uint64_t steps = ((uint64_t)batches + (uint64_t)options->accumulate - 1) / (uint64_t)options->accumulate;
-    train_schedule_init(&l.schedule, options->schedule, (uint64_t)(options->warmup_epochs * (double)steps),
-                        steps * (uint64_t)options->epochs);
+    train_schedule_init(&l.schedule, &options->schedule, steps);
     *learner = l;
     return RUDD_OK;
 failed:
@@ -69,6 +69,33 @@ void train_learner_free(struct train_learner *l)
     rudd_free(l->trains);
     rudd_free(l->class_weights);
     memset(l, 0, sizeof *l);
+}
+
+/* The lowest stage that learns in an epoch. */
+static int first_stage(const struct train_learner *l, int epoch)
+{
+    const int classifier = nn_model_stage_count(l->model) - 1, lowest = l->options.plan.freeze_stage;
+    if (l->options.unfreeze_epochs == 0) return lowest;
+    int stage = classifier - (epoch - 1) / l->options.unfreeze_epochs;
+    return stage > lowest ? stage : lowest;
+}
+
+/* Makes the plan of this epoch where it is another than the present one, which went as far down as any will: that it fits was
+ * proven at the start. The two are never in memory together. */
+static enum rudd_status unfreeze(struct train_learner *l, int epoch, const struct train_events *events, struct rudd_error *err)
+{
+    struct nn_plan_options options = l->options.plan;
+    const int stage = first_stage(l, epoch);
+    if (l->plan && stage == l->optim.first_stage) return RUDD_OK;
+    options.freeze_stage = stage;
+    nn_plan_destroy(l->plan);
+    l->plan = NULL;
+    enum rudd_status status = nn_plan_create(&l->plan, l->model, &options, err);
+    if (status != RUDD_OK) return status;
+    l->optim.first_stage = stage;
+    train_note(events, "epoch %d: %d of %d stages learn", epoch, nn_model_stage_count(l->model) - stage,
+               nn_model_stage_count(l->model));
+    return RUDD_OK;
 }
 
 bool train_learner_finished(const struct train_learner *l)
@@ -147,7 +174,8 @@ static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, co
 static enum rudd_status take_step(struct train_learner *l, struct tally *t, int epoch, struct rudd_error *err)
 {
     double factor = train_schedule_factor(&l->schedule, l->optim.steps);
-    double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, 1 / t->step_mass);
+    double momentum = train_schedule_momentum(&l->schedule, l->optim.steps);
+    double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, momentum, 1 / t->step_mass);
     if (!isfinite(norm))
         return rudd_fail(err, RUDD_LIMIT, "epoch %d, batch %d: the gradient is not finite; try a lower --lr or --warmup-epochs",
                          epoch, t->batches);
@@ -163,8 +191,9 @@ enum rudd_status train_learner_epoch(struct train_epoch *result, struct train_le
     struct train_learner *l = learner;
     struct tally t = {0};
     struct data_batch batch;
-    enum rudd_status status = RUDD_OK;
+    enum rudd_status status = unfreeze(l, epoch, events, err);
     double began = train_now();
+    if (status != RUDD_OK) return status;
 
     memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
     data_loader_start(l->loader, (uint64_t)epoch, 0);

@@ -24,8 +24,10 @@ struct train_learner_options {
     struct nn_plan_options plan;
     struct data_loader_options loader;
     struct train_optim_options optim;
-    enum train_schedule_kind schedule;
-    double warmup_epochs, ema; /* ema 0: none */
+    struct train_schedule_options schedule;
+    double ema;          /* 0: none */
+    int unfreeze_epochs; /* the classifier learns first, a stage more every so many epochs, down to plan.freeze_stage; 0: all at
+                            once. ULMFiT, arXiv:1801.06146, section 3.3 */
     int epochs, accumulate;
     uint64_t max_steps; /* optimiser steps in all; 0: no limit */
     uint64_t seed;
@@ -40,10 +42,10 @@ struct train_learner {
     struct train_learner_options options;
     struct nn_model *model;
     const struct data_set *set;
-    struct nn_plan *plan;
+    struct nn_plan *plan; /* trains optim.first_stage and above; NULL after an unfreezing that failed */
     struct data_loader *loader;
     float *grads, *q; /* [value_count], [batch, classes] */
-    bool *trains;     /* [param_count] */
+    bool *trains;     /* [param_count], sooner or later */
     float *class_weights;
     struct train_teacher *teacher; /* NULL: none */
     struct train_optim optim;

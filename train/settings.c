@@ -17,9 +17,12 @@ const struct train_settings train_settings_default = {
     .accumulate = 1,
     .optimizer = TRAIN_ADAMW,
     .schedule = TRAIN_COSINE,
-    .weight_decay = 0.02,
+    .layer_decay = 1,
+    .weight_decay = -1,
     .momentum = 0.9,
     .warmup_epochs = 0.5,
+    .decay_epochs = 3,
+    .decay_rate = 0.1,
     .label_smoothing = 0.1,
     .distill_weight = 0.5,
     .distill_temperature = 3,
@@ -64,13 +67,16 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"threads", NN_OPTION_INT, &s->threads, "N", 0, 64, "0: one per core; changes the speed only"},
         {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "refuse plans whose activations need more; 0: none"},
 
-        {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd", 0, 0, "how gradients become steps"},
-        {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4 for adamw, 1e-2 for sgd"},
+        {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion", 0, 0, "how gradients become steps"},
+        {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4, for sgd 1e-2, for lion 6e-5"},
         {"head-lr", NN_OPTION_DOUBLE, &s->head_lr, "X", 0, 1000, "the classifier's; 0: ten times --lr"},
-        {"weight-decay", NN_OPTION_DOUBLE, &s->weight_decay, "X", 0, 10, "not for norms and biases"},
-        {"momentum", NN_OPTION_DOUBLE, &s->momentum, "X", 0, 0.9999, "of sgd (Nesterov's)"},
-        {"schedule", NN_OPTION_CHOICE, &s->schedule, "cosine|plateau|constant", 0, 0, "how the learning rate falls"},
-        {"warmup-epochs", NN_OPTION_DOUBLE, &s->warmup_epochs, "X", 0, 1000, "linear rise at the start"},
+        {"layer-decay", NN_OPTION_DOUBLE, &s->layer_decay, "X", 0.01, 1, "rate of each stage, as a share of the stage's above it"},
+        {"weight-decay", NN_OPTION_DOUBLE, &s->weight_decay, "X", -1, 10, "not for norms and biases; -1: 0.02, for lion 0.1, for rmsprop 1e-5"},
+        {"momentum", NN_OPTION_DOUBLE, &s->momentum, "X", 0, 0.9999, "of sgd (Nesterov's) and rmsprop"},
+        {"schedule", NN_OPTION_CHOICE, &s->schedule, "cosine|plateau|constant|step|one-cycle", 0, 0, "how the learning rate moves"},
+        {"warmup-epochs", NN_OPTION_DOUBLE, &s->warmup_epochs, "X", 0, 1000, "linear rise at the start; one-cycle has its own"},
+        {"decay-epochs", NN_OPTION_DOUBLE, &s->decay_epochs, "X", 0.001, 100000, "of step: from one fall to the next"},
+        {"decay-rate", NN_OPTION_DOUBLE, &s->decay_rate, "X", 0, 1, "of step: what each fall leaves of the rate"},
         {"clip-norm", NN_OPTION_DOUBLE, &s->clip_norm, "X", 0, 1e9, "largest norm of the gradient; 0: as it is"},
         {"ema", NN_OPTION_DOUBLE, &s->ema, "DECAY", 0, 0.999999, "evaluate and keep a moving average of the weights; 0: off"},
         {"label-smoothing", NN_OPTION_DOUBLE, &s->label_smoothing, "X", 0, 0.99, "target mass spread over all classes"},
@@ -82,6 +88,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"distill-weight", NN_OPTION_DOUBLE, &s->distill_weight, "A", 0, 1, "the teacher's part of the loss"},
         {"distill-temperature", NN_OPTION_DOUBLE, &s->distill_temperature, "T", 0.1, 1000, "softens both answers"},
         {"freeze", NN_OPTION_STRING, &s->freeze, "all|none|STAGE", 0, 0, "all: train the classifier only; stem, 1, 2 ..: up to that stage"},
+        {"unfreeze-epochs", NN_OPTION_INT, &s->unfreeze_epochs, "N", 0, 100000, "the classifier first, a stage more every N epochs; 0: all at once"},
         {"freeze-bn", NN_OPTION_FLAG, &s->freeze_bn, NULL, 0, 0, "keep the running statistics of all batch norms"},
         {"bn-momentum", NN_OPTION_DOUBLE, &s->bn_momentum, "X", 0, 1, "share of the new batch in running statistics"},
         {"dropout", NN_OPTION_DOUBLE, &s->dropout, "P", 0, 0.99, "before the classifier"},
@@ -129,7 +136,12 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     if (s->split[0] + s->split[1] + s->split[2] > 1.0001 || s->split[0] <= 0)
         return rudd_fail(err, RUDD_ARGUMENT, "--split: found %g,%g,%g, expected shares that add up to 1, with some to train on",
                          s->split[0], s->split[1], s->split[2]);
-    if (s->lr == 0) s->lr = s->optimizer == TRAIN_SGD ? 1e-2 : 3e-4;
+    static const struct {
+        double lr, weight_decay;
+    } usual[] = {
+        [TRAIN_ADAMW] = {3e-4, 0.02}, [TRAIN_SGD] = {1e-2, 0.02}, [TRAIN_RMSPROP] = {3e-4, 1e-5}, [TRAIN_LION] = {6e-5, 0.1}};
+    if (s->lr == 0) s->lr = usual[s->optimizer].lr;
+    if (s->weight_decay < 0) s->weight_decay = usual[s->optimizer].weight_decay;
     if (s->head_lr == 0) s->head_lr = 10 * s->lr;
     double *colour[] = {&s->view.brightness, &s->view.contrast, &s->view.saturation};
     for (int i = 0; i < 3; i++)

@@ -25,7 +25,8 @@ struct train_settings {
     int epochs, batch, accumulate, max_steps, patience, seed, threads;
     int optimizer; /* enum train_optim_kind */
     int schedule;  /* enum train_schedule_kind */
-    double lr, head_lr, weight_decay, momentum, warmup_epochs, clip_norm, ema;
+    double lr, head_lr, layer_decay, weight_decay, momentum, warmup_epochs, decay_epochs, decay_rate, clip_norm, ema;
+    int unfreeze_epochs; /* 0: all at once */
     double label_smoothing;
     int class_weights; /* enum train_class_weights */
     double mixup, cutmix, focal;
