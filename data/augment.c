@@ -1,6 +1,6 @@
 /* augment.c - one random view of a picture: a crop, at most one affine map, colour jitter, an erased patch.
  *
- *     draw box, flips, affine  -->  resample once  -->  jitter in random order  -->  erase
+ *     draw box, flips, affine  -->  resample once  -->  RandAugment  -->  jitter in random order  -->  erase
  *
  * Without rotation, shift, zoom or shear the crop goes through data_resize, the filter the network is evaluated with. With any of them the
  * map from an output pixel to the picture is affine, and the filter follows it: a triangle in each direction of the source, stretched by
@@ -13,6 +13,7 @@
  * Sources: torchvision's RandomResizedCrop, ColorJitter, RandomErasing (their distributions; the generator is ours). */
 #include "data/augment.h"
 #include "data/colour.h"
+#include "data/randaugment.h"
 #include "nn/rng.h"
 
 #include <math.h>
@@ -43,6 +44,7 @@ enum rudd_status data_augment_check(const struct data_augment *a, struct rudd_er
         {"shift", a->shift, 0, 1},
         {"zoom", a->zoom, 0, 0.95},
         {"shear", a->shear, 0, 80},
+        {"randaugment", a->randaugment, 0, 10},
         {"brightness", a->brightness, 0, 10},
         {"contrast", a->contrast, 0, 10},
         {"saturation", a->saturation, 0, 10},
@@ -252,6 +254,7 @@ enum rudd_status data_augment_view(uint8_t *out, const struct data_image *image,
     struct nn_rng rng;
     nn_rng_init(&rng, seed, epoch, index);
     status = draw_geometry(out, &rng, image, a, p, size, err);
+    if (!status && a->randaugment > 0) status = data_randaugment(out, &rng, a->randaugment, p, size, err);
     if (status) return status;
     jitter(out, &rng, a, (size_t)size * (size_t)size);
     erase(out, &rng, a, p, size);

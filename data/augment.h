@@ -15,6 +15,7 @@ struct data_augment {
     double shift;                /* share of the side, +- */
     double zoom;                 /* scale 1-z .. 1+z */
     double shear;                /* degrees, +- */
+    double randaugment;          /* magnitude 0..10 of RandAugment (randaugment.h), before the colours; 0: off */
     double brightness, contrast, saturation, hue; /* torchvision's ColorJitter strengths */
     double erase;                                 /* probability of random erasing, arXiv:1708.04896 */
 };

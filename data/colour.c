@@ -1,16 +1,17 @@
-/* colour.c - brightness, contrast, saturation and hue as Pillow computes them.
+/* colour.c - brightness, contrast, saturation, sharpness and hue as Pillow computes them.
  *
- * The first three are one operation, a blend of the picture with a duller version of itself:
+ * The first four are one operation, a blend of the picture with a duller version of itself:
  *
  *     out = dull + factor * (picture - dull),  cut (not rounded) to 0..255
- *     dull:  brightness black | contrast the mean grey | saturation the pixel's grey
+ *     dull:  brightness black | contrast the mean grey | saturation the pixel's grey | sharpness the smoothed picture
  *
  * Hue goes through Pillow's 8-bit HSV, losses included.
  *
- * Source: Pillow's Blend.c, Convert.c (L24, rgb2hsv, hsv2rgb), ImageEnhance.py; torchvision's functional_pil.adjust_hue. */
+ * Source: Pillow's Blend.c, Filter.c, Convert.c (L24, rgb2hsv, hsv2rgb), ImageEnhance.py; torchvision's functional_pil.adjust_hue. */
 #include "data/colour.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Rec. 601 luma in 16-bit fractions. */
 static int grey(const uint8_t *p)
@@ -43,6 +44,28 @@ void data_saturation(uint8_t *rgb, size_t count, float factor)
         int dull = grey(rgb + 3 * i);
         for (int c = 0; c < 3; c++) rgb[3 * i + c] = blend(dull, rgb[3 * i + c], factor);
     }
+}
+
+/* Pillow's SMOOTH, the mean with weight 5 in the middle and 1 around, of one sample whose rows are `row` bytes apart. Sums run from the
+ * last row to the first, in float: the order is part of the contract. */
+static uint8_t smooth(const uint8_t *at, ptrdiff_t row)
+{
+    static const float one = 1.0f / 13, five = 5.0f / 13;
+    float sum = 0.5f;
+    for (int y = 1; y >= -1; y--) {
+        const uint8_t *v = at + y * row;
+        sum += (float)v[-3] * one + (float)v[0] * (y ? one : five) + (float)v[3] * one;
+    }
+    return sum >= 255 ? 255 : (uint8_t)sum;
+}
+
+void data_sharpness(uint8_t *rgb, uint8_t *scratch, int w, int h, float factor)
+{
+    const ptrdiff_t row = (ptrdiff_t)w * 3;
+    memcpy(scratch, rgb, (size_t)row * (size_t)h);
+    for (ptrdiff_t y = 1; y < h - 1; y++)
+        for (ptrdiff_t i = y * row + 3; i < (y + 1) * row - 3; i++)
+            rgb[i] = blend(smooth(scratch + i, row), scratch[i], factor);
 }
 
 struct hsv {

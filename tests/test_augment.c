@@ -1,6 +1,7 @@
 /* test_augment.c - random views: exact by key, right in the cases that can be computed by hand, colours as Pillow's. */
 #include "data/augment.h"
 #include "data/colour.h"
+#include "data/randaugment.h"
 #include "nn/rng.h"
 #include "tests/pictures.h"
 
@@ -44,6 +45,7 @@ static const struct data_augment everything = {.crop_min = 0.3,
                                                .contrast = 0.3,
                                                .saturation = 0.3,
                                                .hue = 0.1,
+                                               .randaugment = 9,
                                                .erase = 0.5};
 
 /* A view depends on (seed, epoch, index) alone, and on each of them. */
@@ -225,6 +227,103 @@ static void colours_are_pillows(void **state)
     assert_memory_equal(same, in, sizeof same);
 }
 
+/* What a value becomes when a picture of two, equally frequent, is equalized: the range's ends. */
+static int equalized(uint8_t value)
+{
+    uint8_t rgb[BYTES], scratch[BYTES];
+    for (int i = 0; i < BYTES; i++) rgb[i] = i < BYTES / 2 ? value : (uint8_t)(210 - value);
+    data_randaugment_run(rgb, scratch, DATA_RANDAUGMENT_Equalize, 0, &squash, S);
+    return rgb[0];
+}
+
+/* RandAugment's operations equal Pillow 9.4's as timm calls them (bicubic, filled with 128), to the last bit; parity_pillow.py
+ * compares thousands. */
+static void operations_are_pillows(void **state)
+{
+    (void)state;
+    enum { SIDE = 4, LENGTH = SIDE * SIDE * 3 };
+    static const uint8_t in[LENGTH] = {195, 38,  58, 71,  59,  193, 207, 145, 28,  40,  91,  113, 154, 123, 77,  54,
+                                       169, 178, 27, 44,  117, 104, 211, 131, 110, 113, 163, 146, 57,  179, 183, 226,
+                                       189, 81,  89, 160, 160, 170, 207, 83,  222, 20,  36,  230, 223, 84,  50,  87};
+    static const struct {
+        enum data_randaugment_op op;
+        double argument;
+        uint8_t want[LENGTH];
+    } rows[] = {
+        {DATA_RANDAUGMENT_AutoContrast, 0, {238, 0,   47, 62,  27,  217, 255, 142, 10,  18, 70,  116, 179, 112, 71,  38,
+                                            173, 198, 0,  7,   121, 109, 229, 139, 117, 99, 179, 168, 25,  199, 221, 249,
+                                            212, 76,  67, 175, 188, 175, 234, 79,  244, 0,  12,  255, 255, 80,  15,  84}},
+        {DATA_RANDAUGMENT_Invert, 0, {60, 217, 197, 184, 196, 62,  48, 110, 227, 215, 164, 142, 101, 132, 178, 201,
+                                      86, 77,  228, 211, 138, 151, 44, 124, 145, 142, 92,  109, 198, 76,  72,  29,
+                                      66, 174, 166, 95,  95,  85,  48, 172, 33,  235, 219, 25,  32,  171, 205, 168}},
+        {DATA_RANDAUGMENT_Rotate, -27, {128, 128, 128, 129, 89,  117, 101, 84, 163, 128, 128, 128, 111, 114, 131, 93,
+                                        149, 175, 26,  53,  119, 95,  123, 80, 129, 140, 139, 164, 124, 165, 142, 174,
+                                        164, 110, 204, 144, 128, 128, 128, 29, 255, 178, 90,  133, 166, 128, 128, 128}},
+        {DATA_RANDAUGMENT_Posterize, 3, {192, 32,  32, 64,  32,  192, 192, 128, 0,   32, 64,  96,  128, 96,  64,  32,
+                                         160, 160, 0,  32,  96,  96,  192, 128, 96,  96, 160, 128, 32,  160, 160, 224,
+                                         160, 64,  64, 160, 160, 160, 192, 64,  192, 0,  32,  224, 192, 64,  32,  64}},
+        {DATA_RANDAUGMENT_Solarize, 130, {60, 38, 58, 71, 59,  62,  48, 110, 28,  40,  91, 113, 101, 123, 77, 54,
+                                          86, 77, 27, 44, 117, 104, 44, 124, 110, 113, 92, 109, 57,  76,  72, 29,
+                                          66, 81, 89, 95, 95,  85,  48, 83,  33,  20,  36, 25,  32,  84,  50, 87}},
+        {DATA_RANDAUGMENT_SolarizeAdd, 99, {195, 137, 157, 170, 158, 193, 207, 145, 127, 139, 190, 212, 154, 222, 176, 153,
+                                            169, 178, 126, 143, 216, 203, 211, 131, 209, 212, 163, 146, 156, 179, 183, 226,
+                                            189, 180, 188, 160, 160, 170, 207, 182, 222, 119, 135, 230, 223, 183, 149, 186}},
+        {DATA_RANDAUGMENT_Color, 1.72, {255, 2,   37, 65,  45,  255, 248, 141, 0,   12,  100, 138, 173, 120, 41,  0,
+                                        192, 208, 12, 41,  167, 56,  240, 102, 104, 109, 195, 180, 27,  237, 164, 238,
+                                        174, 70,  84, 206, 152, 169, 232, 29,  255, 0,   0,   255, 255, 98,  39,  103}},
+        {DATA_RANDAUGMENT_Contrast, 1.72, {247, 0,   11, 34,  13,  244, 255, 161, 0,   0,   68,  106, 177, 123, 44,  5,
+                                           202, 218, 0,  0,   113, 91,  255, 137, 101, 106, 192, 163, 10,  220, 226, 255,
+                                           237, 51,  65, 187, 187, 204, 255, 54,  255, 0,   0,   255, 255, 56,  0,   61}},
+        {DATA_RANDAUGMENT_Brightness, 0.7, {136, 26,  40, 49,  41,  135, 144, 101, 19,  28, 63,  79,  107, 86,  53,  37,
+                                            118, 124, 18, 30,  81,  72,  147, 91,  77,  79, 114, 102, 39,  125, 128, 158,
+                                            132, 56,  62, 112, 112, 119, 144, 58,  155, 14, 25,  161, 156, 58,  35,  60}},
+        {DATA_RANDAUGMENT_Sharpness, 1.72, {195, 38,  58, 71,  59,  193, 207, 145, 28,  40,  91,  113, 154, 123, 77,  17,
+                                            199, 201, 0,  5,   104, 104, 211, 131, 110, 113, 163, 166, 10,  193, 229, 255,
+                                            212, 81,  89, 160, 160, 170, 207, 83,  222, 20,  36,  230, 223, 84,  50,  87}},
+        {DATA_RANDAUGMENT_ShearX, 0.27, {176, 39,  78,  79,  73,  183, 198, 146, 22,  23,  85,  121, 116, 153, 123, 21,
+                                         108, 166, 54,  93,  113, 115, 234, 133, 128, 50,  172, 188, 187, 191, 116, 145,
+                                         170, 128, 128, 128, 89,  218, 20,  36,  238, 217, 81,  59,  95,  128, 128, 128}},
+        {DATA_RANDAUGMENT_ShearY, -0.27, {199, 29,  56,  73,  43,  195, 128, 128, 128, 128, 128, 128, 163, 112, 65, 47,
+                                          140, 183, 137, 99,  51,  43,  97,  113, 110, 109, 147, 116, 89,  199, 61, 87,
+                                          151, 105, 210, 133, 152, 162, 202, 117, 144, 84,  158, 254, 210, 80,  80, 157}},
+        {DATA_RANDAUGMENT_TranslateX, 0.4, {164, 120, 94,  119, 120, 63,  128, 128, 128, 128, 128, 128, 17,  74,  149, 70,
+                                            132, 119, 128, 128, 128, 128, 128, 128, 186, 172, 190, 125, 160, 172, 128, 128,
+                                            128, 128, 128, 128, 40,  255, 143, 60,  122, 160, 128, 128, 128, 128, 128, 128}},
+        {DATA_RANDAUGMENT_TranslateY, -0.4, {128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+                                             128, 128, 128, 128, 128, 128, 128, 128, 182, 72,  57,  55,  113, 186, 120, 87,
+                                             56,  67,  150, 117, 125, 125, 109, 94,  124, 191, 77,  101, 155, 103, 183, 152}},
+    };
+    uint8_t got[LENGTH], scratch[LENGTH];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        memcpy(got, in, sizeof got);
+        data_randaugment_run(got, scratch, rows[i].op, rows[i].argument, &squash, SIDE);
+        if (memcmp(got, rows[i].want, sizeof got) != 0) fail_msg("%s differs", data_randaugment_names[rows[i].op]);
+    }
+    assert_int_equal(equalized(10), 0);
+    assert_int_equal(equalized(200), 255);
+}
+
+/* Half of the operations drawn are run, and a stronger magnitude moves pictures further. */
+static void operations_are_drawn(void **state)
+{
+    (void)state;
+    struct data_image image = pattern(S, S);
+    uint8_t plain[BYTES], out[BYTES];
+    view(plain, &image, &(struct data_augment){0}, 1, 1, 1);
+    double changed = 0, gap[2] = {0};
+    enum { DRAWS = 1000 };
+    for (uint64_t i = 0; i < DRAWS; i++)
+        for (int strong = 0; strong < 2; strong++) {
+            view(out, &image, &(struct data_augment){.randaugment = strong ? 9 : 3}, 1, 1, i);
+            changed += strong && memcmp(out, plain, BYTES) != 0;
+            /* only geometry grows with the magnitude in timm's plain set: seen by how much of the mean colour comes in */
+            for (int j = 0; j < S * S; j++) gap[strong] += out[3 * j] == 128 && out[3 * j + 1] == 128 && out[3 * j + 2] == 128;
+        }
+    assert_true(changed / DRAWS > 0.65 && changed / DRAWS < 0.76); /* 1 - 1/4, less what happens to change nothing */
+    assert_true(gap[1] > 1.5 * gap[0] && gap[0] > 0);
+    data_image_free(&image);
+}
+
 /* Options without a meaning are refused and named. */
 static void bad_options(void **state)
 {
@@ -241,6 +340,7 @@ static void bad_options(void **state)
         {"zoom", {.zoom = 1}},
         {"shear", {.shear = 90}},
         {"hue", {.hue = 0.6}},
+        {"randaugment", {.randaugment = 11}},
         {"erase", {.erase = NAN}},
     };
     struct rudd_error err;
@@ -290,9 +390,17 @@ static void generator(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(key_decides),         cmocka_unit_test(nothing_is_evaluation), cmocka_unit_test(affine_meets_resize),
-        cmocka_unit_test(rotation_turns),      cmocka_unit_test(crops_cover),           cmocka_unit_test(erasing),
-        cmocka_unit_test(colours_are_pillows), cmocka_unit_test(bad_options),           cmocka_unit_test(generator),
+        cmocka_unit_test(key_decides),
+        cmocka_unit_test(nothing_is_evaluation),
+        cmocka_unit_test(affine_meets_resize),
+        cmocka_unit_test(rotation_turns),
+        cmocka_unit_test(crops_cover),
+        cmocka_unit_test(erasing),
+        cmocka_unit_test(colours_are_pillows),
+        cmocka_unit_test(operations_are_pillows),
+        cmocka_unit_test(operations_are_drawn),
+        cmocka_unit_test(bad_options),
+        cmocka_unit_test(generator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ const struct train_settings train_settings_default = {
     .distill_temperature = 3,
     .bn_momentum = 0.1,
     .augment = true,
-    .jitter = 0.2,
+    .jitter = -1,
     .view = {.crop_min = 0.5,
              .crop_max = 1,
              .ratio_min = 3.0 / 4,
@@ -102,7 +102,8 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"shift", NN_OPTION_DOUBLE, &s->view.shift, "X", 0, 1, "move by up to this share of the side"},
         {"zoom", NN_OPTION_DOUBLE, &s->view.zoom, "X", 0, 0.9, "scale by 1-X to 1+X"},
         {"shear", NN_OPTION_DOUBLE, &s->view.shear, "DEG", 0, 60, "shear by up to"},
-        {"jitter", NN_OPTION_DOUBLE, &s->jitter, "X", 0, 1, "brightness, contrast and saturation, where not given themselves"},
+        {"randaugment", NN_OPTION_DOUBLE, &s->view.randaugment, "M", 0, 10, "two random operations of magnitude M; 0: off, 9 is usual"},
+        {"jitter", NN_OPTION_DOUBLE, &s->jitter, "X", -1, 1, "brightness, contrast, saturation, where not given; -1: 0.2, or 0 with --randaugment"},
         {"brightness", NN_OPTION_DOUBLE, &s->view.brightness, "X", -1, 1, "-1: as --jitter"},
         {"contrast", NN_OPTION_DOUBLE, &s->view.contrast, "X", -1, 1, "-1: as --jitter"},
         {"saturation", NN_OPTION_DOUBLE, &s->view.saturation, "X", -1, 1, "-1: as --jitter"},
@@ -143,6 +144,7 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     if (s->lr == 0) s->lr = usual[s->optimizer].lr;
     if (s->weight_decay < 0) s->weight_decay = usual[s->optimizer].weight_decay;
     if (s->head_lr == 0) s->head_lr = 10 * s->lr;
+    if (s->jitter < 0) s->jitter = s->view.randaugment > 0 ? 0 : 0.2; /* RandAugment has colours of its own */
     double *colour[] = {&s->view.brightness, &s->view.contrast, &s->view.saturation};
     for (int i = 0; i < 3; i++)
         if (*colour[i] < 0) *colour[i] = s->jitter;

@@ -37,7 +37,7 @@ struct train_settings {
     size_t memory_limit;
 
     bool augment;
-    double jitter; /* stands for brightness, contrast and saturation where those are -1 */
+    double jitter; /* stands for brightness, contrast and saturation where those are -1; itself -1: not given */
     struct data_augment view;
 };
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Pixels of rudd against Pillow's, to the last bit: decoding, resizing and the three ways to a square.
+"""Pixels of rudd against Pillow's, to the last bit: decoding, resizing and the three ways to a square;
+and the operations of RandAugment, as timm calls Pillow's.
 
     tests/parity/peers.sh run tests/parity/parity_pillow.py build [FOLDER ...]
 
@@ -15,7 +16,7 @@ import sys
 import tempfile
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, features
+from PIL import Image, ImageEnhance, ImageFile, ImageOps, features
 
 ImageFile.MAXBLOCK = 1 << 22  # the encoder of progressive files wants room for all of it
 
@@ -61,6 +62,40 @@ def pad(image, size, method):
     if image.size[0] == image.size[1]:  # ImageOps.pad would skip the resize's rounding here: nothing to round
         return image.resize((size, size), method)
     return ImageOps.pad(image, (size, size), method, color=MEAN)
+
+
+def randaugment(image, name, argument, method):
+    """One operation as in timm's auto_augment.py."""
+    def affine(*matrix):
+        return image.transform(image.size, Image.AFFINE, matrix, resample=method, fillcolor=MEAN)
+
+    if name in ("Color", "Contrast", "Brightness", "Sharpness"):
+        return getattr(ImageEnhance, name)(image).enhance(argument)
+    if name == "SolarizeAdd":
+        return image.point([min(255, v + int(argument)) if v < 128 else v for v in range(256)] * 3)
+    if name == "Posterize":
+        return image if argument >= 8 else ImageOps.posterize(image, int(argument))
+    return {
+        "AutoContrast": lambda: ImageOps.autocontrast(image),
+        "Equalize": lambda: ImageOps.equalize(image),
+        "Invert": lambda: ImageOps.invert(image),
+        "Solarize": lambda: ImageOps.solarize(image, int(argument)),
+        "Rotate": lambda: image.rotate(argument, resample=method, fillcolor=MEAN),
+        "ShearX": lambda: affine(1, argument, 0, 0, 1, 0),
+        "ShearY": lambda: affine(1, 0, 0, argument, 1, 0),
+        "TranslateX": lambda: affine(1, 0, argument * image.size[0], 0, 1, 0),
+        "TranslateY": lambda: affine(1, 0, 0, 0, 1, argument * image.size[1]),
+    }[name]()
+
+
+# Arguments over the range that RandAugment draws from, both ends among them.
+OPERATIONS = {
+    "AutoContrast": [0], "Equalize": [0], "Invert": [0], "Rotate": [-30, -7.25, 0, 0.3, 13, 30], "Posterize": range(0, 9),
+    "Solarize": [0, 1, 77, 128, 230, 256], "SolarizeAdd": [0, 31, 99, 110], "Color": [0.1, 0.73, 1, 1.9],
+    "Contrast": [0.1, 0.73, 1, 1.9], "Brightness": [0.1, 0.73, 1, 1.9], "Sharpness": [0.1, 0.73, 1, 1.33, 1.9],
+    "ShearX": [-0.3, -0.11, 0, 0.27], "ShearY": [-0.3, -0.11, 0, 0.27], "TranslateX": [-0.45, -0.123, 0, 0.3],
+    "TranslateY": [-0.45, -0.123, 0, 0.3],
+}
 
 
 def scene(rng, w, h, channels):
@@ -151,6 +186,17 @@ def main():
                     box = [float(np.float32(v)) for v in (left, top, right, bottom)]
                     check(f"resize {source} {name} {w}x{h} box {box}", image.resize((w, h), method, box=box),
                           "resize", name, w, h, *(f"{v:.9g}" for v in box), path)
+
+        flat = os.path.join(folder, "flat.png")  # one value a channel: nothing to stretch or to equalize
+        Image.new("RGB", (20, 20), (7, 130, 255)).save(flat)
+        for path in (os.path.join(folder, "129x97_rgb.png"), os.path.join(folder, "480x320_s2_pFalse_q90.jpg"), flat):
+            for size in (1, 2, 3, 16, 97, 224):
+                for filter_name, method in FILTERS.items():
+                    square = Image.open(path).resize((size, size), method)
+                    for name, arguments in OPERATIONS.items():
+                        for argument in arguments:
+                            check(f"{name} {argument} {os.path.basename(path)} {filter_name} {size}",
+                                  randaugment(square, name, argument, method), "op", name, argument, filter_name, size, path)
 
         files = [os.path.join(folder, f"{s}_s2_pFalse_q90.jpg") for s in ("7x5", "17x33", "64x48", "129x97", "480x320")]
         for root in sys.argv[2:]:

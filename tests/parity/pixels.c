@@ -5,9 +5,11 @@
  *     decode PATH                                       -> w h\n  w*h*3 bytes
  *     resize bicubic|bilinear W H L T R B PATH          -> W H\n  W*H*3 bytes      box left, top, right, bottom; R = 0: the whole picture
  *     crop|squash|pad bicubic|bilinear SIZE FRACTION PATH  -> S S\n  S*S*3 bytes   (data_preprocess; mean colour of ImageNet)
+ *     op NAME ARGUMENT bicubic|bilinear SIZE PATH       -> S S\n  S*S*3 bytes    (squash, then an operation of RandAugment)
  *
  * A job that fails answers "0 0 message\n". Build: cc -std=c11 -D_DEFAULT_SOURCE -I. tests/parity/pixels.c build/librudd.a $(LDLIBS) */
 #include "data/preprocess.h"
+#include "data/randaugment.h"
 #include "data/resize.h"
 
 #include <stdio.h>
@@ -25,9 +27,33 @@ static enum nn_filter filter_of(const char *name)
     return strcmp(name, "bilinear") == 0 ? NN_BILINEAR : NN_BICUBIC;
 }
 
+static enum data_randaugment_op op_of(const char *name)
+{
+    int op = 0;
+    while (op < DATA_RANDAUGMENT_COUNT - 1 && strcmp(data_randaugment_names[op], name) != 0) op++;
+    return (enum data_randaugment_op)op;
+}
+
+/* The picture squashed to p's size and changed. */
+static enum rudd_status run_op(const char *name, double argument, const struct data_image *image, const struct nn_preprocess *p,
+                               struct rudd_error *err)
+{
+    size_t bytes = (size_t)p->image_size * (size_t)p->image_size * 3;
+    uint8_t *out = rudd_alloc(bytes), *scratch = rudd_alloc(bytes);
+    enum rudd_status status = data_preprocess(out, image, p, p->image_size, err);
+    if (!status) {
+        data_randaugment_run(out, scratch, op_of(name), argument, p, p->image_size);
+        answer(out, p->image_size, p->image_size);
+    }
+    rudd_free(out);
+    rudd_free(scratch);
+    return status;
+}
+
 static enum rudd_status run(const char *verb, const char *rest, struct rudd_error *err)
 {
-    char filter[16];
+    char filter[16], name[16] = "";
+    double argument = 0;
     int path = 0;
     struct data_image image = {0};
     struct data_resize r = {0};
@@ -37,6 +63,8 @@ static enum rudd_status run(const char *verb, const char *rest, struct rudd_erro
 
     if (strcmp(verb, "resize") == 0)
         sscanf(rest, "%15s %d %d %f %f %f %f %n", filter, &r.w, &r.h, &r.left, &r.top, &r.right, &r.bottom, &path);
+    else if (strcmp(verb, "op") == 0)
+        sscanf(rest, "%15s %lf %15s %d %n", name, &argument, filter, &p.image_size, &path);
     else if (strcmp(verb, "decode") != 0)
         sscanf(rest, "%15s %d %lf %n", filter, &p.image_size, &p.crop_fraction, &path);
 
@@ -55,6 +83,10 @@ static enum rudd_status run(const char *verb, const char *rest, struct rudd_erro
         out = rudd_alloc((size_t)r.w * (size_t)r.h * 3);
         status = data_resize(out, &image, &r, err);
         if (!status) answer(out, r.w, r.h);
+    } else if (strcmp(verb, "op") == 0) {
+        p.filter = filter_of(filter);
+        p.mode = NN_RESIZE_SQUASH;
+        status = run_op(name, argument, &image, &p, err);
     } else {
         p.filter = filter_of(filter);
         p.mode = strcmp(verb, "crop") == 0 ? NN_RESIZE_CROP : strcmp(verb, "pad") == 0 ? NN_RESIZE_PAD : NN_RESIZE_SQUASH;
