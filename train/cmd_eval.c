@@ -79,7 +79,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     kern_set_threads(s.threads);
     status = rudd_model_open(&model, s.model, err);
     if (status == RUDD_OK) status = scan(&set, model, s.data, err);
-    if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, s.batch, s.threads, 0, err);
+    if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, NULL, s.batch, s.threads, 0, err);
     if (status != RUDD_OK) goto done;
 
     trace = nn_trace_begin(train_evaluator_plan(evaluator));

@@ -13,7 +13,8 @@ struct train_evaluator {
 };
 
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        int batch, int threads, size_t memory_limit, struct rudd_error *err)
+                                        const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
+                                        struct rudd_error *err)
 {
     struct train_evaluator *e = rudd_zalloc(1, sizeof *e);
     if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory");
@@ -23,7 +24,12 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     struct nn_plan_options plan = {.batch = batch, .image_size = model->preprocess.image_size, .memory_limit = memory_limit};
     struct data_loader_options loader = {
         .batch = batch, .image_size = model->preprocess.image_size, .threads = threads, .preprocess = model->preprocess};
+    if (frontier) {
+        plan.first_stage = frontier->stage;
+        loader.source = frontier->source;
+    }
     enum rudd_status status = nn_plan_create(&e->plan, model, &plan, err);
+    if (status == RUDD_OK) loader.source.floats = nn_plan_input_floats(e->plan);
     if (status == RUDD_OK) status = data_loader_create(&e->loader, set, &loader, err);
     if (status != RUDD_OK) {
         train_evaluator_destroy(e);
@@ -69,7 +75,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
                                 const struct train_events *events, struct rudd_error *err)
 {
     struct train_evaluator *e = evaluator;
-    const int classes = e->model->class_count, size = e->model->preprocess.image_size;
+    const int classes = e->model->class_count;
     enum rudd_status status = RUDD_OK;
     struct train_evaluation out = {0};
     struct data_batch batch;
@@ -85,7 +91,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
     nn_plan_prepare(e->plan);
     data_loader_start(e->loader, 0, 0);
     while (data_loader_next(e->loader, &batch)) {
-        memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * (size_t)size * (size_t)size * 3);
+        memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * nn_plan_input_floats(e->plan));
         nn_plan_forward(e->plan, batch.n);
         memcpy(out.logits + (size_t)out.count * (size_t)classes, nn_plan_logits(e->plan),
                sizeof *out.logits * (size_t)batch.n * (size_t)classes);

@@ -21,11 +21,18 @@ struct train_evaluation {
 };
 void train_evaluation_free(struct train_evaluation *evaluation);
 
+/* Where a frozen part of the network has been run already: the evaluator goes on with this stage, from what source reads. */
+struct train_frontier {
+    int stage;
+    struct data_source source; /* floats: as the stage needs */
+};
+
 struct train_evaluator;
-/* Plans and loader for a model and a set whose labels are the model's; both must outlive it. memory_limit as in
- * nn_plan_options. */
+/* Plans and loader for a model and a set whose labels are the model's; both must outlive it. frontier NULL: from the pictures, through
+ * the whole network. memory_limit as in nn_plan_options. */
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        int batch, int threads, size_t memory_limit, struct rudd_error *err);
+                                        const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
+                                        struct rudd_error *err);
 void train_evaluator_destroy(struct train_evaluator *evaluator);
 size_t train_evaluator_bytes(const struct train_evaluator *evaluator);   /* of its plan */
 struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator); /* for traces */

@@ -143,7 +143,7 @@ static enum rudd_status finish(struct train_fit_run *f, struct train_outcome *ou
     char path[TRAIN_PATH];
     enum rudd_status status = load_best(f, err);
     if (status == RUDD_OK)
-        status = train_evaluator_create(&evaluator, f->model, set, f->s.batch, f->s.threads, f->s.memory_limit, err);
+        status = train_evaluator_create(&evaluator, f->model, set, NULL, f->s.batch, f->s.threads, f->s.memory_limit, err);
     if (status == RUDD_OK) status = train_evaluate(&evaluation, evaluator, phase, f->events, err);
     if (status != RUDD_OK) goto done;
     for (int i = 0; i < data_loader_bad_count(train_evaluator_loader(evaluator)); i++)

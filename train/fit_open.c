@@ -94,7 +94,8 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                          f->model->arch, nn_model_stage_count(f->model) - 3);
     size_t limit = s->memory_limit;
     if (f->splits.val.count) {
-        enum rudd_status status = train_evaluator_create(&f->val, f->model, &f->splits.val, s->batch, s->threads, limit, err);
+        enum rudd_status status =
+            train_evaluator_create(&f->val, f->model, &f->splits.val, NULL, s->batch, s->threads, limit, err);
         if (status != RUDD_OK) return status;
         if (limit) limit -= train_evaluator_bytes(f->val);
         if (s->memory_limit && !limit) limit = 1; /* 0 would mean none */

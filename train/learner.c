@@ -23,7 +23,8 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
     struct train_learner l = {.options = *options, .model = model, .set = set};
     enum rudd_status status = nn_plan_create(&l.plan, model, &options->plan, err);
     if (status != RUDD_OK) goto failed;
-    status = data_loader_create(&l.loader, set, &options->loader, err);
+    l.options.loader.source.floats = nn_plan_input_floats(l.plan);
+    status = data_loader_create(&l.loader, set, &l.options.loader, err);
     if (status != RUDD_OK) goto failed;
 
     l.grads = rudd_zalloc(model->value_count, sizeof *l.grads);
@@ -149,7 +150,7 @@ static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, co
     const int classes = l->model->class_count, size = l->options.plan.image_size;
     const struct train_mix mix = train_mix_draw(&l->options.mix, l->options.seed, (uint64_t)epoch, (uint64_t)t->batches, size);
     float *x = nn_plan_input(l->plan);
-    memcpy(x, batch->x, sizeof *batch->x * (size_t)batch->n * (size_t)size * (size_t)size * 3);
+    memcpy(x, batch->x, sizeof *batch->x * (size_t)batch->n * nn_plan_input_floats(l->plan));
     train_mix_pixels(x, &mix, batch->n, size);
     const float *teacher = l->teacher ? train_teacher_run(l->teacher, x, batch->n) : NULL;
     nn_plan_set_step(l->plan, l->options.seed, (uint64_t)epoch << 32 | (uint32_t)t->batches);

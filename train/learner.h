@@ -22,7 +22,7 @@
 
 struct train_learner_options {
     struct nn_plan_options plan;
-    struct data_loader_options loader;
+    struct data_loader_options loader; /* with plan.first_stage, its source gives that stage's input, floats set here */
     struct train_optim_options optim;
     struct train_schedule_options schedule;
     double ema;          /* 0: none */

@@ -12,6 +12,8 @@
  * models are read, not mapped).
  */
 #include "weights/safetensors.h"
+
+#include "nn/half.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,23 +28,6 @@
 enum { MAX_HEADER = 16 << 20, MAX_NAME = 512 };
 
 /* ---- dtypes: the one table --------------------------------------------------------------------------------------- */
-
-static float f32_from_f16(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023, bits;
-    if (exponent == 31)
-        bits = sign | 0x7f800000 | mantissa << 13; /* infinities and NaNs with their payload */
-    else if (exponent)
-        bits = sign | (exponent + 112) << 23 | mantissa << 13;
-    else { /* zero and subnormals: mantissa * 2^-24, which float32 holds exactly */
-        float f = (float)mantissa * 0x1p-24f;
-        memcpy(&bits, &f, 4);
-        bits |= sign;
-    }
-    float f;
-    memcpy(&f, &bits, 4);
-    return f;
-}
 
 static float f32_from_bf16(uint16_t h)
 {
@@ -62,7 +47,7 @@ static float f32_from_bf16(uint16_t h)
             out[i] = expression;                                                                                               \
         }                                                                                                                      \
     }
-CONVERTER(from_f16, uint16_t, f32_from_f16(v))
+CONVERTER(from_f16, uint16_t, nn_f32_from_f16(v))
 CONVERTER(from_bf16, uint16_t, f32_from_bf16(v))
 CONVERTER(from_f64, double, (float)v)
 CONVERTER(from_i64, int64_t, (float)v)
