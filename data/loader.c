@@ -54,6 +54,7 @@ struct data_loader {
     uint64_t epoch;
     int *order; /* [count] the epoch's list of items */
     int next, taken, busy;
+    bool waiting; /* the caller, for the batch `taken` */
 
     bool *is_bad; /* [count] by item */
     char **bad;   /* [count] messages, bad_count of them set; NULL: without memory */
@@ -99,7 +100,7 @@ static enum rudd_status load(float *x, const struct worker *w, int item, uint64_
 
 static bool may_take(const struct data_loader *l)
 {
-    return l->next < list_end(l) && l->next / l->options.batch < l->taken + l->options.depth;
+    return l->next < list_end(l) && l->next / l->options.batch < l->taken + (l->waiting ? 1 : l->options.depth);
 }
 
 static void *work(void *user)
@@ -206,7 +207,10 @@ bool data_loader_next(struct data_loader *loader, struct data_batch *batch)
     pthread_mutex_lock(&l->lock);
     while (n == 0 && l->taken < l->batches) {
         struct slot *s = &l->ring[l->taken % l->slots];
+        l->waiting = l->options.depth == 0;
+        if (l->waiting) pthread_cond_broadcast(&l->work);
         while (s->left > 0) pthread_cond_wait(&l->done, &l->lock);
+        l->waiting = false;
         n = close_up(l, s, batch_count(l, l->taken));
         *batch = (struct data_batch){s->x, s->labels, s->items, n};
 
@@ -218,6 +222,11 @@ bool data_loader_next(struct data_loader *loader, struct data_batch *batch)
     }
     pthread_mutex_unlock(&l->lock);
     return n > 0;
+}
+
+int data_loader_position(const struct data_loader *loader)
+{
+    return loader->taken; /* the caller's thread alone changes it */
 }
 
 int data_loader_batches(const struct data_loader *loader)
@@ -311,11 +320,12 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
     l->floats = options->source.read ? options->source.floats : (size_t)options->image_size * (size_t)options->image_size * 3;
     if (l->options.threads <= 0) l->options.threads = default_threads();
     if (l->options.threads > MAX_WORKERS) l->options.threads = MAX_WORKERS;
-    if (l->options.depth <= 0) l->options.depth = 2;
+    if (l->options.depth == 0) l->options.depth = 2;
+    if (l->options.depth < 0) l->options.depth = 0;
     int whole = set->count / options->batch;
     l->batches = whole + (!options->drop_last && set->count % options->batch != 0);
     if (l->options.depth > l->batches) l->options.depth = l->batches > 0 ? l->batches : 1;
-    l->slots = l->options.depth + 1;
+    l->slots = (l->options.depth > 0 ? l->options.depth : 1) + 1;
     l->taken = l->batches; /* nothing to do before data_loader_start */
     l->next = set->count;
     pthread_mutex_init(&l->lock, NULL);

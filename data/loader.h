@@ -22,7 +22,7 @@ struct data_source {
 struct data_loader_options {
     int batch, image_size;
     int threads;  /* workers; <= 0: one per core, at most 8 */
-    int depth;    /* batches ahead; <= 0: 2 */
+    int depth;    /* batches ahead; 0: 2; -1: none, a batch is loaded while the caller waits for it */
     bool shuffle; /* by (seed, epoch) */
     bool drop_last;
     uint64_t seed;
@@ -47,6 +47,8 @@ void data_loader_destroy(struct data_loader *loader);
 void data_loader_start(struct data_loader *loader, uint64_t epoch, int first);
 /* The next batch; false at the end of the epoch. n may be below the batch size (bad pictures, last batch) but is never 0. */
 bool data_loader_next(struct data_loader *loader, struct data_batch *batch);
+/* The number, within the epoch, of the batch that data_loader_next tries next: where data_loader_start goes on. */
+int data_loader_position(const struct data_loader *loader);
 int data_loader_batches(const struct data_loader *loader); /* per epoch, at most */
 
 /* One picture as a loader with these options sees it in an epoch: file -> view -> x [size,size,3]. key stands for the picture in the

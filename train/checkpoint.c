@@ -4,24 +4,43 @@
 #include "train/checkpoint.h"
 
 #include "weights/metadata.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const state_names[] = {TRAIN_STATE_FIELDS(TRAIN_FIELD_NAME)};
-enum { STATE_COUNT = sizeof state_names / sizeof *state_names, BLOCKS = 4, ENTRY_NAME = NN_NAME + 16 };
+/* In the order of struct train_state, which is an array of doubles by other means. */
+static const char *const state_names[] = {TRAIN_STATE_COUNTS(TRAIN_FIELD_NAME) TRAIN_STATE_VALUES(TRAIN_FIELD_NAME)
+                                              TRAIN_TALLY_COUNTS(TRAIN_FIELD_NAME) TRAIN_TALLY_SUMS(TRAIN_FIELD_NAME)};
+static const char *const count_names[] = {TRAIN_STATE_COUNTS(TRAIN_FIELD_NAME) TRAIN_TALLY_COUNTS(TRAIN_FIELD_NAME)};
+enum {
+    STATE_COUNT = sizeof state_names / sizeof *state_names,
+    COUNT_COUNT = sizeof count_names / sizeof *count_names,
+    BLOCKS = 5,
+    ENTRY_NAME = NN_NAME + 16
+};
+_Static_assert(sizeof(struct train_state) == sizeof(double[STATE_COUNT]), "a field of train_state has no name");
 
 /* Pair number i of this checkpoint: which floats, of which parameter, under which name. False when it holds nothing. */
 static bool entry(char name[ENTRY_NAME], float **values, const struct nn_param **param, const struct train_checkpoint *c, int i)
 {
-    static const char *const prefixes[BLOCKS] = {"", "rudd.ema.", "rudd.m0.", "rudd.m1."};
-    float *blocks[BLOCKS] = {c->model->values, c->ema ? c->ema->values : NULL, c->optim->moments[0], c->optim->moments[1]};
+    static const char *const prefixes[BLOCKS] = {"", "rudd.ema.", "rudd.m0.", "rudd.m1.", "rudd.grad."};
+    float *blocks[BLOCKS] = {c->model->values, c->ema ? c->ema->values : NULL, c->optim->moments[0], c->optim->moments[1],
+                             c->grads};
     int block = i / c->model->param_count, p = i % c->model->param_count;
     if (!blocks[block] || (block >= 2 && !c->optim->trains[p])) return false;
     *param = &c->model->params[p];
     *values = blocks[block] + (*param)->offset;
     snprintf(name, ENTRY_NAME, "%s%s", prefixes[block], (*param)->name);
     return true;
+}
+
+/* Gradients belong to it only within a step. */
+static struct train_checkpoint with_grads_if_begun(const struct train_checkpoint *checkpoint, const struct train_state *state)
+{
+    struct train_checkpoint c = *checkpoint;
+    if (!(state->tally.step_mass > 0)) c.grads = NULL;
+    return c;
 }
 
 static int entry_count(const struct train_checkpoint *c)
@@ -49,7 +68,8 @@ static char *state_text(const struct train_state *state, const struct train_opti
 enum rudd_status train_checkpoint_write(const char *path, const struct train_checkpoint *checkpoint,
                                         const struct train_state *state, struct rudd_error *err)
 {
-    const int most = entry_count(checkpoint);
+    const struct train_checkpoint c = with_grads_if_begun(checkpoint, state);
+    const int most = entry_count(&c);
     enum rudd_status status;
     struct weights_tensor *tensors = rudd_zalloc((size_t)most, sizeof *tensors);
     char(*names)[ENTRY_NAME] = rudd_zalloc((size_t)most, sizeof *names);
@@ -64,14 +84,14 @@ enum rudd_status train_checkpoint_write(const char *path, const struct train_che
     for (int i = 0; i < most; i++) {
         const struct nn_param *p;
         float *values;
-        if (!entry(names[count], &values, &p, checkpoint, i)) continue;
+        if (!entry(names[count], &values, &p, &c, i)) continue;
         struct weights_tensor *t = &tensors[count];
         *t = (struct weights_tensor){
             .name = names[count], .dtype = WEIGHTS_F32, .rank = p->rank, .count = p->count, .data = values};
         for (int d = 0; d < p->rank; d++) t->shape[d] = p->shape[d];
         count++;
     }
-    status = weights_metadata_make(&metadata, checkpoint->model, err);
+    status = weights_metadata_make(&metadata, c.model, err);
     if (status != RUDD_OK) goto done;
     memcpy(entries, metadata.entries, sizeof *entries * (size_t)metadata.count);
     entries[metadata.count] = (struct weights_meta){key, text};
@@ -82,6 +102,16 @@ done:
     weights_metadata_free(&metadata);
     free(text); /* jansson's */
     return status;
+}
+
+/* Counters become ints and sizes: nothing but whole numbers that fit. */
+static bool counts_are_sane(const json_t *state)
+{
+    for (int i = 0; i < COUNT_COUNT; i++) {
+        double x = json_number_value(json_object_get(state, count_names[i]));
+        if (!(x >= 0 && x <= INT32_MAX && x == floor(x))) return false;
+    }
+    return true;
 }
 
 /* Writes began [stage_count]. */
@@ -109,10 +139,13 @@ static enum rudd_status read_state(struct train_state *state, uint64_t *began, c
             "%s: belongs to run %.64s, but these options, weights and pictures make run %s; go on with the run's own",
             file->path, id, run ? run : "(none)");
     json_t *object = json_loads(text, 0, NULL);
-    bool good = train_record_parse((double *)state, state_names, STATE_COUNT, object) &&
+    bool good = train_record_parse((double *)state, state_names, STATE_COUNT, object) && counts_are_sane(object) &&
                 parse_began(began, c->optim, json_object_get(object, "began"));
     json_decref(object);
-    if (!good) return rudd_fail(err, RUDD_FORMAT, "%s: its rudd.checkpoint lacks counters; the file is damaged", file->path);
+    if (!good)
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: its rudd.checkpoint lacks counters or has senseless ones; it is damaged, or of another version",
+                         file->path);
     return RUDD_OK;
 }
 
@@ -155,9 +188,10 @@ enum rudd_status train_checkpoint_read(struct train_checkpoint *checkpoint, stru
     enum rudd_status status = weights_open(&file, path, err);
     if (status != RUDD_OK) goto done;
     status = read_state(&fresh, began, checkpoint, &file, err);
-    if (status == RUDD_OK) status = check_tensors(&file, checkpoint, err);
+    struct train_checkpoint c = status == RUDD_OK ? with_grads_if_begun(checkpoint, &fresh) : *checkpoint;
+    if (status == RUDD_OK) status = check_tensors(&file, &c, err);
     if (status == RUDD_OK) {
-        copy_tensors(checkpoint, &file);
+        copy_tensors(&c, &file);
         checkpoint->optim->steps = (uint64_t)fresh.optim_steps;
         memcpy(checkpoint->optim->began, began, sizeof *began * (size_t)checkpoint->optim->stage_count);
         if (checkpoint->ema) checkpoint->ema->updates = (uint64_t)fresh.ema_updates;

@@ -53,6 +53,10 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
                "model %s/model.safetensors, report %s/report.html\n",
                outcome.best_epoch, outcome.phase, outcome.images, 100 * outcome.top1, 100 * outcome.top3, outcome.macro_f1,
                outcome.loss, outcome.path, outcome.path);
+    if (status == RUDD_CANCELLED) { /* as asked: that is no failure, and the message says how to go on */
+        if (!s.quiet) puts(err->message);
+        status = RUDD_OK;
+    }
 done:
     nn_options_free(&options);
     json_decref(record);

@@ -87,26 +87,73 @@ static void note_skipped(struct train_fit_run *f)
         train_note(f->events, "skipped: %s", data_loader_bad(f->learner.loader, f->bad_noted));
 }
 
+static bool is_stopped(const struct train_fit_run *f)
+{
+    return f->events && f->events->stop && f->events->stop(f->events->user);
+}
+
+/* Between steps, where no gradients have to be written. */
+static bool checkpoint_is_due(const struct train_fit_run *f)
+{
+    const uint64_t every = (uint64_t)f->s.checkpoint_steps, steps = f->learner.optim.steps;
+    if (f->learner.tally.step_mass > 0) return false;
+    return (every && steps != f->saved_steps && steps % every == 0) ||
+           (f->s.checkpoint_minutes > 0 && train_now() - f->saved_at >= 60 * f->s.checkpoint_minutes);
+}
+
+/* The epoch's batches, from where it stands. */
+static enum rudd_status learn(struct train_fit_run *f, int epoch, struct rudd_error *err)
+{
+    struct train_learner *l = &f->learner;
+    const struct train_tally *t = &l->tally;
+    enum rudd_status status = train_learner_start(l, epoch, f->events, err);
+    bool more = true;
+    while (more && status == RUDD_OK) {
+        if (is_stopped(f)) return rudd_fail(err, RUDD_CANCELLED, "stopped on request in epoch %d", epoch);
+        status = train_learner_batch(&more, l, err);
+        if (more && f->events && f->events->tick) {
+            struct train_tick tick = {"train",           epoch,     f->s.epochs, (int)t->pictures, f->splits.train.count,
+                                      t->loss / t->mass, t->seconds};
+            f->events->tick(f->events->user, &tick);
+        }
+        if (status == RUDD_OK && checkpoint_is_due(f)) status = train_fit_save(f, err);
+    }
+    note_skipped(f);
+    return status;
+}
+
+/* One epoch, or what is left of it, with everything that is written behind it. */
+static enum rudd_status run_epoch(struct train_fit_run *f, int epoch, struct rudd_error *err)
+{
+    struct train_epoch e = {0};
+    bool best = false;
+    enum rudd_status status = learn(f, epoch, err);
+    if (status != RUDD_OK) return status;
+    double learned = train_now();
+    train_learner_result(&e, &f->learner);
+    status = validate(f, &e, &best, err);
+    if (status != RUDD_OK) return status;
+    e.seconds += train_now() - learned;
+    train_schedule_epoch(&f->learner.schedule, f->val ? e.val_loss : e.train_loss);
+    f->state.epoch = epoch;
+    f->learner.tally = (struct train_tally){0};
+    status = train_run_folder_add(&f->folder, &e, err);
+    if (status == RUDD_OK) status = train_fit_save(f, err);
+    if (status == RUDD_OK && f->events && f->events->epoch) f->events->epoch(f->events->user, &e, f->s.epochs, best);
+    return status;
+}
+
 static enum rudd_status run_epochs(struct train_fit_run *f, struct rudd_error *err)
 {
-    for (int epoch = (int)f->state.epoch + 1; epoch <= f->s.epochs && !train_learner_finished(&f->learner); epoch++) {
+    for (int epoch = (int)f->state.epoch + 1; epoch <= f->s.epochs; epoch++) {
+        /* An epoch that max_steps cut short still is validated. */
+        if (train_learner_finished(&f->learner) && f->learner.tally.batches == 0) break;
         if (f->s.patience && f->state.stale >= f->s.patience) {
             train_note(f->events, "stopped early: %d epochs without a better one", f->s.patience);
             break;
         }
-        struct train_epoch e = {0};
-        bool best = false;
-        double began = train_now();
-        enum rudd_status status = train_learner_epoch(&e, &f->learner, epoch, f->events, err);
-        note_skipped(f);
-        if (status == RUDD_OK) status = validate(f, &e, &best, err);
+        enum rudd_status status = run_epoch(f, epoch, err);
         if (status != RUDD_OK) return status;
-        e.seconds = train_now() - began;
-        train_schedule_epoch(&f->learner.schedule, f->val ? e.val_loss : e.train_loss);
-        status = train_run_folder_add(&f->folder, &e, err);
-        if (status == RUDD_OK) status = train_fit_save(f, epoch, err);
-        if (status != RUDD_OK) return status;
-        if (f->events && f->events->epoch) f->events->epoch(f->events->user, &e, f->s.epochs, best);
     }
     return RUDD_OK;
 }
@@ -130,8 +177,9 @@ static enum rudd_status load_best(struct train_fit_run *f, struct rudd_error *er
     return status;
 }
 
-/* Figures of the best model on the pictures that learning never saw, into all that reports them. */
-static enum rudd_status finish(struct train_fit_run *f, struct train_outcome *outcome, struct rudd_error *err)
+/* Figures of the best model on the pictures that learning never saw, into all that reports them. ending is the run's status. */
+static enum rudd_status finish(struct train_fit_run *f, const char *ending, struct train_outcome *outcome,
+                               struct rudd_error *err)
 {
     const struct data_set *set = f->splits.test.count  ? &f->splits.test
                                  : f->splits.val.count ? &f->splits.val
@@ -159,7 +207,7 @@ static enum rudd_status finish(struct train_fit_run *f, struct train_outcome *ou
     if (status == RUDD_OK)
         status =
             weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
-    if (status == RUDD_OK) status = train_fit_record_finish(f, "done", final, err);
+    if (status == RUDD_OK) status = train_fit_record_finish(f, ending, final, err);
     if (status == RUDD_OK)
         status = train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set}, err);
     if (status == RUDD_OK && outcome) {
@@ -180,6 +228,24 @@ done:
     return status;
 }
 
+/* What a run that ends early leaves besides its checkpoint. The first failure is the one to report; the record of it is as good
+ * as the disk lets it be. */
+static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status status, struct rudd_error *err)
+{
+    bool has_best = f->state.best_epoch > 0;
+    if (status == RUDD_CANCELLED) {
+        json_t *best = has_best && f->model->metrics ? json_loads(f->model->metrics, 0, NULL) : NULL;
+        train_fit_record_finish(f, "stopped", best, NULL);
+        json_decref(best);
+        return rudd_fail(err, status, "stopped in epoch %d; go on with: rudd train --resume %s", f->learner.epoch,
+                         f->folder.path);
+    }
+    /* Learning that diverged has ended, and its best model is judged like any other's. */
+    if (status != RUDD_LIMIT || !has_best || finish(f, "failed", NULL, NULL) != RUDD_OK)
+        train_fit_record_finish(f, "failed", NULL, NULL);
+    return status;
+}
+
 enum rudd_status train_fit(struct train_outcome *outcome, const struct train_settings *settings,
                            const struct train_events *events, struct rudd_error *err)
 {
@@ -187,16 +253,16 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "training: no memory");
     f->s = *settings;
     f->events = events;
+    f->claim = -1;
     kern_set_threads(settings->threads);
     enum rudd_status status = train_fit_open(f, err);
-    bool recorded = status == RUDD_OK;
-    if (status == RUDD_OK) status = run_epochs(f, err);
-    if (status == RUDD_OK) status = finish(f, outcome, err);
-    /* The first failure is the one to report; the record of it is as good as the disk lets it be. */
-    if (recorded && status != RUDD_OK) train_fit_record_finish(f, status == RUDD_CANCELLED ? "stopped" : "failed", NULL, NULL);
-    if (recorded && status == RUDD_CANCELLED)
-        rudd_fail(err, status, "stopped on request; go on with: rudd train --resume %s", f->folder.path);
-
+    if (status == RUDD_OK) {
+        status = run_epochs(f, err);
+        enum rudd_status saved = status == RUDD_CANCELLED ? train_fit_save(f, err) : RUDD_OK;
+        if (saved != RUDD_OK) status = saved;
+        if (status == RUDD_OK) status = finish(f, "done", outcome, err);
+        if (status != RUDD_OK) status = end_early(f, status, err);
+    }
     train_fit_close(f);
     rudd_free(f);
     return status;

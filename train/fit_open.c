@@ -114,6 +114,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         .loader = {.batch = batch,
                    .image_size = p->image_size,
                    .threads = s->threads,
+                   .depth = s->prefetch ? s->prefetch : -1,
                    .shuffle = true,
                    .drop_last = true, /* a last batch of one or two would give batch norm no statistics to speak of */
                    .seed = (uint64_t)s->seed,
@@ -150,22 +151,27 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
 
 static struct train_checkpoint checkpoint_of(struct train_fit_run *f)
 {
-    return (struct train_checkpoint){f->model, &f->learner.optim, f->learner.ema.values ? &f->learner.ema : NULL};
+    return (struct train_checkpoint){f->model, &f->learner.optim, f->learner.ema.values ? &f->learner.ema : NULL,
+                                     f->learner.grads};
 }
 
-enum rudd_status train_fit_save(struct train_fit_run *f, int epoch, struct rudd_error *err)
+enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err)
 {
     char path[TRAIN_PATH];
     const struct train_schedule *schedule = &f->learner.schedule;
     struct train_checkpoint checkpoint = checkpoint_of(f);
-    f->state.epoch = epoch;
+    f->state.tally = f->learner.tally;
     f->state.optim_steps = (double)f->learner.optim.steps;
     f->state.ema_updates = (double)f->learner.ema.updates;
     f->state.plateau_factor = schedule->factor;
     f->state.plateau_best = schedule->best;
     f->state.plateau_stale = schedule->stale;
     f->state.plateau_epochs = schedule->epochs;
-    return train_checkpoint_write(train_run_path(path, f->folder.path, "last.safetensors"), &checkpoint, &f->state, err);
+    enum rudd_status status =
+        train_checkpoint_write(train_run_path(path, f->folder.path, "last.safetensors"), &checkpoint, &f->state, err);
+    f->saved_steps = f->learner.optim.steps;
+    f->saved_at = train_now();
+    return status;
 }
 
 static enum rudd_status restore_checkpoint(struct train_fit_run *f, const char *last, struct rudd_error *err)
@@ -178,15 +184,19 @@ static enum rudd_status restore_checkpoint(struct train_fit_run *f, const char *
     schedule->best = f->state.plateau_best;
     schedule->stale = (int)f->state.plateau_stale;
     schedule->epochs = (int)f->state.plateau_epochs;
-    train_note(f->events, "%s: goes on behind epoch %d", f->folder.path, (int)f->state.epoch);
+    f->learner.tally = f->state.tally;
+    f->saved_steps = f->learner.optim.steps;
+    train_note(f->events, "%s: goes on in epoch %d, behind %d of its batches", f->folder.path, (int)f->state.epoch + 1,
+               (int)f->state.tally.batches);
     return RUDD_OK;
 }
 
 enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
 {
     char last[TRAIN_PATH] = "";
+    enum rudd_status status = f->s.resume ? train_run_claim(&f->claim, f->s.resume, err) : RUDD_OK;
     bool resumes = f->s.resume && access(train_run_path(last, f->s.resume, "last.safetensors"), F_OK) == 0;
-    enum rudd_status status = open_pictures(f, err);
+    if (status == RUDD_OK) status = open_pictures(f, err);
     /* The folder comes late: a mistake in what is opened before leaves none behind. */
     if (status == RUDD_OK) status = resumes ? open_last_model(f, last, err) : open_fresh_model(f, err);
     if (status == RUDD_OK) f->s.image_size = f->model->preprocess.image_size;
@@ -195,6 +205,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
     if (status != RUDD_OK) return status;
     if (!f->s.resume) {
         status = train_run_folder_create(&f->folder, f->s.out, err);
+        if (status == RUDD_OK) status = train_run_claim(&f->claim, f->folder.path, err);
         if (status == RUDD_OK) status = train_fit_record_begin(f, err);
     } else {
         snprintf(f->folder.path, sizeof f->folder.path, "%s", f->s.resume);
@@ -202,6 +213,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
         if (status == RUDD_OK && resumes) status = restore_checkpoint(f, last, err);
         if (status == RUDD_OK) status = train_run_folder_open(&f->folder, f->s.resume, (int)f->state.epoch, err);
     }
+    f->saved_at = train_now();
     if (status == RUDD_OK)
         train_note(f->events, "%s in %s: %s at %d pixels; activations %.0f MB", f->model->run, f->folder.path, f->model->arch,
                    f->model->preprocess.image_size, (double)nn_plan_bytes(f->learner.plan) / 1e6);
@@ -210,6 +222,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
 
 void train_fit_close(struct train_fit_run *f)
 {
+    train_run_release(f->claim);
     json_decref(f->record);
     train_learner_free(&f->learner);
     train_evaluator_destroy(f->val);

@@ -24,13 +24,17 @@ struct train_fit_run {
     struct train_state state;
     json_t *record; /* run.json */
     int bad_noted;  /* unreadable training pictures told of so far */
+    int claim;      /* of the folder, train_run_claim; -1: none */
+
+    uint64_t saved_steps; /* optimiser steps and train_now() of the last checkpoint */
+    double saved_at;
 };
 
 /* Opens all of it; events and s are set. The caller frees it, also after a failure. */
 enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err);
 void train_fit_close(struct train_fit_run *f);
-/* last.safetensors: behind `epoch`. */
-enum rudd_status train_fit_save(struct train_fit_run *f, int epoch, struct rudd_error *err);
+/* last.safetensors: where learner and state stand now, which may be between any two batches. */
+enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err);
 
 /* Starts run.json for a fresh run, and gives the model the run's id and the data set's hash. */
 enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_error *err);

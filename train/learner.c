@@ -1,4 +1,4 @@
-/* learner.c - one epoch of training steps: see learner.h. */
+/* learner.c - training steps: see learner.h. */
 #include "train/learner.h"
 
 #include "train/metrics.h"
@@ -114,14 +114,6 @@ void train_learner_swap(struct train_learner *l)
     }
 }
 
-/* Sums over an epoch, and over the batches of one step. */
-struct tally {
-    double loss, mass; /* sums of weighted losses and of weights */
-    double step_mass;  /* of the batches since the last step */
-    double hits;       /* of a mixed picture: the share of the class that was named */
-    int pictures, batches;
-};
-
 static double count_hits(const struct train_learner *l, const struct data_batch *batch, const struct train_mix *mix)
 {
     const int classes = l->model->class_count;
@@ -144,16 +136,17 @@ static double run_backward(struct train_learner *l, const float *teacher, int n)
     return loss;
 }
 
-static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, const struct data_batch *batch, int epoch,
-                                    struct rudd_error *err)
+static enum rudd_status learn_batch(struct train_learner *l, const struct data_batch *batch, struct rudd_error *err)
 {
+    struct train_tally *t = &l->tally;
     const int classes = l->model->class_count, size = l->options.plan.image_size;
-    const struct train_mix mix = train_mix_draw(&l->options.mix, l->options.seed, (uint64_t)epoch, (uint64_t)t->batches, size);
+    const struct train_mix mix =
+        train_mix_draw(&l->options.mix, l->options.seed, (uint64_t)l->epoch, (uint64_t)t->batches, size);
     float *x = nn_plan_input(l->plan);
     memcpy(x, batch->x, sizeof *batch->x * (size_t)batch->n * nn_plan_input_floats(l->plan));
     train_mix_pixels(x, &mix, batch->n, size);
     const float *teacher = l->teacher ? train_teacher_run(l->teacher, x, batch->n) : NULL;
-    nn_plan_set_step(l->plan, l->options.seed, (uint64_t)epoch << 32 | (uint32_t)t->batches);
+    nn_plan_set_step(l->plan, l->options.seed, (uint64_t)l->epoch << 32 | (uint32_t)t->batches);
     nn_plan_forward(l->plan, batch->n);
     t->hits += count_hits(l, batch, &mix);
 
@@ -162,8 +155,8 @@ static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, co
     double loss = run_backward(l, teacher, batch->n);
     if (!isfinite(loss))
         return rudd_fail(err, RUDD_LIMIT,
-                         "epoch %d, batch %d: the loss is not finite; try a lower --lr, --warmup-epochs or --clip-norm", epoch,
-                         t->batches + 1);
+                         "epoch %d, batch %d: the loss is not finite; try a lower --lr, --warmup-epochs or --clip-norm",
+                         l->epoch, (int)t->batches + 1);
     t->loss += loss;
     t->mass += mass;
     t->step_mass += mass;
@@ -172,54 +165,63 @@ static enum rudd_status learn_batch(struct train_learner *l, struct tally *t, co
     return RUDD_OK;
 }
 
-static enum rudd_status take_step(struct train_learner *l, struct tally *t, int epoch, struct rudd_error *err)
+static enum rudd_status take_step(struct train_learner *l, struct rudd_error *err)
 {
     double factor = train_schedule_factor(&l->schedule, l->optim.steps);
     double momentum = train_schedule_momentum(&l->schedule, l->optim.steps);
-    double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, momentum, 1 / t->step_mass);
+    double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, momentum, 1 / l->tally.step_mass);
     if (!isfinite(norm))
         return rudd_fail(err, RUDD_LIMIT, "epoch %d, batch %d: the gradient is not finite; try a lower --lr or --warmup-epochs",
-                         epoch, t->batches);
+                         l->epoch, (int)l->tally.batches);
     if (l->ema.values) train_ema_update(&l->ema, l->model->values);
     memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
-    t->step_mass = 0;
+    l->tally.step_mass = 0;
     return RUDD_OK;
 }
 
-enum rudd_status train_learner_epoch(struct train_epoch *result, struct train_learner *learner, int epoch,
-                                     const struct train_events *events, struct rudd_error *err)
+enum rudd_status train_learner_start(struct train_learner *learner, int epoch, const struct train_events *events,
+                                     struct rudd_error *err)
+{
+    enum rudd_status status = unfreeze(learner, epoch, events, err);
+    if (status != RUDD_OK) return status;
+    learner->epoch = epoch;
+    learner->resting = train_now() - learner->tally.seconds;
+    data_loader_start(learner->loader, (uint64_t)epoch, (int)learner->tally.next);
+    return RUDD_OK;
+}
+
+enum rudd_status train_learner_batch(bool *more, struct train_learner *learner, struct rudd_error *err)
 {
     struct train_learner *l = learner;
-    struct tally t = {0};
+    struct train_tally *t = &l->tally;
     struct data_batch batch;
-    enum rudd_status status = unfreeze(l, epoch, events, err);
-    double began = train_now();
-    if (status != RUDD_OK) return status;
-
-    memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
-    data_loader_start(l->loader, (uint64_t)epoch, 0);
-    while (status == RUDD_OK && !train_learner_finished(l) && data_loader_next(l->loader, &batch)) {
-        status = learn_batch(l, &t, &batch, epoch, err);
-        if (status == RUDD_OK && t.batches % l->options.accumulate == 0) status = take_step(l, &t, epoch, err);
-        if (events && events->tick) {
-            struct train_tick tick = {"train",       epoch,           l->options.epochs,  t.pictures,
-                                      l->set->count, t.loss / t.mass, train_now() - began};
-            events->tick(events->user, &tick);
-        }
-        if (status == RUDD_OK && events && events->stop && events->stop(events->user))
-            status = rudd_fail(err, RUDD_CANCELLED, "stopped on request in epoch %d", epoch);
+    enum rudd_status status = RUDD_OK;
+    bool step = false;
+    *more = !train_learner_finished(l) && data_loader_next(l->loader, &batch);
+    t->next = data_loader_position(l->loader);
+    if (*more) {
+        status = learn_batch(l, &batch, err);
+        step = (uint64_t)t->batches % (uint64_t)l->options.accumulate == 0;
+    } else if (t->pictures == 0 && !train_learner_finished(l)) {
+        status = rudd_fail(err, RUDD_FORMAT, "training: none of the %d pictures could be read; the first: %s", l->set->count,
+                           data_loader_bad_count(l->loader) ? data_loader_bad(l->loader, 0) : "(there is none)");
+    } else {
+        step = t->step_mass > 0; /* the last step of an epoch takes what is left */
     }
-    if (status == RUDD_OK && t.step_mass > 0) status = take_step(l, &t, epoch, err);
-    if (status != RUDD_OK) return status;
-    if (t.pictures == 0 && !train_learner_finished(l))
-        return rudd_fail(err, RUDD_FORMAT, "training: none of the %d pictures could be read; the first: %s", l->set->count,
-                         data_loader_bad_count(l->loader) ? data_loader_bad(l->loader, 0) : "(there is none)");
-    double seconds = train_now() - began;
-    result->epoch = epoch;
-    result->train_loss = t.loss / t.mass;
-    result->train_accuracy = t.hits / t.pictures;
+    if (status == RUDD_OK && step) status = take_step(l, err);
+    t->seconds = train_now() - l->resting;
+    return status;
+}
+
+void train_learner_result(struct train_epoch *result, const struct train_learner *learner)
+{
+    const struct train_learner *l = learner;
+    const struct train_tally *t = &l->tally;
+    result->epoch = l->epoch;
+    result->train_loss = t->loss / t->mass;
+    result->train_accuracy = t->hits / t->pictures;
     /* That of the backbone, at the epoch's last step. */
     result->learning_rate = l->options.optim.lr * train_schedule_factor(&l->schedule, l->optim.steps ? l->optim.steps - 1 : 0);
-    result->images_per_second = t.pictures / seconds;
-    return RUDD_OK;
+    result->images_per_second = t->pictures / t->seconds;
+    result->seconds = t->seconds;
 }

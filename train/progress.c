@@ -9,9 +9,13 @@
 
 static volatile sig_atomic_t stop_asked;
 
+/* The first one asks; the second, of either kind, ends the process as if nobody had listened. */
 static void on_signal(int number)
 {
-    (void)number;
+    if (stop_asked) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
     stop_asked = 1;
 }
 
@@ -74,7 +78,7 @@ struct train_events train_progress_events(struct train_progress *progress, bool 
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one ends the process */
+    action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     return (struct train_events){progress, tick, epoch_done, note, stop};

@@ -3,11 +3,15 @@
 
 #include "data/decode.h"
 #include "weights/replace.h"
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { RUN_JSON_MAX = 256 << 20, LINE_LENGTH = 1024 };
 
@@ -57,6 +61,40 @@ enum rudd_status train_run_folder_create(struct train_run_folder *folder, const 
     enum rudd_status status = make_folders(fresh.path, err);
     if (status == RUDD_OK) *folder = fresh;
     return status;
+}
+
+/* Whether name is what an atomic writer (replace.h) of this folder's files would have called its unfinished one. */
+static bool is_left_over(const char *name)
+{
+    static const char *const files[] = {"run.json", "metrics.jsonl", "model.safetensors", "last.safetensors", "report.html"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const size_t n = strlen(files[i]);
+        if (strncmp(name, files[i], n) != 0 || name[n] != '.') continue;
+        const char *tail = name + n + 1 + strspn(name + n + 1, "0123456789");
+        return *tail == '-' && strcmp(tail + 1 + strspn(tail + 1, "0123456789"), ".tmp") == 0;
+    }
+    return false;
+}
+
+enum rudd_status train_run_claim(int *claim, const char *path, struct rudd_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return rudd_fail(err, RUDD_IO, "%s: no such run: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return rudd_fail(err, RUDD_LIMIT, "%s: another process is training in it; stop that one first", path);
+    }
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder));)
+        if (is_left_over(entry->d_name)) unlinkat(fd, entry->d_name, 0);
+    if (folder) closedir(folder);
+    *claim = fd;
+    return RUDD_OK;
+}
+
+void train_run_release(int claim)
+{
+    if (claim >= 0) close(claim);
 }
 
 static enum rudd_status keep(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err)

@@ -1,8 +1,10 @@
 /* run_folder.h - the folder in which a run leaves everything it has to show.
  *
- *     RUN/run.json           every option, data set, weights, machine, versions, final figures; written at start, rewritten at
- * end metrics.jsonl      one line per epoch model.safetensors  the best model      last.safetensors  the checkpoint report.html
- * the picture
+ *     RUN/run.json           every option, data set, weights, machine, versions, final figures; written at start and at the end
+ *         metrics.jsonl      one line per epoch
+ *         model.safetensors  the best model
+ *         last.safetensors   the checkpoint
+ *         report.html        the picture
  *
  * All files are replaced whole and atomically, metrics.jsonl too (it is small): a reader never meets half a line. */
 #ifndef TRAIN_RUN_FOLDER_H
@@ -25,6 +27,12 @@ enum rudd_status train_run_folder_create(struct train_run_folder *folder, const 
  * not all there. */
 enum rudd_status train_run_folder_open(struct train_run_folder *folder, const char *path, int epochs, struct rudd_error *err);
 void train_run_folder_free(struct train_run_folder *folder);
+
+/* Makes the run this process' own until train_run_release or its death, and removes what dead ones left half written
+ * (replace.h: <file>.<pid>-<n>.tmp). RUDD_LIMIT when another process is training in it. Where the file system knows no locks,
+ * nobody is kept out. */
+enum rudd_status train_run_claim(int *claim, const char *path, struct rudd_error *err);
+void train_run_release(int claim); /* -1: nothing */
 
 /* path/name, into out[TRAIN_PATH]. Returns out. */
 const char *train_run_path(char out[TRAIN_PATH], const char *path, const char *name);

@@ -15,6 +15,8 @@ const struct train_settings train_settings_default = {
     .epochs = 8,
     .batch = 16,
     .accumulate = 1,
+    .prefetch = 2,
+    .checkpoint_minutes = 10,
     .optimizer = TRAIN_ADAMW,
     .schedule = TRAIN_COSINE,
     .layer_decay = 1,
@@ -65,6 +67,9 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"patience", NN_OPTION_INT, &s->patience, "N", 0, 100000, "stop after this many epochs without a better one; 0: never"},
         {"seed", NN_OPTION_INT, &s->seed, "N", 0, 2147483647, "names all random choices; same seed, same run"},
         {"threads", NN_OPTION_INT, &s->threads, "N", 0, 64, "0: one per core; changes the speed only"},
+        {"prefetch", NN_OPTION_INT, &s->prefetch, "N", 0, 64, "batches loaded ahead of the network; changes the speed only"},
+        {"checkpoint-steps", NN_OPTION_INT, &s->checkpoint_steps, "N", 0, 1000000000, "save every N optimiser steps, not only after epochs; 0: no"},
+        {"checkpoint-minutes", NN_OPTION_DOUBLE, &s->checkpoint_minutes, "X", 0, 1e6, "save when the last checkpoint is so old; 0: no"},
         {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "refuse plans whose activations need more; 0: none"},
 
         {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion", 0, 0, "how gradients become steps"},
@@ -118,8 +123,19 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
 
 bool train_settings_incidental(const char *name)
 {
-    static const char *const names[] = {"data",   "weights", "out",     "resume",       "labels",
-                                        "config", "quiet",   "threads", "memory-limit", "max-steps"};
+    static const char *const names[] = {"data",
+                                        "weights",
+                                        "out",
+                                        "resume",
+                                        "labels",
+                                        "config",
+                                        "quiet",
+                                        "threads",
+                                        "memory-limit",
+                                        "max-steps",
+                                        "prefetch",
+                                        "checkpoint-steps",
+                                        "checkpoint-minutes"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

@@ -22,7 +22,7 @@ struct train_settings {
     int filter;     /* enum nn_filter */
     double split[3];
 
-    int epochs, batch, accumulate, max_steps, patience, seed, threads;
+    int epochs, batch, accumulate, max_steps, patience, seed, threads, prefetch;
     int optimizer; /* enum train_optim_kind */
     int schedule;  /* enum train_schedule_kind */
     double lr, head_lr, layer_decay, weight_decay, momentum, warmup_epochs, decay_epochs, decay_rate, clip_norm, ema;
@@ -35,6 +35,8 @@ struct train_settings {
     double dropout, drop_path, bn_momentum;
     bool freeze_bn;
     size_t memory_limit;
+    int checkpoint_steps; /* and minutes: 0: none but behind each epoch */
+    double checkpoint_minutes;
 
     bool augment;
     double jitter; /* stands for brightness, contrast and saturation where those are -1; itself -1: not given */
