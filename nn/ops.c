@@ -178,7 +178,7 @@ static void add_bias_grad(const struct nn_plan *plan, const struct nn_site *site
 
 static void conv_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
-    const float *x = nn_at(plan, site->x), *dy = nn_at(plan, site->dy), *w = weight_of(plan, site);
+    const float *x = nn_at(plan, site->back_x), *dy = nn_at(plan, site->dy), *w = weight_of(plan, site);
     float *scratch = nn_at(plan, plan->scratch), *tmp = nn_at(plan, site->tmp);
     if (nn_is_matrix(site)) {
         struct kern_gemm sw = weight_product(site, n), sd = data_product(site, n);
@@ -238,7 +238,7 @@ static void dwconv_backward(const struct nn_plan *plan, const struct nn_site *si
     const float *dy = nn_at(plan, site->dy);
     if (site->trains) {
         float *tmp = nn_at(plan, site->tmp);
-        plan->kern->dwconv_bwd_weight_f32(tmp, nn_at(plan, site->x), dy, &s, nn_at(plan, plan->scratch));
+        plan->kern->dwconv_bwd_weight_f32(tmp, nn_at(plan, site->back_x), dy, &s, nn_at(plan, plan->scratch));
         add_weight_grad(plan, site, tmp);
     }
     if (site->wants_dx) plan->kern->dwconv_bwd_data_f32(nn_at(plan, site->dx), dy, weight_of(plan, site), &s);
@@ -260,6 +260,10 @@ static void batchnorm_forward(const struct nn_plan *plan, const struct nn_site *
     float *stats = nn_at(plan, site->stats);
     float *mean = stats + BN_MEAN * c, *var = stats + BN_VAR * c, *rstd = stats + BN_RSTD * c;
     float *a = stats + BN_A * c, *b = stats + BN_B * c;
+    if (site->has_stats) {
+        plan->kern->affine_act_f32(nn_at(plan, site->y), x, a, b, site->node.act, rows, c);
+        return;
+    }
     if (site->batch_stats) {
         plan->kern->bn_stats_f32(mean, var, x, rows, c, nn_at(plan, plan->scratch));
     } else {
@@ -291,7 +295,7 @@ static void batchnorm_backward(const struct nn_plan *plan, const struct nn_site 
 {
     int c = site->out.c, rows = rows_of(site->out, n), bn = site->node.bn;
     float *stats = nn_at(plan, site->stats), *dgamma = stats + BN_DGAMMA * c, *dbeta = stats + BN_DBETA * c;
-    const float *x = nn_at(plan, site->x);
+    const float *x = nn_at(plan, site->back_x);
     struct kern_bn s = {.rows = rows,
                         .c = c,
                         .act = site->node.act,
@@ -325,7 +329,7 @@ static void act_forward(const struct nn_plan *plan, const struct nn_site *site, 
 
 static void act_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
-    plan->kern->act_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), nn_at(plan, site->x), site->node.act,
+    plan->kern->act_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), nn_at(plan, site->back_x), site->node.act,
                             count_of(site, n));
 }
 
@@ -359,15 +363,15 @@ static void scale_backward(const struct nn_plan *plan, const struct nn_site *sit
 {
     int hw = site->in.h * site->in.w;
     const float *dy = nn_at(plan, site->dy);
-    if (site->wants_ds) plan->kern->scale_bwd_s_f32(nn_at(plan, site->ds), dy, nn_at(plan, site->x), n, hw, site->in.c);
-    if (site->wants_dx) plan->kern->scale_f32(nn_at(plan, site->dx), dy, nn_at(plan, site->s), n, hw, site->in.c);
+    if (site->wants_ds) plan->kern->scale_bwd_s_f32(nn_at(plan, site->ds), dy, nn_at(plan, site->back_x), n, hw, site->in.c);
+    if (site->wants_dx) plan->kern->scale_f32(nn_at(plan, site->dx), dy, nn_at(plan, site->back_s), n, hw, site->in.c);
 }
 
 /* mask[i] = 1/keep with probability keep, else 0; keyed by (seed, step, node, i) */
 static void draw_mask(const struct nn_plan *plan, const struct nn_site *site, float keep, size_t count)
 {
     float *mask = nn_at(plan, site->mask);
-    uint64_t node = (uint64_t)(site - plan->sites);
+    uint64_t node = (uint64_t)site->index;
     for (size_t i = 0; i < count; i++) {
         double u = (double)(nn_rng_u64(plan->seed, plan->step, node, i) >> 11) * 0x1p-53;
         mask[i] = u < (double)keep ? 1 / keep : 0;

@@ -14,12 +14,17 @@ enum { INPUT_X = 1, INPUT_S = 2, INPUT_R = 4 }; /* bits of nn_op_row */
 /* What compilation needs besides the plan. */
 struct compiler {
     struct nn_plan *plan;
-    struct nn_shape *shapes; /* [nodes] */
-    int *value;              /* [nodes] buffer of the node's output */
-    int *grad;               /* [nodes] buffer of its gradient; -1: not written yet */
-    bool *shared;            /* [nodes] its gradient's buffer is also another value's gradient */
-    bool *needs_grad;        /* [nodes] something at or before it learns */
-    int now;                 /* step */
+    struct nn_shape *shapes;  /* [nodes] */
+    int *value;               /* [nodes] buffer of the node's output */
+    int *grad;                /* [nodes] buffer of its gradient; -1: not written yet */
+    bool *shared;             /* [nodes] its gradient's buffer is also another value's gradient */
+    bool *needs_grad;         /* [nodes] something at or before it learns */
+    bool *again;              /* [nodes] may be computed again for backward */
+    int *need;                /* [nodes] the first backward step that reads it or has it computed again; -1: none */
+    int *block;               /* [nodes] */
+    enum nn_recompute *level; /* [blocks] */
+    int blocks;
+    int now; /* step */
     bool failed;
 };
 
@@ -91,10 +96,8 @@ static bool needed_after(const struct compiler *c, int value, int node)
         const struct nn_node *n = &g->nodes[i];
         bool is_x = n->in[0] == value, is_s = n->in[1] == value, is_r = n->residual == value;
         if (i > node && (is_x || is_s || is_r)) return true;
-        if (c->needs_grad[i] && ((is_x && (nn_ops[n->op].saves & INPUT_X)) || (is_s && (nn_ops[n->op].saves & INPUT_S))))
-            return true;
     }
-    return false;
+    return c->need[value] >= 0 && !c->again[value];
 }
 
 /* The buffer of the node's output: that of an input which may be overwritten and dies here, or a new one. */
@@ -166,9 +169,13 @@ static void plan_forward(struct compiler *c, int i)
     const struct nn_node *n = node_at(c, i);
     c->now = i;
     *site = (struct nn_site){.node = *n,
+                             .index = i,
                              .x = -1,
                              .s = -1,
                              .r = -1,
+                             .back_x = -1,
+                             .back_s = -1,
+                             .again = -1,
                              .dx = -1,
                              .sum_dx = -1,
                              .ds = -1,
@@ -260,6 +267,31 @@ static void plan_add_backward(struct compiler *c, int i)
     }
 }
 
+/* Where backward finds value i: computed again, or kept. */
+static int kept_value(const struct compiler *c, int i)
+{
+    const struct nn_site *site = &c->plan->sites[i];
+    return site->again >= 0 ? site->again : c->value[i];
+}
+
+/* Everything is computed again whose first reader is the backward step of node i: in the order of the graph, so that inputs come first. */
+static void plan_again(struct compiler *c, int i)
+{
+    struct nn_plan *p = c->plan;
+    c->now = 2 * p->graph.count - i;
+    for (int v = 0; v < i; v++) {
+        struct nn_site *site = &p->sites[v];
+        if (!c->again[v] || c->need[v] != i) continue;
+        site->again = touched(c, shape_floats(c, v));
+        site->again_for = i;
+        for (int j = 0; j < 2; j++) {
+            int x = site->node.in[j];
+            if (x >= 0) touch(c, *(j ? &site->back_s : &site->back_x) = kept_value(c, x));
+        }
+        p->agains[p->again_count++] = v;
+    }
+}
+
 static void plan_backward(struct compiler *c, int i)
 {
     struct nn_plan *p = c->plan;
@@ -269,10 +301,12 @@ static void plan_backward(struct compiler *c, int i)
     c->now = 2 * p->graph.count - i;
     site->backward = true;
     touch(c, site->dy = c->grad[i]);
+    if (n->in[0] >= 0) site->back_x = kept_value(c, n->in[0]);
+    if (n->in[1] >= 0) site->back_s = kept_value(c, n->in[1]);
     site->wants_dx = n->in[0] >= 0 && c->needs_grad[n->in[0]];
     site->wants_ds = n->in[1] >= 0 && c->needs_grad[n->in[1]];
-    if (nn_ops[n->op].saves & INPUT_X) touch(c, site->x);
-    if (nn_ops[n->op].saves & INPUT_S) touch(c, site->s);
+    if (nn_ops[n->op].saves & INPUT_X) touch(c, site->back_x);
+    if (nn_ops[n->op].saves & INPUT_S) touch(c, site->back_s);
     touch(c, site->stats);
     touch(c, site->mask);
     if (n->op == NN_ADD) {
@@ -359,13 +393,24 @@ static bool reads_values(const struct nn_plan *p)
     return reads;
 }
 
-/* Decides all buffers; false when memory ran out. */
+/* nn_recompute_need: bits of the inputs that the backward step of node i reads. */
+static unsigned saves(const void *compiler, int i)
+{
+    const struct compiler *c = compiler;
+    return c->needs_grad[i] ? nn_ops[c->plan->graph.nodes[i].op].saves : 0;
+}
+
+/* Decides all buffers for the present levels of recomputation; false when memory ran out. */
 static bool lay_out(struct compiler *c)
 {
     struct nn_plan *p = c->plan;
     int count = p->graph.count, output = p->graph.output;
-    nn_graph_shapes(c->shapes, &p->graph, p->options.image_size);
-    find_needs_grad(c);
+    p->buffer_count = p->again_count = 0;
+    p->weight_floats = 0;
+    memset(p->trains, 0, sizeof *p->trains * (size_t)p->model->param_count);
+    memset(c->shared, 0, sizeof *c->shared * (size_t)count);
+    nn_recompute_mark(c->again, &p->graph, c->shapes, c->block, c->level);
+    nn_recompute_need(c->need, &p->graph, c->again, saves, c);
     for (int i = 0; i < count && !c->failed; i++) plan_forward(c, i);
     if (c->failed) return false;
     touch_at(c, c->value[output], 2 * count + 1); /* logits can be read until the next run */
@@ -373,7 +418,10 @@ static bool lay_out(struct compiler *c)
     if (p->options.train && c->needs_grad[output]) {
         c->now = count;
         c->grad[output] = touched(c, shape_floats(c, output));
-        for (int i = count - 1; i >= 0 && !c->failed; i--) plan_backward(c, i);
+        for (int i = count - 1; i >= 0 && !c->failed; i--) {
+            plan_again(c, i);
+            plan_backward(c, i);
+        }
         if (c->failed) return false;
         mark_trained(p);
     }
@@ -381,30 +429,99 @@ static bool lay_out(struct compiler *c)
     return !c->failed;
 }
 
+/* Offsets for the present levels; false when memory ran out. */
+static bool place(struct compiler *c, int **order)
+{
+    struct nn_plan *p = c->plan;
+    if (!lay_out(c)) return false;
+    int *grown = rudd_realloc(*order, sizeof **order * (size_t)p->buffer_count);
+    if (!grown) return false;
+    *order = grown;
+    p->block_floats = nn_memory_place(p->buffers, p->buffer_count, *order);
+    return true;
+}
+
+static size_t all_bytes(const struct nn_plan *p)
+{
+    return nn_plan_bytes(p) + nn_plan_weight_bytes(p);
+}
+
+/* The block at a lower level than `level` that keeps most; -1: none. */
+static int largest_block(const struct compiler *c, enum nn_recompute level)
+{
+    int best = -1;
+    double most = -1;
+    for (int b = 0; b < c->blocks; b++) {
+        double floats = 0;
+        for (int i = 0; i < c->plan->graph.count; i++)
+            if (c->block[i] == b) floats += (double)shape_floats(c, i);
+        if (c->level[b] < level && floats > most) best = b, most = floats;
+    }
+    return best;
+}
+
+/* Raises blocks to `level`, largest first, until the plan takes no more than `bytes`; false when memory ran out. */
+static bool raise_levels(struct compiler *c, enum nn_recompute level, size_t bytes, int **order)
+{
+    for (int b; all_bytes(c->plan) > bytes && (b = largest_block(c, level)) >= 0;) {
+        c->level[b] = level;
+        if (!place(c, order)) return false;
+    }
+    return true;
+}
+
+/* Without a limit the largest blocks recompute what is elementwise until 70 % of the memory is left: a few in a hundred of the time. Under a
+ * limit all that it takes to fit. */
+static bool choose_levels(struct compiler *c, int **order)
+{
+    struct nn_plan *p = c->plan;
+    const size_t limit = p->options.memory_limit;
+    c->blocks = nn_recompute_blocks(c->block, &p->graph);
+    for (int b = 0; b < c->blocks; b++) c->level[b] = NN_RECOMPUTE_NOTHING;
+    if (!place(c, order)) return false;
+    if (p->options.train) {
+        if (!raise_levels(c, NN_RECOMPUTE_ELEMENTWISE, all_bytes(p) / 10 * 7, order)) return false;
+        for (enum nn_recompute level = NN_RECOMPUTE_ELEMENTWISE; limit && level <= NN_RECOMPUTE_ALL; level++)
+            if (!raise_levels(c, level, limit, order)) return false;
+    }
+    for (int b = 0; b < c->blocks; b++) p->recomputes[c->level[b]]++;
+    return true;
+}
+
 static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
 {
     size_t n = (size_t)p->graph.count;
+    int *order = NULL;
     struct compiler c = {.plan = p};
     c.shapes = rudd_alloc(sizeof *c.shapes * n);
     c.value = rudd_alloc(sizeof *c.value * n);
     c.grad = rudd_alloc(sizeof *c.grad * n);
     c.shared = rudd_zalloc(n, sizeof *c.shared);
     c.needs_grad = rudd_zalloc(n, sizeof *c.needs_grad);
-    bool ok = c.shapes && c.value && c.grad && c.shared && c.needs_grad && lay_out(&c);
-    int *order = ok ? rudd_alloc(sizeof *order * (size_t)p->buffer_count) : NULL;
+    c.again = rudd_alloc(sizeof *c.again * n);
+    c.need = rudd_alloc(sizeof *c.need * n);
+    c.block = rudd_alloc(sizeof *c.block * n);
+    c.level = rudd_alloc(sizeof *c.level * (n + 1));
+    p->agains = rudd_alloc(sizeof *p->agains * n);
+    bool ok = c.shapes && c.value && c.grad && c.shared && c.needs_grad && c.again && c.need && c.block && c.level && p->agains;
+    if (ok) {
+        nn_graph_shapes(c.shapes, &p->graph, p->options.image_size);
+        find_needs_grad(&c);
+    }
     enum rudd_status status = RUDD_OK;
-    if (!order) {
+    if (!ok || !choose_levels(&c, &order)) {
         status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory while planning %s", p->model->arch);
     } else {
-        p->block_floats = nn_memory_place(p->buffers, p->buffer_count, order);
-        size_t bytes = nn_plan_bytes(p) + nn_plan_weight_bytes(p), limit = p->options.memory_limit;
-        if (limit && bytes > limit)
-            status = rudd_fail(
-                err, RUDD_LIMIT, "%s at %d pixels, batch %d needs %.1f MiB but the limit is %.1f MiB; use a smaller batch",
-                p->model->arch, p->options.image_size, p->options.batch, (double)bytes / 1048576, (double)limit / 1048576);
+        const double mib = (double)all_bytes(p) / 1048576;
+        if (p->options.memory_limit && all_bytes(p) > p->options.memory_limit)
+            status = rudd_fail(err, RUDD_LIMIT,
+                               "%s at %d pixels, batch %d needs %.1f MiB%s but the limit is %.1f MiB; use a smaller batch",
+                               p->model->arch, p->options.image_size, p->options.batch, mib,
+                               p->options.train ? " even when all that can be is computed again" : "",
+                               (double)p->options.memory_limit / 1048576);
         else if (!(p->block = rudd_alloc(nn_plan_bytes(p))))
-            status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d",
-                               (double)bytes / 1048576, p->model->arch, p->options.image_size, p->options.batch);
+            status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d", mib,
+                               p->model->arch, p->options.image_size, p->options.batch);
     }
     rudd_free(order);
     rudd_free(c.shapes);
@@ -412,6 +529,10 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
     rudd_free(c.grad);
     rudd_free(c.shared);
     rudd_free(c.needs_grad);
+    rudd_free(c.again);
+    rudd_free(c.need);
+    rudd_free(c.block);
+    rudd_free(c.level);
     return status;
 }
 
@@ -458,6 +579,7 @@ void nn_plan_destroy(struct nn_plan *plan)
     rudd_free(plan->sites);
     rudd_free(plan->buffers);
     rudd_free(plan->trains);
+    rudd_free(plan->agains);
     rudd_free(plan->block);
     if (!plan->shares) rudd_free(plan->weights);
     rudd_free(plan);

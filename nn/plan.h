@@ -17,16 +17,17 @@
 
 struct nn_plan_options {
     int batch, image_size;
-    bool train;          /* keep activations, add backward steps, batch statistics, dropout */
-    int freeze_stage;    /* train: parameters of stages below are constants, their batch norms use running statistics */
-    bool freeze_bn;      /* train: all batch norms use running statistics (their weight and bias still learn) */
-    bool unfused;        /* infer: no folding or fusing, the plain graph; for tests */
-    float dropout;       /* train: before the classifier */
-    float drop_path;     /* train: stochastic depth of the last block, growing linearly from 0; arXiv:1603.09382 */
-    float bn_momentum;   /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
-    int first_stage;     /* above 0: the part that starts with this stage; its input is the activation that the stage reads */
-    int end_stage;       /* above 0: the part below this stage; its output is the activation that the stage would read */
-    size_t memory_limit; /* bytes for the plan's block and prepared weights; 0: none */
+    bool train;        /* keep activations, add backward steps, batch statistics, dropout */
+    int freeze_stage;  /* train: parameters of stages below are constants, their batch norms use running statistics */
+    bool freeze_bn;    /* train: all batch norms use running statistics (their weight and bias still learn) */
+    bool unfused;      /* infer: no folding or fusing, the plain graph; for tests */
+    float dropout;     /* train: before the classifier */
+    float drop_path;   /* train: stochastic depth of the last block, growing linearly from 0; arXiv:1603.09382 */
+    float bn_momentum; /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
+    int first_stage;   /* above 0: the part that starts with this stage; its input is the activation that the stage reads */
+    int end_stage;     /* above 0: the part below this stage; its output is the activation that the stage would read */
+    size_t
+        memory_limit; /* bytes for the plan's block and prepared weights; 0: none. A training plan computes again what it cannot keep */
 };
 
 struct nn_plan;
@@ -45,6 +46,11 @@ size_t nn_plan_output_floats(const struct nn_plan *plan);
 size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block: activations and scratch */
 size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the prepared weights, its own or the model's */
 int nn_plan_batch(const struct nn_plan *plan);
+
+/* A training plan keeps what backward needs, or computes it again, block by block (recompute.h); the gradients are the same, bit for bit.
+ * How many blocks do: */
+enum nn_recompute { NN_RECOMPUTE_NOTHING, NN_RECOMPUTE_ELEMENTWISE, NN_RECOMPUTE_ALL };
+int nn_plan_recomputes(const struct nn_plan *plan, enum nn_recompute level);
 
 void nn_plan_prepare(struct nn_plan *plan);
 /* Forward over the first n <= batch images. */

@@ -44,6 +44,11 @@ int nn_plan_batch(const struct nn_plan *plan)
     return plan->options.batch;
 }
 
+int nn_plan_recomputes(const struct nn_plan *plan, enum nn_recompute level)
+{
+    return plan->recomputes[level];
+}
+
 bool nn_plan_trains(const struct nn_plan *plan, int i)
 {
     return plan->trains[i];
@@ -111,11 +116,23 @@ float *nn_plan_logits_grad(struct nn_plan *plan)
     return nn_at(plan, plan->sites[plan->graph.output].dy);
 }
 
+/* A forward step once more, from what backward has to where backward wants it. */
+static void run_again(struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    struct nn_site again = *site;
+    again.x = site->back_x, again.s = site->back_s, again.y = site->again;
+    again.has_stats = true;
+    run_site(plan, &again, nn_ops[site->node.op].forward, n, false);
+}
+
 void nn_plan_backpropagate(struct nn_plan *plan, float *grads, int n)
 {
+    int next = 0;
     plan->grads = grads;
     for (int i = plan->graph.count - 1; i >= 0; i--) {
         const struct nn_site *site = &plan->sites[i];
+        for (; next < plan->again_count && plan->sites[plan->agains[next]].again_for == i; next++)
+            run_again(plan, &plan->sites[plan->agains[next]], n);
         if (!site->backward) continue;
         run_site(plan, site, nn_ops[site->node.op].backward, n, true);
         if (site->sum_dx >= 0) {

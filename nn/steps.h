@@ -8,6 +8,7 @@
 
 #include "nn/graph.h"
 #include "nn/plan.h"
+#include "nn/recompute.h"
 
 struct nn_buffer {
     size_t floats;
@@ -17,14 +18,19 @@ struct nn_buffer {
 
 struct nn_site {
     struct nn_node node;
+    int index;
     struct nn_shape in, out;
     struct kern_conv conv; /* n is set at run time */
     bool trains;           /* its parameters receive gradients */
     bool backward;         /* has a backward step */
     bool batch_stats;      /* NN_BATCHNORM: normalises with the batch's own statistics */
+    bool has_stats;        /* NN_BATCHNORM: they are there already */
     bool wants_dx, wants_ds;
     bool add_dx, add_ds; /* another step has already written that gradient: add to it */
     int x, s, r, y;      /* values: inputs 0 and 1, fused residual, output; -1: none */
+    int back_x, back_s;  /* the inputs as backward finds them: x and s, or what was computed again */
+    int again;           /* its output computed again; -1: it is kept, or nobody needs it */
+    int again_for;       /* the site before whose backward step that happens */
     int dx, ds, dy;      /* their gradients */
     int sum_dx;          /* the operation cannot add: dx is its own, and is added to this afterwards; -1: none */
     /* Prepared weights and folded biases: floats from the start of plan->weights; -1: none. */
@@ -48,10 +54,13 @@ struct nn_plan {
     struct nn_site *sites;
     struct nn_buffer *buffers;
     int buffer_count, buffer_capacity;
-    bool *trains;           /* [param_count] */
-    float *block, *weights; /* weights: the model's (prepared) when the plan shares */
-    bool shares;            /* the model's values are not in memory */
-    float **fetched;        /* while preparing shared weights: [param_count], those read from the model's source */
+    int *agains; /* [again_count] sites that are computed again, in the order of running */
+    int again_count;
+    int recomputes[NN_RECOMPUTE_ALL + 1]; /* how many blocks at each level */
+    bool *trains;                         /* [param_count] */
+    float *block, *weights;               /* weights: the model's (prepared) when the plan shares */
+    bool shares;                          /* the model's values are not in memory */
+    float **fetched; /* while preparing shared weights: [param_count], those read from the model's source */
     size_t block_floats, weight_floats;
     int scratch; /* buffer */
     uint64_t seed, step;

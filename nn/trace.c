@@ -93,7 +93,7 @@ void nn_report(struct nn_plan *plan, const struct nn_site *site, int n, bool bac
                          .kernel = "?",
                          .tier = "?",
                          .backward = backward,
-                         .node = (int)(site - plan->sites),
+                         .node = site->index,
                          .offset = result >= 0 ? plan->buffers[result].offset * sizeof(float) : 0,
                          .seconds = seconds,
                          .flops = flops * passes,

@@ -378,6 +378,55 @@ static void freezing(void **state)
     nn_model_destroy(m);
 }
 
+/* Whatever a limit makes a plan compute again, gradients and statistics stay the same, bit for bit, and the limit is kept. Levels are
+ * reached one after the other. */
+static void recomputing_changes_nothing(void **state)
+{
+    (void)state;
+    float *first = NULL;
+    size_t limit = 0;
+    int levels[3] = {0}, plans = 0;
+    for (bool fits = true; fits;) {
+        struct nn_model *m = shaken("efficientnet_b0", 10);
+        const struct nn_plan_options o = {.batch = 3,
+                                          .image_size = 72,
+                                          .train = true,
+                                          .dropout = 0.2f,
+                                          .drop_path = 0.2f,
+                                          .bn_momentum = 0.1f,
+                                          .memory_limit = limit};
+        struct nn_plan *plan = NULL;
+        struct rudd_error err;
+        enum rudd_status status = nn_plan_create(&plan, m, &o, &err);
+        fits = status == RUDD_OK;
+        if (fits) {
+            float *grads = rudd_alloc(m->value_count * sizeof *grads), *all = rudd_alloc(2 * m->value_count * sizeof *all);
+            randomise(nn_plan_input(plan), 3 * 72 * 72 * 3, 13, 1);
+            step(m, plan, grads, 3);
+            memcpy(all, grads, m->value_count * sizeof *all);
+            memcpy(all + m->value_count, m->values, m->value_count * sizeof *all);
+            if (first) assert_memory_equal(first, all, 2 * m->value_count * sizeof *all);
+            if (limit) assert_true(nn_plan_bytes(plan) + nn_plan_weight_bytes(plan) <= limit);
+            limit = (nn_plan_bytes(plan) + nn_plan_weight_bytes(plan)) / 50 * 49;
+            for (int i = 0; i < 3; i++) levels[i] |= nn_plan_recomputes(plan, (enum nn_recompute)i) > 0;
+            plans++;
+            if (first)
+                rudd_free(all);
+            else
+                first = all;
+            rudd_free(grads);
+        } else {
+            assert_int_equal(status, RUDD_LIMIT);
+            assert_non_null(strstr(err.message, "computed again"));
+        }
+        nn_plan_destroy(plan);
+        nn_model_destroy(m);
+    }
+    assert_true(plans > 5);
+    for (int i = 0; i < 3; i++) assert_true(levels[i]);
+    rudd_free(first);
+}
+
 /* 1, 2 and 4 threads: the same bits in loss, gradients and statistics, with dropout and drop path. */
 static void threads_change_nothing(void **state)
 {
@@ -491,6 +540,7 @@ int main(void)
         cmocka_unit_test(gradients_accumulate),
         cmocka_unit_test(fused_equals_plain),
         cmocka_unit_test(freezing),
+        cmocka_unit_test(recomputing_changes_nothing),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(masks_are_keyed),
         cmocka_unit_test(refusals),
