@@ -103,7 +103,7 @@ $(addprefix $(B)/tests/test_,decode resize augment loader predict runs): $(B)/te
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
 # The C side of a parity script.
-$(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/librudd.a
+$(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/libtrain.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@

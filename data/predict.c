@@ -8,6 +8,7 @@
 #include "kernels/kern.h"
 #include "nn/plan.h"
 
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,6 +18,7 @@ struct rudd_session {
     uint8_t *square;      /* [size, size, 3] */
     float *probabilities; /* [max_batch, classes] */
     int max_batch;
+    double temperature; /* 0: plain probabilities */
 };
 
 static double now_ms(void)
@@ -66,12 +68,35 @@ void rudd_session_destroy(rudd_session *session)
     rudd_free(session);
 }
 
+enum rudd_status rudd_session_calibrate(rudd_session *session, struct rudd_error *err)
+{
+    if (!(session->model->temperature > 0))
+        return rudd_fail(err, RUDD_MISMATCH,
+                         "the model has no temperature to calibrate with; rudd train fits one on validation pictures");
+    session->temperature = session->model->temperature;
+    return RUDD_OK;
+}
+
+/* p = softmax(x / temperature) [count, classes]. */
+static void calibrate(float *p, const float *x, double temperature, int count, int classes)
+{
+    for (int i = 0; i < count; i++, p += classes, x += classes) {
+        double max = x[0], sum = 0;
+        for (int k = 1; k < classes; k++) max = x[k] > max ? x[k] : max;
+        for (int k = 0; k < classes; k++) sum += exp((x[k] - max) / temperature);
+        for (int k = 0; k < classes; k++) p[k] = (float)(exp((x[k] - max) / temperature) / sum);
+    }
+}
+
 /* Runs the plan over the count images in its input. */
 static void infer(rudd_session *s, int count, double started, struct rudd_timing *timing)
 {
     double decoded = now_ms();
     nn_plan_forward(s->plan, count);
-    nn_plan_softmax(s->plan, s->probabilities, count);
+    if (s->temperature > 0)
+        calibrate(s->probabilities, nn_plan_logits(s->plan), s->temperature, count, s->model->class_count);
+    else
+        nn_plan_softmax(s->plan, s->probabilities, count);
     if (timing) *timing = (struct rudd_timing){decoded - started, now_ms() - decoded};
 }
 

@@ -82,6 +82,7 @@ struct nn_model {
     struct nn_preprocess preprocess;
     struct nn_class *classes;
     int class_count;
+    double temperature;            /* logits / this give honest probabilities (arXiv:1706.04599); 0: not fitted */
     char *metrics, *run, *dataset; /* metadata carried along: JSON text, run id, data-set root hash; may be NULL */
     char *sha256;                  /* of the file it came from, hex; NULL when new */
     struct nn_graph *graph;        /* unfused, resolution-independent */

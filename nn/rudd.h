@@ -77,6 +77,10 @@ int rudd_model_image_size(const rudd_model *model);
 enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err);
 void rudd_session_destroy(rudd_session *session);
 
+/* From now on the session's probabilities are softmax(logits / the model's temperature): calibrated, so that of answers given at 0.9 about
+ * nine in ten are right. RUDD_MISMATCH when the model has no temperature (it was trained without validation pictures). */
+enum rudd_status rudd_session_calibrate(rudd_session *session, struct rudd_error *err);
+
 /* Milliseconds that one prediction spent on decoding + resizing, and on the network. */
 struct rudd_timing {
     double decode_ms, infer_ms;

@@ -69,8 +69,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, int workers, int limit,
-                                     const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, bool calibrated, int workers,
+                                     int limit, const struct data_limits *limits, struct rudd_error *err)
 {
     struct serve_engine *e = rudd_zalloc(1, sizeof *e + sizeof *e->workers * (size_t)workers);
     if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d workers", workers);
@@ -85,6 +85,7 @@ enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_mo
         struct worker *w = &e->workers[i];
         w->engine = e;
         enum rudd_status status = rudd_session_create(&w->session, model, 1, err);
+        if (!status && calibrated) status = rudd_session_calibrate(w->session, err);
         if (!status && pthread_create(&w->thread, NULL, work, w))
             status = rudd_fail(err, RUDD_IO, "worker %d: the system starts no more threads; lower --workers", i);
         if (status) {

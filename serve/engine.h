@@ -29,10 +29,10 @@ struct serve_job {
 
 struct serve_engine;
 
-/* workers >= 1 threads, each with its own session of the model; limit >= 1 jobs may wait beyond those being computed. The model
+/* workers >= 1 threads, each with its own session of the model, calibrated or not; limit >= 1 jobs may wait beyond those being computed. The model
  * must outlive the engine. */
-enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, int workers, int limit,
-                                     const struct data_limits *limits, struct rudd_error *err);
+enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, bool calibrated, int workers,
+                                     int limit, const struct data_limits *limits, struct rudd_error *err);
 /* Refuses what comes, finishes what waits, joins the workers; again is fine. Not from two threads at a time. */
 void serve_engine_stop(struct serve_engine *engine);
 /* Stops and frees. NULL is fine. */

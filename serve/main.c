@@ -79,6 +79,8 @@ int main(int argc, char **argv)
         {"timeout", NN_OPTION_INT, &o->timeout_s, "SECONDS", 1, 3600, "for a request to arrive, and for idle connections"},
         {"drain-seconds", NN_OPTION_DOUBLE, &s.drain_s, "X", 0, 3600, "after SIGTERM, for what began to be answered"},
         {"name", NN_OPTION_STRING, &o->name, "NAME", 0, 0, "the model's name in answers; else the file's"},
+        {"calibrated", NN_OPTION_FLAG, &o->calibrated, NULL, 0, 0,
+         "probabilities with the temperature fitted on validation pictures"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
     };

@@ -176,7 +176,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
             snprintf(m.version, sizeof m.version, "%.12s", m.model->sha256 ? m.model->sha256 : "unknown");
         status = serve_metrics_set_classes(s->metrics, rudd_model_class_count(m.model), err);
     }
-    if (!status) status = serve_engine_create(&s->engine, m.model, o->workers, o->queue, &limits, err);
+    if (!status) status = serve_engine_create(&s->engine, m.model, o->calibrated, o->workers, o->queue, &limits, err);
     if (status) {
         rudd_free(m.name);
         rudd_model_close(m.model);

@@ -8,6 +8,7 @@
 #ifndef SERVE_SERVER_H
 #define SERVE_SERVER_H
 
+#include <stdbool.h>
 #include "nn/rudd.h"
 
 struct serve_options {
@@ -19,7 +20,8 @@ struct serve_options {
     int connections;    /* at most; more are not accepted */
     size_t max_body;    /* bytes */
     double max_megapixels;
-    int timeout_s; /* for a request to arrive whole, and for an idle connection */
+    bool calibrated; /* probabilities by the model's temperature */
+    int timeout_s;   /* for a request to arrive whole, and for an idle connection */
 };
 extern const struct serve_options serve_options_default;
 

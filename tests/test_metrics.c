@@ -6,8 +6,10 @@
  *     y = [0,1,0,2,1,2,2,0,2,0,0,0]; p = softmax(z.astype(float64)); pred = z.argmax(1)
  *     accuracy_score(y,pred), top_k_accuracy_score(y,p,k=3,labels=range(4)), confusion_matrix(y,pred,labels=range(4)),
  *     precision_recall_fscore_support(y,pred,labels=range(4),zero_division=0), f1_score(y,pred,average='macro' | 'weighted'),
+ *     balanced_accuracy_score(y,pred),
  *     log_loss(y,p,labels=range(4)), mean of roc_auc_score(y==k,p[:,k]) over the classes 0..2 that occur
  * and ece by its formula in numpy. */
+#include "train/compare.h"
 #include "train/metrics.h"
 
 #include <math.h>
@@ -45,6 +47,8 @@ static void equals_scikit_learn(void **state)
     assert_int_equal(m.images, N);
     near(m.top1, 0.3333333333333333);
     near(m.top3, 0.5833333333333334);
+    near(m.top5, 1);
+    near(m.balanced_accuracy, 0.3611111111111111);
     near(m.macro_f1, 0.27142857142857146);
     near(m.weighted_f1, 0.36190476190476195);
     near(m.loss, 2.406912188399248);
@@ -58,6 +62,90 @@ static void equals_scikit_learn(void **state)
         assert_int_equal(m.per_class[k].support, support[k]);
     }
     train_metrics_free(&m);
+}
+
+/* The temperature is the minimiser that SciPy finds, the figures behind it are those of the divided logits, and the answers stay. */
+static void temperature_is_the_minimiser(void **state)
+{
+    (void)state;
+    float z[N * C], divided[N * C];
+    struct train_metrics m, direct;
+    make_logits(z);
+    for (int i = 0; i < N; i++) z[i * C + labels[i]] += 2;
+    double t = train_temperature(z, labels, N, C);
+    assert_true(fabs(t - 1.7046734) < 1e-5);
+    assert_int_equal(train_metrics_compute(&m, z, labels, N, C, NULL), RUDD_OK);
+    train_metrics_calibrate(&m, t, z, labels);
+    near(m.loss_calibrated, 1.0738026790224955);
+    assert_true(fabs(m.ece_calibrated - 0.25152239) < 1e-5);
+    assert_true(m.loss_calibrated < m.loss);
+    for (int i = 0; i < N * C; i++) divided[i] = (float)(z[i] / t);
+    assert_int_equal(train_metrics_compute(&direct, divided, labels, N, C, NULL), RUDD_OK);
+    assert_true(fabs(direct.loss - m.loss_calibrated) < 1e-6 && fabs(direct.ece - m.ece_calibrated) < 1e-6);
+    near(direct.top1, m.top1);
+    int answers = 0;
+    for (int b = 0; b < TRAIN_BINS; b++) answers += m.bins_calibrated[b].count;
+    assert_int_equal(answers, N);
+    train_metrics_free(&m);
+    train_metrics_free(&direct);
+}
+
+/* Where no temperature is best, there is none: answers that are no better than chance, and answers that are all right. */
+static void no_temperature(void **state)
+{
+    (void)state;
+    float z[N * C] = {0};
+    make_logits(z);
+    assert_float_equal(train_temperature(z, labels, N, C), 1, 0); /* SciPy runs into the bound, too */
+    for (int i = 0; i < N; i++) z[i * C + labels[i]] += 9;
+    assert_float_equal(train_temperature(z, labels, N, C), 1, 0);
+    memset(z, 0, sizeof z);
+    assert_float_equal(train_temperature(z, labels, N, C), 1, 0);
+}
+
+/* McNemar's test on the numbers of textbooks: exact for few disagreements, Edwards' chi-square for many; the direction is B's. */
+static void mcnemar(void **state)
+{
+    (void)state;
+    static const struct {
+        int both, only_a, only_b, neither;
+        double p, statistic;
+    } cases[] = {
+        {101, 121, 59, 33, 5.4502e-06,
+         20.67222222222222}, /* P. Armitage's; statsmodels: mcnemar(exact=False, correction=True) */
+        {10, 0, 0, 10, 1, 0},
+        {10, 5, 5, 10, 1, 0},
+        {10, 8, 2, 0, 0.109375, 0}, /* (1 + 10 + 45) * 2 / 1024 */
+        {0, 0, 6, 0, 0.03125, 0},
+        {3, 12, 12, 3, 1, 0},
+        {3, 0, 24, 3, 1.1920928955078125e-07, 0},
+        {3, 12, 13, 3, 1, 0}, /* the 25th disagreement: the correction leaves nothing */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char a[400], b[400];
+        const int counts[] = {cases[i].both, cases[i].only_a, cases[i].only_b, cases[i].neither, 7};
+        static const unsigned char kinds[][2] = {{TRAIN_RIGHT, TRAIN_RIGHT},
+                                                 {TRAIN_RIGHT, TRAIN_WRONG},
+                                                 {TRAIN_WRONG, TRAIN_RIGHT},
+                                                 {TRAIN_WRONG, TRAIN_WRONG},
+                                                 {TRAIN_UNREAD, TRAIN_RIGHT}};
+        int n = 0;
+        for (int kind = 0; kind < 5; kind++)
+            for (int j = 0; j < counts[kind]; j++, n++) {
+                a[n] = kinds[kind][0];
+                b[n] = kinds[kind][1];
+            }
+        struct train_comparison c;
+        train_compare(&c, a, b, n);
+        assert_int_equal(c.images, n - 7);
+        assert_int_equal(c.only_a, cases[i].only_a);
+        assert_int_equal(c.only_b, cases[i].only_b);
+        assert_int_equal(c.exact, c.only_a + c.only_b < 25);
+        if (!(fabs(c.p / cases[i].p - 1) < 1e-4)) fail_msg("case %zu: p %.9g, expected %.9g", i, c.p, cases[i].p);
+        if (!c.exact) near(c.statistic, cases[i].statistic);
+        near(c.difference, (double)(c.only_b - c.only_a) / c.images);
+        assert_true(c.low <= c.difference && c.difference <= c.high);
+    }
 }
 
 /* A logit offset common to a picture, however large, moves no figure: probabilities do not depend on it. */
@@ -144,7 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_scikit_learn), cmocka_unit_test(offsets_cancel),
         cmocka_unit_test(degenerate),          cmocka_unit_test(ties),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory),           cmocka_unit_test(temperature_is_the_minimiser),
+        cmocka_unit_test(no_temperature),      cmocka_unit_test(mcnemar),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -22,10 +22,13 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
         const struct train_class_metrics *c = &m->per_class[k];
         printf("%-32s %9.3f %9.3f %9.3f %9d\n", model->classes[k].name, c->precision, c->recall, c->f1, c->support);
     }
-    printf("\n%d pictures  top-1 %.1f%%  top-3 %.1f%%  macro F1 %.3f  weighted F1 %.3f\n"
+    printf("\n%d pictures  top-1 %.1f%%  top-3 %.1f%%  top-5 %.1f%%  balanced %.1f%%  macro F1 %.3f  weighted F1 %.3f\n"
            "loss %.4f  calibration error %.3f  ROC AUC %.4f  %.1f images/s\n",
-           m->images, 100 * m->top1, 100 * m->top3, m->macro_f1, m->weighted_f1, m->loss, m->ece, m->roc_auc,
-           images_per_second);
+           m->images, 100 * m->top1, 100 * m->top3, 100 * m->top5, 100 * m->balanced_accuracy, m->macro_f1, m->weighted_f1,
+           m->loss, m->ece, m->roc_auc, images_per_second);
+    if (m->temperature > 0)
+        printf("calibrated, at temperature %g: loss %.4f, calibration error %.3f\n", m->temperature, m->loss_calibrated,
+               m->ece_calibrated);
 }
 
 static enum rudd_status print_json(const struct train_metrics *m, const struct nn_model *model, double images_per_second,

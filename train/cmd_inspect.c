@@ -50,6 +50,7 @@ static void print_text(const struct nn_model *m, int size)
     printf("%s\n", m->class_count > 20 ? " ..." : "");
     if (m->dataset) printf("data set       %s\n", m->dataset);
     if (m->run) printf("run            %s\n", m->run);
+    if (m->temperature > 0) printf("temperature    %g\n", m->temperature);
     if (m->metrics) printf("metrics        %s\n", m->metrics);
     if (m->sha256) printf("sha256         %s\n", m->sha256);
 }
@@ -59,11 +60,12 @@ static enum rudd_status print_json(const struct nn_model *m, int size, struct ru
     json_t *names = json_array(), *metrics = m->metrics ? json_loads(m->metrics, JSON_DECODE_ANY, NULL) : NULL;
     for (int i = 0; i < m->class_count; i++) json_array_append_new(names, json_string(m->classes[i].name));
     json_t *json =
-        json_pack("{s:s, s:I, s:I, s:i, s:o, s:o, s:i, s:o, s:o, s:o, s:s?, s:s?, s:s?}", "arch", m->arch, "parameters",
+        json_pack("{s:s, s:I, s:I, s:i, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s?}", "arch", m->arch, "parameters",
                   (json_int_t)nn_model_parameter_count(m), "multiply_adds", (json_int_t)nn_model_macs(m, size), "tensors",
                   m->param_count, "classes", names, "label_map", weights_classes_json(m), "image_size", size, "preprocess",
                   weights_preprocess_json(&m->preprocess), "conventions", weights_conventions_json(m), "metrics",
-                  metrics ? metrics : json_null(), "run", m->run, "dataset", m->dataset, "sha256", m->sha256);
+                  metrics ? metrics : json_null(), "temperature", m->temperature > 0 ? json_real(m->temperature) : json_null(),
+                  "run", m->run, "dataset", m->dataset, "sha256", m->sha256);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(json);
     if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "inspect: no memory for the JSON");

@@ -177,7 +177,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
 {
     const char *path = NULL;
     int threads = 0, size = 0;
-    bool done;
+    bool done, calibrated = false;
     struct rudd_error bad;
     struct nn_trace_log *trace = NULL;
     struct predicting p = {.top = 3, .err = &bad};
@@ -186,6 +186,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         {"top", NN_OPTION_INT, &p.top, "K", 1, MAX_TOP, "how many classes to show"},
         {"json", NN_OPTION_FLAG, &p.json, NULL, 0, 0, "one JSON object a line"},
         {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "all logits too"},
+        {"calibrated", NN_OPTION_FLAG, &calibrated, NULL, 0, 0,
+         "probabilities with the temperature fitted on validation pictures"},
         {"image-size", NN_OPTION_INT, &size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         {"threads", NN_OPTION_INT, &threads, "N", 0, 1024, "0: one per core"},
     };
@@ -204,6 +206,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     status = rudd_model_open(&p.model, path, err);
     if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
     if (!status) status = rudd_session_create(&p.session, p.model, 1, err);
+    if (!status && calibrated) status = rudd_session_calibrate(p.session, err);
     if (!status) trace = nn_trace_begin(data_session_plan(p.session));
     for (int i = 0; i < options.argument_count && !status; i++) status = predict_path(&p, options.arguments[i], 0, err);
     if (p.failed) {

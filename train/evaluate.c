@@ -123,11 +123,19 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
         }
     status = train_metrics_compute(&out.metrics, out.logits, out.labels, out.count, classes, err);
     if (status != RUDD_OK) goto done;
+    if (e->model->temperature > 0) train_metrics_calibrate(&out.metrics, e->model->temperature, out.logits, out.labels);
     *evaluation = out;
     out = (struct train_evaluation){0};
 done:
     train_evaluation_free(&out);
     return status;
+}
+
+void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model)
+{
+    struct train_evaluation *e = evaluation;
+    model->temperature = train_temperature(e->logits, e->labels, e->count, model->class_count);
+    train_metrics_calibrate(&e->metrics, model->temperature, e->logits, e->labels);
 }
 
 static json_t *class_json(const struct train_class_metrics *c, const char *name)
@@ -138,10 +146,21 @@ static json_t *class_json(const struct train_class_metrics *c, const char *name)
 
 json_t *train_metrics_json(const struct train_metrics *m, const struct nn_class *classes, bool tables)
 {
-    json_t *object = json_pack("{s:i,s:f,s:f,s:f,s:f,s:o,s:f,s:o}", "images", m->images, "top1", m->top1, "top3", m->top3,
-                               "macro_f1", m->macro_f1, "weighted_f1", m->weighted_f1, "loss", train_json_number(m->loss),
-                               "ece", m->ece, "roc_auc", train_json_number(m->roc_auc));
-    if (!object || !tables) return object;
+    json_t *object =
+        json_pack("{s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:f,s:o}", "images", m->images, "top1", m->top1, "top3", m->top3, "top5",
+                  m->top5, "balanced_accuracy", m->balanced_accuracy, "macro_f1", m->macro_f1, "weighted_f1", m->weighted_f1,
+                  "loss", train_json_number(m->loss), "ece", m->ece, "roc_auc", train_json_number(m->roc_auc));
+    json_t *calibrated = m->temperature > 0
+                             ? json_pack("{s:f,s:o,s:f}", "temperature", m->temperature, "loss_calibrated",
+                                         train_json_number(m->loss_calibrated), "ece_calibrated", m->ece_calibrated)
+                             : json_object();
+    if (!object || !calibrated || json_object_update(object, calibrated) != 0) {
+        json_decref(object);
+        json_decref(calibrated);
+        return NULL;
+    }
+    json_decref(calibrated);
+    if (!tables) return object;
     json_t *per_class = json_array(), *confusion = json_array();
     bool failed = false;
     for (int k = 0; k < m->classes; k++) {

@@ -43,7 +43,11 @@ const struct data_loader *train_evaluator_loader(const struct train_evaluator *e
 enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
                                 const struct train_events *events, struct rudd_error *err);
 
-/* {"images","top1","top3","macro_f1","weighted_f1","loss","ece","roc_auc"}, and with tables also {"per_class":[{"class",
+/* Fits the model's temperature on this evaluation, which is of validation pictures, and fills what is calibrated in its metrics. */
+void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model);
+
+/* {"images","top1","top3","top5","balanced_accuracy","macro_f1","weighted_f1","loss","ece","roc_auc"}, where the model has a temperature
+ * also {"temperature","loss_calibrated","ece_calibrated"}, and with tables also {"per_class":[{"class",
  * "precision","recall","f1","support"}],"confusion":[[..]]}. A new reference; NULL when out of memory. */
 json_t *train_metrics_json(const struct train_metrics *metrics, const struct nn_class *classes, bool tables);
 

@@ -66,6 +66,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
         e->val_macro_f1 = evaluation.metrics.macro_f1;
     }
     *best = is_better(f, e);
+    if (*best && f->val) train_evaluation_calibrate(&evaluation, f->model);
     if (*best) status = save_best(f, (int)e->epoch, f->val ? &evaluation.metrics : NULL, err);
     if (*best && status == RUDD_OK) {
         f->state.best_epoch = e->epoch;
@@ -173,6 +174,7 @@ static enum rudd_status load_best(struct train_fit_run *f, struct rudd_error *er
     else
         status = rudd_fail(err, RUDD_MISMATCH, "%s: is not this run's model", path);
     if (status == RUDD_OK) status = nn_model_set_text(&f->model->metrics, best->metrics, err);
+    if (status == RUDD_OK) f->model->temperature = best->temperature;
     nn_model_destroy(best);
     return status;
 }

@@ -61,6 +61,7 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
     }
     if (status != RUDD_OK) return status;
     if (f->s.image_size) f->model->preprocess.image_size = f->s.image_size;
+    f->model->temperature = 0; /* it was another training's */
     f->model->preprocess.mode = (enum nn_resize_mode)f->s.resize;
     f->model->preprocess.filter = (enum nn_filter)f->s.filter;
     train_labels_follow(&f->splits, f->model);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,23 +33,92 @@ double train_log_softmax(double *p, const float *x, int count)
     return log(sum) + max;
 }
 
-enum { BINS = 15 };
-struct bin {
-    double confidence;
-    int hits, count;
-};
+/* log sum_i exp(x_i / t). */
+static double log_norm(const float *x, int count, double t)
+{
+    double max = x[train_argmax(x, count)], sum = 0;
+    for (int i = 0; i < count; i++) sum += exp((x[i] - max) / t);
+    return log(sum) + max / t;
+}
 
-static double calibration_error(const struct bin *bins, int n)
+static double calibration_error(const struct train_bin *bins, int n)
 {
     double sum = 0;
-    for (int b = 0; b < BINS; b++)
+    for (int b = 0; b < TRAIN_BINS; b++)
         if (bins[b].count) sum += fabs(bins[b].hits - bins[b].confidence) / n;
     return sum;
 }
 
+/* Bins are open below and closed above. */
+static void add_answer(struct train_bin *bins, double confidence, bool hit)
+{
+    int b = (int)ceil(confidence * TRAIN_BINS) - 1;
+    b = b < 0 ? 0 : b >= TRAIN_BINS ? TRAIN_BINS - 1 : b;
+    bins[b].confidence += confidence;
+    bins[b].hits += hit;
+    bins[b].count++;
+}
+
+void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const float *logits, const int *labels)
+{
+    const int n = metrics->images, classes = metrics->classes;
+    metrics->temperature = temperature;
+    metrics->loss_calibrated = 0;
+    memset(metrics->bins_calibrated, 0, sizeof metrics->bins_calibrated);
+    for (int i = 0; i < n; i++) {
+        const float *x = logits + (size_t)i * (size_t)classes;
+        int best = train_argmax(x, classes);
+        double norm = log_norm(x, classes, temperature);
+        metrics->loss_calibrated += (norm - x[labels[i]] / temperature) / n;
+        add_answer(metrics->bins_calibrated, exp(x[best] / temperature - norm), best == labels[i]);
+    }
+    metrics->ece_calibrated = calibration_error(metrics->bins_calibrated, n);
+}
+
+/* First and second derivative of the mean loss by s = 1/T: mean of E[x] - x[label], and of Var[x], under softmax(s x). */
+static void slope(double *first, double *second, double s, const float *logits, const int *labels, int n, int classes)
+{
+    *first = *second = 0;
+    for (int i = 0; i < n; i++) {
+        const float *x = logits + (size_t)i * (size_t)classes;
+        double max = x[train_argmax(x, classes)], sum = 0, mean = 0, square = 0;
+        for (int k = 0; k < classes; k++) {
+            double d = x[k] - max, e = exp(s * d);
+            sum += e;
+            mean += e * d;
+            square += e * d * d;
+        }
+        mean /= sum;
+        *first += (mean - (x[labels[i]] - max)) / n;
+        *second += (square / sum - mean * mean) / n;
+    }
+}
+
+/* The loss is convex in s = 1/T, so its slope rises: Newton's steps, kept within a bracket that each one narrows. */
+double train_temperature(const float *logits, const int *labels, int n, int classes)
+{
+    double low = 1 / 20.0, high = 20, s = 1, first, second;
+    slope(&first, &second, low, logits, labels, n, classes);
+    bool inside = first < 0;
+    slope(&first, &second, high, logits, labels, n, classes);
+    if (!inside || first <= 0) return 1;
+    for (int step = 0; step < 60 && high - low > 1e-9 * high; step++) {
+        slope(&first, &second, s, logits, labels, n, classes);
+        if (first > 0) high = s;
+        if (first < 0) low = s;
+        if (first == 0) break;
+        double next = second > 0 ? s - first / second : INFINITY;
+        if (next > low && next < high && fabs(next - s) < 1e-9 * s) break;
+        s = next > low && next < high ? next : sqrt(low * high);
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", 1 / s);
+    return strtod(text, NULL);
+}
+
 static void fill_classes(struct train_metrics *m)
 {
-    int present = 0, c = m->classes;
+    int present = 0, labelled = 0, c = m->classes;
     for (int k = 0; k < c; k++) {
         int predicted = 0, support = 0, hits = m->confusion[(size_t)k * c + k];
         for (int j = 0; j < c; j++) {
@@ -62,10 +132,13 @@ static void fill_classes(struct train_metrics *m)
             .support = support,
         };
         present += predicted + support > 0;
+        labelled += support > 0;
+        m->balanced_accuracy += m->per_class[k].recall;
         m->macro_f1 += m->per_class[k].f1;
         m->weighted_f1 += m->per_class[k].f1 * support / m->images;
     }
     m->macro_f1 /= present;
+    m->balanced_accuracy /= labelled;
 }
 
 struct score {
@@ -112,7 +185,6 @@ enum rudd_status train_metrics_compute(struct train_metrics *metrics, const floa
                                        int classes, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
-    struct bin bins[BINS] = {{0}};
     struct train_metrics m = {.images = n, .classes = classes};
     double *p = rudd_zalloc((size_t)classes, sizeof *p);
     double *norms = rudd_zalloc((size_t)n, sizeof *norms); /* log of the softmax's denominator */
@@ -123,7 +195,7 @@ enum rudd_status train_metrics_compute(struct train_metrics *metrics, const floa
         status = rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures and %d classes", n, classes);
         goto done;
     }
-    int hits = 0, near = 0;
+    int hits = 0, within[2] = {0};
     for (int i = 0; i < n; i++) {
         const float *x = logits + (size_t)i * classes;
         int best = train_argmax(x, classes), rank = train_rank(x, classes, labels[i]);
@@ -131,15 +203,14 @@ enum rudd_status train_metrics_compute(struct train_metrics *metrics, const floa
         m.loss += (norms[i] - x[labels[i]]) / n;
         m.confusion[(size_t)labels[i] * classes + best]++;
         hits += rank == 0;
-        near += rank < TRAIN_TOP;
-        int b = (int)ceil(p[best] * BINS) - 1; /* bins are open below and closed above */
-        bins[b < 0 ? 0 : b].confidence += p[best];
-        bins[b < 0 ? 0 : b].hits += best == labels[i];
-        bins[b < 0 ? 0 : b].count++;
+        within[0] += rank < 3;
+        within[1] += rank < 5;
+        add_answer(m.bins, p[best], best == labels[i]);
     }
     m.top1 = (double)hits / n;
-    m.top3 = (double)near / n;
-    m.ece = calibration_error(bins, n);
+    m.top3 = (double)within[0] / n;
+    m.top5 = (double)within[1] / n;
+    m.ece = calibration_error(m.bins, n);
     fill_classes(&m);
     m.roc_auc = roc_auc(logits, labels, scores, norms, n, classes);
     *metrics = m;

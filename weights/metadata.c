@@ -77,9 +77,15 @@ static enum rudd_status add_json(struct weights_metadata *m, const char *key, js
 enum rudd_status weights_metadata_make(struct weights_metadata *metadata, const struct nn_model *model, struct rudd_error *err)
 {
     struct weights_metadata m = {.count = 0};
-    const char *const texts[][2] = {
-        {"format", "pt"},         {"architecture", model->arch},    {"rudd.arch", model->arch},
-        {"rudd.run", model->run}, {"rudd.metrics", model->metrics}, {"rudd.dataset", model->dataset}};
+    char temperature[32];
+    snprintf(temperature, sizeof temperature, "%.15g", model->temperature);
+    const char *const texts[][2] = {{"rudd.temperature", model->temperature > 0 ? temperature : NULL},
+                                    {"format", "pt"},
+                                    {"architecture", model->arch},
+                                    {"rudd.arch", model->arch},
+                                    {"rudd.run", model->run},
+                                    {"rudd.metrics", model->metrics},
+                                    {"rudd.dataset", model->dataset}};
     enum rudd_status status = RUDD_OK;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
         if (texts[i][1]) status = add(&m, texts[i][0], texts[i][1], err);
@@ -261,6 +267,18 @@ enum rudd_status weights_metadata_class_count(int *count, const struct weights_f
     return status;
 }
 
+/* text NULL: the file has none. */
+static enum rudd_status parse_temperature(struct nn_model *model, const char *text, const char *path, struct rudd_error *err)
+{
+    char *end = NULL;
+    double t = text ? strtod(text, &end) : 0;
+    if (text && (end == text || *end || !(t >= 1e-3 && t <= 1e3)))
+        return rudd_fail(err, RUDD_FORMAT, "%.200s: rudd.temperature is \"%.40s\", expected a number from 0.001 to 1000", path,
+                         text);
+    model->temperature = t;
+    return RUDD_OK;
+}
+
 enum rudd_status weights_metadata_read(struct nn_model *model, const struct weights_file *file, bool own_classes,
                                        struct rudd_error *err)
 {
@@ -281,6 +299,7 @@ enum rudd_status weights_metadata_read(struct nn_model *model, const struct weig
         snprintf(where, sizeof where, "%.200s: rudd.classes", file->path);
         status = parse_classes(model, classes, where, err);
     }
+    if (!status && own_classes) status = parse_temperature(model, weights_meta(file, "rudd.temperature"), file->path, err);
     char **const fields[] = {&model->metrics, &model->run, &model->dataset};
     static const char *const keys[] = {"rudd.metrics", "rudd.run", "rudd.dataset"};
     for (size_t i = 0; i < 3 && own_classes && !status; i++)

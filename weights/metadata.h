@@ -6,6 +6,7 @@
  *     rudd.classes      [{"name", "latin", "en", "ru"}, ...] or plain strings; one per class, in order
  *     rudd.preprocess   {"image_size", "mode", "filter", "crop_fraction", "mean", "std"}
  *     rudd.conventions  {"bn_eps", "pad"}
+ *     rudd.temperature  a number: softmax(logits / it) are calibrated probabilities; fitted on validation pictures
  *     rudd.metrics      JSON text of the evaluation;   rudd.run: run id;   rudd.dataset: root hash */
 #ifndef WEIGHTS_METADATA_H
 #define WEIGHTS_METADATA_H
@@ -36,7 +37,7 @@ enum rudd_status weights_metadata_read(struct nn_model *model, const struct weig
 enum rudd_status weights_metadata_class_count(int *count, const struct weights_file *file, struct rudd_error *err);
 
 /* All of the table above for a model; weights_metadata_free gives it back. */
-enum { WEIGHTS_METADATA_KEYS = 9 };
+enum { WEIGHTS_METADATA_KEYS = 10 };
 struct weights_metadata {
     struct weights_meta entries[WEIGHTS_METADATA_KEYS];
     int count;
