@@ -6,6 +6,7 @@
 #include "train/progress.h"
 #include "train/run_folder.h"
 #include "train/run_json.h"
+#include <math.h>
 #include <stdio.h>
 
 /* With --resume, the run's options take the defaults' place and the flags are read again on top. *record then holds the text
@@ -20,6 +21,29 @@ static enum rudd_status resume_settings(struct nn_options *options, struct train
     if (status != RUDD_OK) return status;
     nn_options_free(options);
     return nn_options_parse(options, argc, argv, err);
+}
+
+/* Every fifth step of a sweep, and what to make of it. */
+static void print_sweep(const struct train_lr_sweep *sweep, const char *path)
+{
+    printf("learning rate      loss  smoothed\n");
+    for (int i = 0; i < sweep->count; i++)
+        if (i % 5 == 0 || i == sweep->count - 1)
+            printf("%13.2e  %8.4f  %8.4f\n", sweep->rate[i], sweep->loss[i], sweep->smooth[i]);
+    if (isfinite(sweep->valley))
+        printf("suggested: --lr %.1e (valley); steepest fall at %.1e\n", sweep->valley, sweep->steepest);
+    else
+        printf("too few steps to suggest a rate\n");
+    printf("all steps in %s\n", path);
+}
+
+static enum rudd_status find_lr(const struct train_settings *s, const struct train_events *events, struct rudd_error *err)
+{
+    struct train_lr_sweep sweep;
+    char path[TRAIN_PATH];
+    enum rudd_status status = train_fit_find_lr(&sweep, path, s, events, err);
+    if (status == RUDD_OK && !s->quiet) print_sweep(&sweep, path);
+    return status;
 }
 
 enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
@@ -47,6 +71,10 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
     if (status != RUDD_OK) goto done;
 
     struct train_events events = train_progress_events(&progress, s.quiet);
+    if (s.find_lr) {
+        status = find_lr(&s, &events, err);
+        goto done;
+    }
     status = train_fit(&outcome, &s, &events, err);
     if (status == RUDD_OK && !s.quiet)
         printf("best epoch %d; %s: %d pictures, top-1 %.1f%%, top-3 %.1f%%, macro F1 %.3f, loss %.4f\n"

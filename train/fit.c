@@ -269,3 +269,21 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     rudd_free(f);
     return status;
 }
+
+enum rudd_status train_fit_find_lr(struct train_lr_sweep *sweep, char *path, const struct train_settings *settings,
+                                   const struct train_events *events, struct rudd_error *err)
+{
+    struct train_fit_run *f = rudd_zalloc(1, sizeof *f);
+    if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "--find-lr: no memory");
+    f->s = *settings;
+    f->events = events;
+    kern_set_threads(settings->threads);
+    enum rudd_status status = train_fit_open(f, err);
+    if (status == RUDD_OK) status = train_lr_sweep_run(sweep, &f->learner, events, err);
+    note_skipped(f);
+    if (status == RUDD_OK) status = train_lr_sweep_write(sweep, f->folder.path, err);
+    if (status == RUDD_OK) train_run_path(path, f->folder.path, "lr_finder.json");
+    train_fit_close(f);
+    rudd_free(f);
+    return status;
+}

@@ -3,6 +3,7 @@
 #define TRAIN_FIT_H
 
 #include "train/events.h"
+#include "train/lr_find.h"
 #include "train/settings.h"
 
 /* What a finished run is worth. */
@@ -19,5 +20,10 @@ struct train_outcome {
  * RUDD_CANCELLED: stopped on request; the run folder can be resumed, as after any failure. */
 enum rudd_status train_fit(struct train_outcome *outcome, const struct train_settings *settings,
                            const struct train_events *events, struct rudd_error *err);
+
+/* In place of a run, settings->find_lr: opens as much and leaves lr_finder.json in the run's folder; nothing else is
+ * written. path [TRAIN_PATH] (run_folder.h) receives the file's name. */
+enum rudd_status train_fit_find_lr(struct train_lr_sweep *sweep, char *path, const struct train_settings *settings,
+                                   const struct train_events *events, struct rudd_error *err);
 
 #endif

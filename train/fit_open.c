@@ -206,6 +206,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
     if (status != RUDD_OK) return status;
     if (!f->s.resume) {
         status = train_run_folder_create(&f->folder, f->s.out, err);
+        if (status == RUDD_OK && f->s.find_lr) return status; /* a sweep keeps no record */
         if (status == RUDD_OK) status = train_run_claim(&f->claim, f->folder.path, err);
         if (status == RUDD_OK) status = train_fit_record_begin(f, err);
     } else {

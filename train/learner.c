@@ -167,8 +167,9 @@ static enum rudd_status learn_batch(struct train_learner *l, const struct data_b
 
 static enum rudd_status take_step(struct train_learner *l, struct rudd_error *err)
 {
-    double factor = train_schedule_factor(&l->schedule, l->optim.steps);
-    double momentum = train_schedule_momentum(&l->schedule, l->optim.steps);
+    const uint64_t step = l->optim.steps;
+    double factor = l->forced > 0 ? l->forced : train_schedule_factor(&l->schedule, step);
+    double momentum = l->forced > 0 ? 0 : train_schedule_momentum(&l->schedule, step);
     double norm = train_optim_step(&l->optim, l->model->values, l->grads, factor, momentum, 1 / l->tally.step_mass);
     if (!isfinite(norm))
         return rudd_fail(err, RUDD_LIMIT, "epoch %d, batch %d: the gradient is not finite; try a lower --lr or --warmup-epochs",

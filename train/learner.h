@@ -73,6 +73,7 @@ struct train_learner {
     struct train_teacher *teacher; /* NULL: none */
     struct train_optim optim;
     struct train_schedule schedule;
+    double forced;        /* factor of the rates in place of the schedule's, for lr_find.c; 0: none */
     struct train_ema ema; /* values NULL: none */
     int epoch;            /* the one under way */
     struct train_tally tally;

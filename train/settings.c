@@ -82,6 +82,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"warmup-epochs", NN_OPTION_DOUBLE, &s->warmup_epochs, "X", 0, 1000, "linear rise at the start; one-cycle has its own"},
         {"decay-epochs", NN_OPTION_DOUBLE, &s->decay_epochs, "X", 0.001, 100000, "of step: from one fall to the next"},
         {"decay-rate", NN_OPTION_DOUBLE, &s->decay_rate, "X", 0, 1, "of step: what each fall leaves of the rate"},
+        {"find-lr", NN_OPTION_FLAG, &s->find_lr, NULL, 0, 0, "do not train: sweep the rate from 1e-7 to 10 and suggest one"},
         {"clip-norm", NN_OPTION_DOUBLE, &s->clip_norm, "X", 0, 1e9, "largest norm of the gradient; 0: as it is"},
         {"ema", NN_OPTION_DOUBLE, &s->ema, "DECAY", 0, 0.999999, "evaluate and keep a moving average of the weights; 0: off"},
         {"label-smoothing", NN_OPTION_DOUBLE, &s->label_smoothing, "X", 0, 0.99, "target mass spread over all classes"},
@@ -135,7 +136,8 @@ bool train_settings_incidental(const char *name)
                                         "max-steps",
                                         "prefetch",
                                         "checkpoint-steps",
-                                        "checkpoint-minutes"};
+                                        "checkpoint-minutes",
+                                        "find-lr"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
@@ -153,6 +155,8 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     if (s->split[0] + s->split[1] + s->split[2] > 1.0001 || s->split[0] <= 0)
         return rudd_fail(err, RUDD_ARGUMENT, "--split: found %g,%g,%g, expected shares that add up to 1, with some to train on",
                          s->split[0], s->split[1], s->split[2]);
+    if (s->find_lr && s->resume)
+        return rudd_fail(err, RUDD_ARGUMENT, "--find-lr: sweeps before a run, not within one; leave --resume out");
     static const struct {
         double lr, weight_decay;
     } usual[] = {

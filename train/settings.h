@@ -27,6 +27,7 @@ struct train_settings {
     int schedule;  /* enum train_schedule_kind */
     double lr, head_lr, layer_decay, weight_decay, momentum, warmup_epochs, decay_epochs, decay_rate, clip_norm, ema;
     int unfreeze_epochs; /* 0: all at once */
+    bool find_lr;        /* the sweep of lr_find.h in place of a run */
     double label_smoothing;
     int class_weights; /* enum train_class_weights */
     double mixup, cutmix, focal;
