@@ -4,7 +4,9 @@
 #include "tests/pictures.h"
 #include "train/command.h"
 #include "train/run_folder.h"
+#include "weights/model_file.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,10 +114,226 @@ static void a_record_repeats_its_run(void **state)
     assert_false(same_file("first", "other", "model.safetensors")); /* the comparison can tell */
 }
 
+/* Runs a command and parses the JSON that it prints. */
+static json_t *json_of(train_command *run, const char *line)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int own = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+    enum rudd_status status = command(run, line);
+    fflush(stdout);
+    assert_true(dup2(own, STDOUT_FILENO) >= 0);
+    close(own);
+    must(status);
+    rewind(file);
+    json_t *json = json_loadf(file, 0, NULL);
+    fclose(file);
+    assert_non_null(json);
+    return json;
+}
+
+static double number(const json_t *object, const char *a, const char *b)
+{
+    const json_t *value = json_object_get(object, a);
+    if (b) value = json_object_get(value, b);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+/* A folder with a record, figures and all, but no model. */
+static void put_record(const char *name, const char *text)
+{
+    char path[TRAIN_PATH];
+    picture_put(root, name, 8, 8, 0); /* makes the folders of its name */
+    snprintf(path, sizeof path, "%s", in_root(name));
+    strcpy(strrchr(path, '/'), "/run.json");
+    file_write(path, (struct bytes){(uint8_t *)text, strlen(text)});
+}
+
+/* All runs of a folder are listed, broken ones as such; the best is a finished one, by the figure asked for, whichever way is up. */
+static void listed_and_chosen(void **state)
+{
+    (void)state;
+    char line[600];
+    put_record("many/a/x.jpg",
+               "{\"id\":\"1\",\"status\":\"done\",\"final\":{\"val\":{\"top1\":0.8,\"loss\":0.5},\"test\":{\"top1\":0.9}}}");
+    put_record("many/b/x.jpg",
+               "{\"id\":\"2\",\"status\":\"done\",\"final\":{\"val\":{\"top1\":0.8,\"loss\":0.4},\"test\":{\"top1\":0.7}}}");
+    put_record("many/c/x.jpg", "{\"id\":\"3\",\"status\":\"stopped\",\"final\":{\"val\":{\"top1\":0.99,\"loss\":0.1}}}");
+    put_record("many/d/x.jpg", "{\"id\":");
+    put_record("many/e/x.jpg", "{\"id\":\"5\",\"status\":\"running\"}");
+    picture_put(root, "many/no_run/x.jpg", 8, 8, 0);
+    snprintf(line, sizeof line, "runs|list|--json|%s|--sort|val.loss", in_root("many"));
+    json_t *list = json_of(train_cmd_runs, line);
+    assert_int_equal(json_array_size(list), 5);
+    static const char *const ids[] = {"3", "2", "1"};
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(list, i), "id")), ids[i]);
+    int broken = 0;
+    for (size_t i = 3; i < 5; i++)
+        broken += !strcmp(json_string_value(json_object_get(json_array_get(list, i), "status")), "unreadable");
+    assert_int_equal(broken, 1);
+    json_decref(list);
+
+    static const char *const best[][2] = {{"val.top1", "2"}, {"test.top1", "1"}, {"val.loss", "2"}};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "runs|best|--json|--by|%s|%s", best[i][0], in_root("many"));
+        json_t *run = json_of(train_cmd_runs, line);
+        assert_string_equal(json_string_value(json_object_get(run, "id")), best[i][1]);
+        json_decref(run);
+    }
+    snprintf(line, sizeof line, "runs|best|--by|val.beauty|%s", in_root("many"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "val.beauty"));
+    snprintf(line, sizeof line, "runs|show|--json|%s", in_root("first"));
+    json_t *run = json_of(train_cmd_runs, line);
+    assert_string_equal(json_string_value(json_object_get(run, "status")), "done");
+    json_decref(run);
+    assert_int_equal(command(train_cmd_runs, "runs|lst"), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "did you mean list"));
+    assert_int_equal(command(train_cmd_runs, "runs|show"), RUDD_ARGUMENT);
+    assert_int_equal(command(train_cmd_runs, "runs|list|/nowhere/at/all"), RUDD_IO);
+}
+
+/* A model does not differ from itself; of two, the counts add up to the pictures and to the difference of their accuracies. */
+static void compared(void **state)
+{
+    (void)state;
+    char line[900];
+    snprintf(line, sizeof line, "runs|compare|--json|%s|%s/model.safetensors", in_root("first"), in_root("first"));
+    json_t *same = json_of(train_cmd_runs, line);
+    assert_int_equal(number(same, "images", NULL), 9); /* a third of 27 */
+    assert_int_equal(number(same, "only_a", NULL) + number(same, "only_b", NULL), 0);
+    assert_float_equal(number(same, "p", NULL), 1, 0);
+    json_decref(same);
+
+    snprintf(line, sizeof line, "runs|compare|--json|%s|%s|--data|%s", in_root("first"), in_root("other"), in_root("set"));
+    json_t *two = json_of(train_cmd_runs, line);
+    double n = number(two, "images", NULL), both = number(two, "both", NULL), a = number(two, "only_a", NULL),
+           b = number(two, "only_b", NULL);
+    assert_int_equal(n, 27);
+    assert_int_equal(both + a + b + number(two, "neither", NULL), 27);
+    assert_float_equal(number(json_object_get(two, "a"), "metrics", "top1"), (both + a) / n, 1e-8);
+    assert_float_equal(number(json_object_get(two, "b"), "metrics", "top1"), (both + b) / n, 1e-8);
+    assert_float_equal(number(two, "difference", NULL), (b - a) / n, 1e-8);
+    json_decref(two);
+
+    snprintf(line, sizeof line, "runs|compare|%s/model.safetensors|%s/model.safetensors", in_root("first"), in_root("first"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "--data"));
+}
+
+/* A model whose classes stand in another order answers the same: pictures and models meet by name. */
+static void compared_by_name(void **state)
+{
+    (void)state;
+    char line[900], path[TRAIN_PATH];
+    struct nn_model *model;
+    must(weights_model_load(&model, train_run_path(path, in_root("first"), "model.safetensors"), NULL, NULL, &err));
+    int weight = nn_model_find(model, "classifier.weight"), bias = nn_model_find(model, "classifier.bias");
+    assert_true(weight >= 0 && bias >= 0);
+    const struct nn_param *w = &model->params[weight], *b = &model->params[bias];
+    const int last = model->class_count - 1, width = w->shape[1];
+    float *x = model->values + w->offset, *y = x + last * width, *c = model->values + b->offset, kept = c[0];
+    for (int i = 0; i < width; i++) {
+        float swap = x[i];
+        x[i] = y[i];
+        y[i] = swap;
+    }
+    c[0] = c[last];
+    c[last] = kept;
+    struct nn_class swap = model->classes[0];
+    model->classes[0] = model->classes[last];
+    model->classes[last] = swap;
+    must(weights_model_save(in_root("turned.safetensors"), model, NULL, WEIGHTS_TIMM, &err));
+    nn_model_destroy(model);
+    snprintf(line, sizeof line, "runs|compare|--json|%s|%s|--data|%s", in_root("first"), in_root("turned.safetensors"),
+             in_root("set"));
+    json_t *same = json_of(train_cmd_runs, line);
+    assert_int_equal(number(same, "only_a", NULL) + number(same, "only_b", NULL), 0);
+    assert_float_equal(number(json_object_get(same, "a"), "metrics", "loss"),
+                       number(json_object_get(same, "b"), "metrics", "loss"), 1e-6);
+    json_decref(same);
+}
+
+/* Promoting copies the model whole and remembers every time; unfinished runs and names with folders in them are refused. */
+static void promoted(void **state)
+{
+    (void)state;
+    char line[900];
+    static const char *const from[] = {"first", "other", "first"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "runs|promote|%s|fish|--to|%s", in_root(from[i]), in_root("models"));
+        must(command(train_cmd_runs, line));
+        struct bytes model = read_all(from[i], "model.safetensors"), copy = read_all("models", "fish.safetensors");
+        assert_int_equal(model.length, copy.length);
+        assert_memory_equal(model.at, copy.at, copy.length);
+        rudd_free(model.at);
+        rudd_free(copy.at);
+    }
+    struct bytes history = read_all("models", "fish.history.jsonl");
+    int lines = 0;
+    for (size_t i = 0; i < history.length; i++) lines += history.at[i] == '\n';
+    assert_int_equal(lines, 3);
+    json_t *entry = json_loadb((const char *)history.at, history.length, JSON_DISABLE_EOF_CHECK, NULL);
+    assert_string_equal(json_string_value(json_object_get(entry, "run")), in_root("first"));
+    assert_int_equal(strlen(json_string_value(json_object_get(entry, "sha256"))), 64);
+    json_decref(entry);
+    rudd_free(history.at);
+
+    static const char *const names[] = {"../fish", ".fish", "a/b"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "runs|promote|%s|%s|--to|%s", in_root("first"), names[i], in_root("models"));
+        assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    }
+    put_record("unfinished/x.jpg", "{\"id\":\"9\",\"status\":\"stopped\"}");
+    snprintf(line, sizeof line, "runs|promote|%s|fish|--to|%s", in_root("unfinished"), in_root("models"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "stopped"));
+}
+
+/* A run's model carries the temperature that its record tells of; a session uses it when asked, and only then. */
+static void calibrated_on_request(void **state)
+{
+    (void)state;
+    char path[TRAIN_PATH];
+    rudd_model *model;
+    rudd_session *plain, *calibrated;
+    must(rudd_model_open(&model, train_run_path(path, in_root("first"), "model.safetensors"), &err));
+    json_t *metrics = json_loads(model->metrics, 0, NULL);
+    assert_float_equal(number(metrics, "val", "temperature"), model->temperature, 1e-8);
+    assert_float_equal(number(metrics, "test", "temperature"), model->temperature, 1e-8);
+    assert_true(number(metrics, "val", "loss_calibrated") <= number(metrics, "val", "loss"));
+    json_decref(metrics);
+    model->temperature = 2.5; /* whatever was fitted on 9 pictures, this one shows */
+    must(rudd_session_create(&plain, model, 1, &err));
+    must(rudd_session_create(&calibrated, model, 1, &err));
+    must(rudd_session_calibrate(calibrated, &err));
+    must(rudd_predict_file(plain, in_root("set/a/0.jpg"), NULL, &err));
+    must(rudd_predict_file(calibrated, in_root("set/a/0.jpg"), NULL, &err));
+    const float *x = rudd_session_logits(plain), *p = rudd_session_probabilities(plain);
+    const float *q = rudd_session_probabilities(calibrated);
+    double sum = 0, total = 0;
+    for (int k = 0; k < 3; k++) sum += exp(x[k] / 2.5);
+    for (int k = 0; k < 3; k++) assert_float_equal(q[k], exp(x[k] / 2.5) / sum, 1e-6);
+    for (int k = 0; k < 3; k++) total += exp(x[k]);
+    for (int k = 0; k < 3; k++) assert_float_equal(p[k], exp(x[k]) / total, 1e-6);
+    model->temperature = 0;
+    assert_int_equal(rudd_session_calibrate(plain, &err), RUDD_MISMATCH);
+    rudd_session_destroy(plain);
+    rudd_session_destroy(calibrated);
+    rudd_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_record_repeats_its_run),
+        cmocka_unit_test(a_record_repeats_its_run), /* makes the run "other", too */
+        cmocka_unit_test(listed_and_chosen),        cmocka_unit_test(compared),
+        cmocka_unit_test(compared_by_name),         cmocka_unit_test(promoted),
+        cmocka_unit_test(calibrated_on_request),
     };
     return cmocka_run_group_tests_name("runs", tests, begin, end);
 }

@@ -27,16 +27,6 @@ static enum rudd_status one_folder(const struct nn_options *options, const char 
     return RUDD_OK;
 }
 
-static enum rudd_status print_json(json_t *json, struct rudd_error *err)
-{
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-    json_decref(json);
-    if (!text) return rudd_fail(err, RUDD_FORMAT, "no memory for the JSON text, or a file name in it is not UTF-8");
-    puts(text);
-    free(text);
-    return RUDD_OK;
-}
-
 /* ---- check ------------------------------------------------------------------------------------------------------------------- */
 
 static json_t *report_json(const struct data_report *r)
@@ -74,7 +64,7 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
     if (!status && !done) {
         status = one_folder(&options, &dir, err);
         if (!status) status = data_check(&report, dir, err);
-        if (!status && json) status = print_json(report_json(&report), err);
+        if (!status && json) status = train_command_print(report_json(&report), err);
         for (int i = 0; !status && !json && i < report.count; i++)
             printf("%-14s %s\n", data_fault_name(report.faults[i].kind), report.faults[i].text);
         if (!status && !json) printf("%d pictures of %d classes\n", report.pictures, report.classes);
@@ -156,7 +146,7 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
             if (!status) add_stats(list, "all", &splits.train);
         }
         if (!status && json)
-            status = print_json(list, err);
+            status = train_command_print(list, err);
         else
             json_decref(list);
     }
@@ -259,31 +249,14 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
 
 /* ---- the command ------------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    train_command *run;
-    const char *help;
-} commands[] = {
-    {"check", check, "broken, equal and misplaced pictures"},
-    {"stats", stats, "counts, sizes and colours"},
-    {"split", split, "class folders into train, val and test"},
-    {"synth", train_cmd_data_synth, "draw the embedded fifteen-species set"},
-};
-enum { COUNT = sizeof commands / sizeof *commands };
-
 enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
 {
-    const char *names[COUNT];
-    for (int i = 0; i < COUNT; i++) names[i] = commands[i].name;
-    if (argc < 2) return rudd_fail(err, RUDD_ARGUMENT, "data: no sub-command given; expected check, stats, split or synth");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        printf("usage: rudd data COMMAND [OPTION ...]\n\n");
-        for (int i = 0; i < COUNT; i++) printf("  %-8s %s\n", commands[i].name, commands[i].help);
-        return RUDD_OK;
-    }
-    for (int i = 0; i < COUNT; i++)
-        if (strcmp(argv[1], names[i]) == 0) return commands[i].run(argc - 1, argv + 1, err);
-    const char *near = nn_option_nearest(argv[1], names, COUNT);
-    return rudd_fail(err, RUDD_ARGUMENT, "data: unknown sub-command \"%.40s\"; %s%s", argv[1], near ? "did you mean " : "see ",
-                     near ? near : "rudd data --help");
+    static const struct train_subcommand rows[] = {
+        {"check", check, "broken, equal and misplaced pictures"},
+        {"stats", stats, "counts, sizes and colours"},
+        {"split", split, "class folders into train, val and test"},
+        {"synth", train_cmd_data_synth, "draw the embedded fifteen-species set"},
+        {NULL, NULL, NULL},
+    };
+    return train_command_dispatch("data", rows, argc, argv, err);
 }

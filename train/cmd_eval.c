@@ -3,11 +3,11 @@
 
 #include "kernels/kern.h"
 #include "train/evaluate.h"
+#include "train/labels.h"
 #include "train/progress.h"
 #include "nn/trace.h"
 #include "weights/model_file.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 struct eval_settings {
     const char *model, *data;
@@ -29,31 +29,6 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
     if (m->temperature > 0)
         printf("calibrated, at temperature %g: loss %.4f, calibration error %.3f\n", m->temperature, m->loss_calibrated,
                m->ece_calibrated);
-}
-
-static enum rudd_status print_json(const struct train_metrics *m, const struct nn_model *model, double images_per_second,
-                                   struct rudd_error *err)
-{
-    json_t *object = train_metrics_json(m, model->classes, true);
-    char *text = NULL;
-    if (object && json_object_set_new(object, "images_per_second", train_json_number(images_per_second)) == 0)
-        text = json_dumps(object, JSON_REAL_PRECISION(9));
-    json_decref(object);
-    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the answer");
-    puts(text);
-    free(text); /* jansson's */
-    return RUDD_OK;
-}
-
-/* The pictures of s->data under the model's own class numbers. */
-static enum rudd_status scan(struct data_set *set, const struct nn_model *model, const char *dir, struct rudd_error *err)
-{
-    char **names = rudd_zalloc((size_t)model->class_count, sizeof *names);
-    if (!names) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d class names", model->class_count);
-    for (int k = 0; k < model->class_count; k++) names[k] = model->classes[k].name;
-    enum rudd_status status = data_set_scan(set, dir, names, model->class_count, err);
-    rudd_free(names);
-    return status;
 }
 
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
@@ -81,7 +56,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     if (status != RUDD_OK || done) goto done;
     kern_set_threads(s.threads);
     status = rudd_model_open(&model, s.model, err);
-    if (status == RUDD_OK) status = scan(&set, model, s.data, err);
+    if (status == RUDD_OK) status = train_labels_scan(&set, model, s.data, err);
     if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, NULL, s.batch, s.threads, 0, err);
     if (status != RUDD_OK) goto done;
 
@@ -93,10 +68,13 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     const struct data_loader *loader = train_evaluator_loader(evaluator);
     for (int i = 0; i < data_loader_bad_count(loader); i++) train_note(&events, "skipped: %s", data_loader_bad(loader, i));
     double rate = evaluation.count / evaluation.seconds;
-    if (s.json)
-        status = print_json(&evaluation.metrics, model, rate, err);
-    else
+    if (s.json) {
+        json_t *object = train_metrics_json(&evaluation.metrics, model->classes, true);
+        if (object) json_object_set_new(object, "images_per_second", train_json_number(rate));
+        status = train_command_print(object, err);
+    } else {
         print_table(&evaluation.metrics, model, rate);
+    }
 done:
     nn_trace_end(stderr, trace);
     train_evaluation_free(&evaluation);

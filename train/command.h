@@ -5,6 +5,7 @@
 #ifndef TRAIN_COMMAND_H
 #define TRAIN_COMMAND_H
 
+#include <jansson.h>
 #include "nn/options.h"
 
 typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error *err);
@@ -17,7 +18,8 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
     ROW(import, "foreign weights into a model file")                                                                           \
     ROW(export, "a model file into what other programs read")                                                                  \
     ROW(inspect, "what a model file or an architecture is")                                                                    \
-    ROW(data, "check, describe, split or draw folders of pictures")
+    ROW(data, "check, describe, split or draw folders of pictures")                                                            \
+    ROW(runs, "list, show, compare and promote runs")
 
 #define TRAIN_DECLARE(name, help) train_command train_cmd_##name;
 TRAIN_COMMANDS(TRAIN_DECLARE)
@@ -25,5 +27,18 @@ TRAIN_COMMANDS(TRAIN_DECLARE)
 
 /* nn_options_parse, and the help page on stdout when asked for: then *done is set and the command has nothing left to do. */
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err);
+
+/* A command of commands (`rudd data check`): runs the row that argv[1] names, with argv moved by one. `name` starts the messages. The rows
+ * end with a NULL name. --help lists them. */
+struct train_subcommand {
+    const char *name;
+    train_command *run;
+    const char *help;
+};
+enum rudd_status train_command_dispatch(const char *name, const struct train_subcommand *rows, int argc, char **argv,
+                                        struct rudd_error *err);
+
+/* One JSON text on stdout, a line. Takes json over; NULL is RUDD_NO_MEMORY. */
+enum rudd_status train_command_print(json_t *json, struct rudd_error *err);
 
 #endif

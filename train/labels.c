@@ -108,3 +108,13 @@ bool train_labels_follow(struct data_splits *splits, const struct nn_model *mode
         if (sets[i]->class_count == model->class_count) follow(sets[i], model);
     return true;
 }
+
+enum rudd_status train_labels_scan(struct data_set *set, const struct nn_model *model, const char *dir, struct rudd_error *err)
+{
+    char **names = rudd_zalloc((size_t)model->class_count, sizeof *names);
+    if (!names) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d class names", model->class_count);
+    for (int k = 0; k < model->class_count; k++) names[k] = model->classes[k].name;
+    enum rudd_status status = data_set_scan(set, dir, names, model->class_count, err);
+    rudd_free(names);
+    return status;
+}
