@@ -181,23 +181,6 @@ static enum rudd_status resample(uint8_t *out, const struct data_image *image, c
     return RUDD_OK;
 }
 
-static void swap_pixels(uint8_t *a, uint8_t *b)
-{
-    uint8_t keep[3];
-    memcpy(keep, a, 3);
-    memcpy(a, b, 3);
-    memcpy(b, keep, 3);
-}
-
-static void mirror(uint8_t *rgb, int size, bool flip, bool vflip)
-{
-    size_t n = (size_t)size;
-    for (size_t y = 0; flip && y < n; y++)
-        for (size_t x = 0; x < n / 2; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + (y * n + n - 1 - x) * 3);
-    for (size_t y = 0; vflip && y < n / 2; y++)
-        for (size_t x = 0; x < n; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + ((n - 1 - y) * n + x) * 3);
-}
-
 static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const struct data_image *image,
                                       const struct data_augment *a, const struct nn_preprocess *p, int size,
                                       struct rudd_error *err)
@@ -212,7 +195,7 @@ static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const st
     struct data_resize r = {
         p->filter, (float)box.x, (float)box.y, (float)(box.x + box.w), (float)(box.y + box.h), size, size, 0, 0, size, size};
     enum rudd_status status = crop ? data_resize(out, image, &r, err) : data_preprocess(out, image, p, size, err);
-    if (!status) mirror(out, size, flip, vflip);
+    if (!status) data_mirror(out, size, flip, vflip);
     return status;
 }
 

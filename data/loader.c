@@ -1,6 +1,6 @@
 /* loader.c - worker threads that keep a few batches ahead of the network.
  *
- * The work of an epoch is one list of pictures in their final order; picture i belongs to batch i / batch_size, and batch b lives in slot
+ * The work of an epoch is one list of pictures (sampling.h) in their final order; picture i belongs to batch i / batch_size, and batch b lives in slot
  * b % slots of the ring. Workers take the next picture of the list whose slot is free and write its pixels to its fixed place, so who did it
  * and when leaves no trace:
  *
@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 enum { MAX_WORKERS = 64 };
-static const uint64_t SHUFFLE = UINT64_MAX; /* in the place of a picture's index: no picture has it */
 
 struct slot {
     float *x;       /* [batch, size, size, 3] */
@@ -52,7 +51,7 @@ struct data_loader {
     bool stop;
 
     uint64_t epoch;
-    int *order; /* [count] the epoch's list of items */
+    struct data_sampler sampler; /* the epoch's list */
     int next, taken, busy;
     bool waiting; /* the caller, for the batch `taken` */
 
@@ -64,7 +63,7 @@ struct data_loader {
 static int list_end(const struct data_loader *l)
 {
     int64_t full = (int64_t)l->batches * l->options.batch;
-    return full < l->set->count ? (int)full : l->set->count;
+    return full < l->sampler.length ? (int)full : l->sampler.length;
 }
 
 /* Pictures of batch b. */
@@ -76,26 +75,35 @@ static int batch_count(const struct data_loader *l, int b)
 
 /* ---- one picture ------------------------------------------------------------------------------------------------------------ */
 
-enum rudd_status data_loader_picture(float *x, uint8_t *square, const char *path, const struct data_loader_options *o,
-                                     uint64_t epoch, uint64_t key, struct rudd_error *err)
+/* key names the random view; without augmentation the picture is seen in the fixed view of that number. */
+static enum rudd_status load_view(float *x, uint8_t *square, const char *path, const struct data_loader_options *o,
+                                  uint64_t epoch, uint64_t key, int view, struct rudd_error *err)
 {
     struct data_image image = {0};
     enum rudd_status status = data_image_read(&image, path, NULL, err);
     if (!status && o->augment)
         status = data_augment_view(square, &image, o->augment, &o->preprocess, o->image_size, o->seed, epoch, key, err);
     else if (!status)
-        status = data_preprocess(square, &image, &o->preprocess, o->image_size, err);
+        status = data_preprocess_view(square, &image, &o->preprocess, o->image_size, view, err);
     if (!status) data_normalise(x, square, (size_t)o->image_size * (size_t)o->image_size, &o->preprocess);
     data_image_free(&image);
     return status;
 }
 
-static enum rudd_status load(float *x, const struct worker *w, int item, uint64_t epoch, struct rudd_error *err)
+enum rudd_status data_loader_picture(float *x, uint8_t *square, const char *path, const struct data_loader_options *options,
+                                     uint64_t epoch, uint64_t key, struct rudd_error *err)
+{
+    return load_view(x, square, path, options, epoch, key, 0, err);
+}
+
+static enum rudd_status load(float *x, const struct worker *w, uint64_t draw, uint64_t epoch, struct rudd_error *err)
 {
     const struct data_loader *l = w->loader;
+    const int item = data_draw_item(&l->sampler, draw);
     const struct data_source *source = &l->options.source;
     if (source->read) return source->read(x, source->user, item, epoch, (int)(w - l->workers), err);
-    return data_loader_picture(x, w->square, l->set->items[item].path, &l->options, epoch, (uint64_t)item, err);
+    return load_view(x, w->square, l->set->items[item].path, &l->options, epoch, draw, data_draw_appearance(&l->sampler, draw),
+                     err);
 }
 
 static bool may_take(const struct data_loader *l)
@@ -112,16 +120,17 @@ static void *work(void *user)
     for (;;) {
         while (!l->stop && !may_take(l)) pthread_cond_wait(&l->work, &l->lock);
         if (l->stop) break;
-        int at = l->next++, item = l->order[at], b = at / l->options.batch, place = at % l->options.batch;
+        int at = l->next++, item = data_draw_item(&l->sampler, l->sampler.draws[at]), b = at / l->options.batch,
+            place = at % l->options.batch;
         struct slot *s = &l->ring[b % l->slots];
-        uint64_t epoch = l->epoch;
+        uint64_t epoch = l->epoch, draw = l->sampler.draws[at];
         bool known = l->is_bad[item];
         l->busy++;
         pthread_mutex_unlock(&l->lock);
 
         struct rudd_error err;
         enum rudd_status status = RUDD_FORMAT; /* known bad: not tried again */
-        if (!known) status = load(s->x + (size_t)place * l->floats, self, item, epoch, &err);
+        if (!known) status = load(s->x + (size_t)place * l->floats, self, draw, epoch, &err);
         char *message = status && !known ? rudd_strdup(err.message) : NULL;
 
         pthread_mutex_lock(&l->lock);
@@ -155,11 +164,7 @@ void data_loader_start(struct data_loader *loader, uint64_t epoch, int first)
     while (l->busy > 0) pthread_cond_wait(&l->done, &l->lock);
     drop_messages(l);
 
-    struct nn_rng rng;
-    nn_rng_init(&rng, l->options.seed, epoch, SHUFFLE);
-    for (int i = 0; i < l->set->count; i++) l->order[i] = i;
-    if (l->options.shuffle) nn_rng_permutation(&rng, l->order, l->set->count);
-
+    data_sampler_draw(&l->sampler, l->options.seed, epoch);
     l->epoch = epoch;
     l->taken = first < 0 ? 0 : first < l->batches ? first : l->batches;
     for (int b = l->taken; b < l->batches && b < l->taken + l->slots; b++) l->ring[b % l->slots].left = batch_count(l, b);
@@ -265,7 +270,6 @@ static enum rudd_status take_memory(struct data_loader *l, struct rudd_error *er
     for (int i = 0; ok && i < l->slots; i++) ok = slot_init(&l->ring[i], l->options.batch, l->floats);
     for (int i = 0; ok && !l->options.source.read && i < l->options.threads; i++)
         ok = (l->workers[i].square = rudd_alloc(size * size * 3));
-    ok = ok && (l->order = rudd_alloc(count * sizeof *l->order));
     ok = ok && (l->is_bad = rudd_zalloc(count, sizeof *l->is_bad));
     ok = ok && (l->bad = rudd_zalloc(count, sizeof *l->bad));
     if (ok) return RUDD_OK;
@@ -301,6 +305,8 @@ static enum rudd_status check_options(const struct data_loader_options *o, struc
         return rudd_fail(err, RUDD_ARGUMENT, "batch of %d; 1 to 65536 are possible", o->batch);
     enum rudd_status status = data_preprocess_check(&o->preprocess, o->image_size, err);
     if (!status && o->augment) status = data_augment_check(o->augment, err);
+    if (!status && !o->augment && o->views > DATA_VIEWS)
+        status = rudd_fail(err, RUDD_ARGUMENT, "%d views; at most %d are possible", o->views, DATA_VIEWS);
     return status;
 }
 
@@ -311,6 +317,12 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
     if (status) return status;
     struct data_loader *l = rudd_zalloc(1, sizeof *l);
     if (!l) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a loader");
+    status =
+        data_sampler_init(&l->sampler, set, options->sampling, options->shuffle, options->augment ? 1 : options->views, err);
+    if (status) {
+        rudd_free(l);
+        return status;
+    }
     l->set = set;
     l->options = *options;
     if (options->augment) {
@@ -322,12 +334,12 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
     if (l->options.threads > MAX_WORKERS) l->options.threads = MAX_WORKERS;
     if (l->options.depth == 0) l->options.depth = 2;
     if (l->options.depth < 0) l->options.depth = 0;
-    int whole = set->count / options->batch;
-    l->batches = whole + (!options->drop_last && set->count % options->batch != 0);
+    int length = l->sampler.length, whole = length / options->batch;
+    l->batches = whole + (!options->drop_last && length % options->batch != 0);
     if (l->options.depth > l->batches) l->options.depth = l->batches > 0 ? l->batches : 1;
     l->slots = (l->options.depth > 0 ? l->options.depth : 1) + 1;
     l->taken = l->batches; /* nothing to do before data_loader_start */
-    l->next = set->count;
+    l->next = length;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->done, NULL);
@@ -367,7 +379,7 @@ void data_loader_destroy(struct data_loader *loader)
     for (int i = 0; i < l->bad_count; i++) rudd_free(l->bad[i]);
     rudd_free(l->bad);
     rudd_free(l->is_bad);
-    rudd_free(l->order);
+    data_sampler_free(&l->sampler);
     rudd_free(l->ring);
     rudd_free(l);
 }

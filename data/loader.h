@@ -9,7 +9,7 @@
 #define DATA_LOADER_H
 
 #include "data/augment.h"
-#include "data/dataset.h"
+#include "data/sampling.h"
 
 /* Where floats come from that are not a picture's pixels: read fills out [floats] for an item of the set in an epoch. It is called by
  * several workers at a time, numbered from 0, and must depend on item and epoch alone. */
@@ -25,6 +25,8 @@ struct data_loader_options {
     int depth;    /* batches ahead; 0: 2; -1: none, a batch is loaded while the caller waits for it */
     bool shuffle; /* by (seed, epoch) */
     bool drop_last;
+    enum data_sampling sampling;
+    int views; /* without augmentation: each picture in the first so many of its views (preprocess.h), one after another; 0: 1 */
     uint64_t seed;
     const struct data_augment *augment; /* NULL: the evaluation path */
     struct nn_preprocess preprocess;

@@ -58,26 +58,83 @@ enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, 
     return RUDD_OK;
 }
 
+/* The window of `size` pixels at (x, y) of the picture as evaluation would see it at `side` pixels. */
+static enum rudd_status window(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int side, int x,
+                               int y, int size, struct rudd_error *err)
+{
+    struct data_placement at = data_place(image, p, side);
+    struct data_resize *r = &at.resize;
+    if (p->mode != NN_RESIZE_PAD) {
+        r->cx += x;
+        r->cy += y;
+        r->cw = r->ch = size;
+        return data_resize(out, image, r, err);
+    }
+    uint8_t *middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3);
+    if (!middle) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
+    enum rudd_status status = data_resize(middle, image, r, err);
+    for (int i = 0; i < size && !status; i++)
+        for (int j = 0; j < size; j++) {
+            int px = x + j - at.x, py = y + i - at.y;
+            bool inside = px >= 0 && px < r->w && py >= 0 && py < r->h;
+            for (int c = 0; c < 3; c++)
+                out[((size_t)i * size + j) * 3 + c] =
+                    inside ? middle[((size_t)py * r->w + px) * 3 + c] : data_mean_colour(p, c);
+        }
+    rudd_free(middle);
+    return status;
+}
+
+/* A corner, from the top left along the rows. With NN_RESIZE_CROP there is more picture around the centre crop than the fraction says
+ * on the long side: the corner is that of the picture. */
+static enum rudd_status corner(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size, int which,
+                               struct rudd_error *err)
+{
+    struct nn_preprocess wider = *p;
+    if (!(p->crop_fraction > 0.05 && p->crop_fraction < 1)) wider.crop_fraction = 0.875;
+    const bool right = which & 1, bottom = which & 2;
+    if (p->mode != NN_RESIZE_CROP) {
+        int side = (int)nearbyint(size / wider.crop_fraction);
+        return window(out, image, &wider, side, right ? side - size : 0, bottom ? side - size : 0, size, err);
+    }
+    struct data_placement at = data_place(image, &wider, size);
+    const struct data_resize *r = &at.resize;
+    return window(out, image, &wider, size, (right ? r->w - size : 0) - r->cx, (bottom ? r->h - size : 0) - r->cy, size, err);
+}
+
+enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
+                                      int view, struct rudd_error *err)
+{
+    enum rudd_status status = data_preprocess_check(p, size, err);
+    if (!status && (view < 0 || view >= DATA_VIEWS))
+        status = rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", view, DATA_VIEWS - 1);
+    if (status) return status;
+    status = view < 2 ? window(out, image, p, size, 0, 0, size, err) : corner(out, image, p, size, (view - 2) % 4, err);
+    if (!status && (view == 1 || view >= 6)) data_mirror(out, size, true, false);
+    return status;
+}
+
 enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                  struct rudd_error *err)
 {
-    enum rudd_status status = data_preprocess_check(p, size, err);
-    if (status) return status;
+    return data_preprocess_view(out, image, p, size, 0, err);
+}
 
-    struct data_placement at = data_place(image, p, size);
-    const struct data_resize *r = &at.resize;
-    if (p->mode != NN_RESIZE_PAD) return data_resize(out, image, r, err);
+static void swap_pixels(uint8_t *a, uint8_t *b)
+{
+    uint8_t keep[3];
+    memcpy(keep, a, 3);
+    memcpy(a, b, 3);
+    memcpy(b, keep, 3);
+}
 
-    uint8_t *middle = rudd_alloc((size_t)r->w * r->h * 3);
-    if (!middle) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
-    status = data_resize(middle, image, r, err);
-    if (!status) {
-        for (size_t i = 0; i < (size_t)size * size * 3; i++) out[i] = data_mean_colour(p, (int)(i % 3));
-        for (int y = 0; y < r->h; y++)
-            memcpy(out + ((size_t)(at.y + y) * size + at.x) * 3, middle + (size_t)y * r->w * 3, (size_t)r->w * 3);
-    }
-    rudd_free(middle);
-    return status;
+void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip)
+{
+    size_t n = (size_t)size;
+    for (size_t y = 0; flip && y < n; y++)
+        for (size_t x = 0; x < n / 2; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + (y * n + n - 1 - x) * 3);
+    for (size_t y = 0; vflip && y < n / 2; y++)
+        for (size_t x = 0; x < n; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + ((n - 1 - y) * n + x) * 3);
 }
 
 uint8_t data_mean_colour(const struct nn_preprocess *p, int channel)

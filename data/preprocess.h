@@ -24,6 +24,15 @@ uint8_t data_mean_colour(const struct nn_preprocess *p, int channel);
 /* out [S,S,3] with S = size; equal to Pillow's resize (without reducing_gap) and crop to the last bit. Thread-safe. */
 enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                  struct rudd_error *err);
+/* The same picture otherwise, for averages over several views:
+ *     0 as data_preprocess    1 its mirror    2 .. 5 the corners (top left, top right, bottom left, bottom right)    6 .. 9 their mirrors
+ * Corners are the windows of size S at the corners of the picture brought to S / crop fraction (the short side with NN_RESIZE_CROP, else
+ * both; 0.875 where the fraction is 1 or none). RUDD_ARGUMENT for other views. */
+enum { DATA_VIEWS = 10 };
+enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
+                                      int view, struct rudd_error *err);
+/* flip: left for right, vflip: top for bottom; rgb [size,size,3], in place. */
+void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip);
 /* out[i,c] = (rgb[i,c]/255 - mean[c]) / std[c] for count pixels. */
 void data_normalise(float *out, const uint8_t *rgb, size_t count, const struct nn_preprocess *p);
 

@@ -20,7 +20,8 @@ enum rudd_status data_sampler_init(struct data_sampler *sampler, const struct da
                                    bool shuffle, int views, struct rudd_error *err)
 {
     const bool balanced = sampling == DATA_BALANCED;
-    struct data_sampler s = {.set = set, .sampling = sampling, .shuffle = shuffle || balanced, .views = views < 1 || balanced ? 1 : views};
+    struct data_sampler s = {
+        .set = set, .sampling = sampling, .shuffle = shuffle || balanced, .views = views < 1 || balanced ? 1 : views};
     if (set->count > INT_MAX / s.views)
         return rudd_fail(err, RUDD_LIMIT, "%d views of %d pictures are too many", s.views, set->count);
     s.length = set->count * s.views;
@@ -55,8 +56,7 @@ static uint64_t *draw_class(uint64_t *list, struct data_sampler *s, struct nn_rn
 {
     const int *members = s->members + s->first[k], n = s->first[k + 1] - s->first[k];
     nn_rng_permutation(rng, s->order, n); /* who comes once more than the others: the first of these */
-    for (int i = 0; i < share; i++)
-        *list++ = (uint64_t)members[s->order[i % n]] + (uint64_t)(i / n) * (uint64_t)s->set->count;
+    for (int i = 0; i < share; i++) *list++ = (uint64_t)members[s->order[i % n]] + (uint64_t)(i / n) * (uint64_t)s->set->count;
     return list;
 }
 

@@ -295,7 +295,7 @@ static bool stopped(void *user)
 
 /* Stopped within the second epoch and resumed: the same bytes as without the stop, with everything that has a state. */
 #define STATEFUL                                                                                                               \
-    "|--epochs|3|--ema|0.9|--dropout|0.3|--drop-path|0.2|--schedule|plateau|--accumulate|2|--mixup|0.4|--cutmix|1|--focal|2"
+    "|--epochs|3|--ema|0.9|--dropout|0.3|--drop-path|0.2|--schedule|plateau|--accumulate|2|--mixup|0.4|--cutmix|1|--focal|2|--sampling|balanced"
 static void resumes_exactly(void **state)
 {
     (void)state;
@@ -320,6 +320,7 @@ static void resumes_exactly(void **state)
     s.mixup = 0.4;
     s.cutmix = 1;
     s.focal = 2;
+    s.sampling = DATA_BALANCED;
     must(train_settings_resolve(&s, &err));
     assert_int_equal(train_fit(NULL, &s, &events, &err), RUDD_CANCELLED);
     char path[TRAIN_PATH];

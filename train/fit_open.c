@@ -117,6 +117,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                    .threads = s->threads,
                    .depth = s->prefetch ? s->prefetch : -1,
                    .shuffle = true,
+                   .sampling = (enum data_sampling)s->sampling,
                    .drop_last = true, /* a last batch of one or two would give batch norm no statistics to speak of */
                    .seed = (uint64_t)s->seed,
                    .augment = s->augment ? &s->view : NULL,

@@ -87,6 +87,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"ema", NN_OPTION_DOUBLE, &s->ema, "DECAY", 0, 0.999999, "evaluate and keep a moving average of the weights; 0: off"},
         {"label-smoothing", NN_OPTION_DOUBLE, &s->label_smoothing, "X", 0, 0.99, "target mass spread over all classes"},
         {"class-weights", NN_OPTION_CHOICE, &s->class_weights, "none|balanced", 0, 0, "balanced: rare classes count more"},
+        {"sampling", NN_OPTION_CHOICE, &s->sampling, "natural|balanced", 0, 0, "balanced: an epoch shows all classes equally often"},
         {"focal", NN_OPTION_DOUBLE, &s->focal, "GAMMA", 0, 20, "focal loss: sure answers count less; 0: cross-entropy"},
         {"mixup", NN_OPTION_DOUBLE, &s->mixup, "ALPHA", 0, 100, "blend pictures of a batch in pairs; 0: off, 0.2 is usual"},
         {"cutmix", NN_OPTION_DOUBLE, &s->cutmix, "ALPHA", 0, 100, "or paste a rectangle of the other; 0: off, 1 is usual"},

@@ -30,6 +30,7 @@ struct train_settings {
     bool find_lr;        /* the sweep of lr_find.h in place of a run */
     double label_smoothing;
     int class_weights; /* enum train_class_weights */
+    int sampling;      /* enum data_sampling */
     double mixup, cutmix, focal;
     const char *teacher; /* NULL: none */
     double distill_weight, distill_temperature;
