@@ -21,6 +21,11 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
                                     const struct train_learner_options *options, struct rudd_error *err)
 {
     struct train_learner l = {.options = *options, .model = model, .set = set};
+    if (options->loader.source.read && (options->mix.mixup > 0 || options->mix.cutmix > 0 || options->teacher))
+        return rudd_fail(
+            err, RUDD_ARGUMENT,
+            "--mixup, --cutmix and --teacher need the pictures themselves, but this run learns from kept activations "
+            "of its frozen part; leave them or the cache out");
     enum rudd_status status = nn_plan_create(&l.plan, model, &options->plan, err);
     if (status != RUDD_OK) goto failed;
     l.options.loader.source.floats = nn_plan_input_floats(l.plan);
