@@ -97,8 +97,8 @@ static bool is_stopped(const struct train_fit_run *f)
 static bool checkpoint_is_due(const struct train_fit_run *f)
 {
     const uint64_t every = (uint64_t)f->s.checkpoint_steps, steps = f->learner.optim.steps;
-    if (f->learner.tally.step_mass > 0) return false;
-    return (every && steps != f->saved_steps && steps % every == 0) ||
+    if (f->learner.tally.step_mass > 0 || steps == f->saved_steps) return false;
+    return (every && steps % every == 0) ||
            (f->s.checkpoint_minutes > 0 && train_now() - f->saved_at >= 60 * f->s.checkpoint_minutes);
 }
 
