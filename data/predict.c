@@ -8,6 +8,7 @@
 #include "kernels/kern.h"
 #include "nn/plan.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,9 @@ struct rudd_session {
     float *probabilities; /* [max_batch, classes] */
     int max_batch;
     double temperature; /* 0: plain probabilities */
+    int views;          /* of each picture */
+    float *mean;        /* [2, classes] sum or mean of probabilities over views, and its logarithm */
+    bool averaged;      /* the last prediction was such a mean */
 };
 
 static double now_ms(void)
@@ -39,9 +43,11 @@ enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *m
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session");
     s->model = model;
     s->max_batch = max_batch;
+    s->views = 1;
     s->square = rudd_alloc(size * size * 3);
     s->probabilities = rudd_zalloc((size_t)max_batch * (size_t)model->class_count, sizeof *s->probabilities);
-    if (!s->square || !s->probabilities)
+    s->mean = rudd_zalloc((size_t)model->class_count, 2 * sizeof *s->mean);
+    if (!s->square || !s->probabilities || !s->mean)
         status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session of %d images", max_batch);
     else
         /* Only a training plan writes to its model, and the first plan of one that was opened for predicting reads its weights. */
@@ -65,6 +71,7 @@ void rudd_session_destroy(rudd_session *session)
     nn_plan_destroy(session->plan);
     rudd_free(session->square);
     rudd_free(session->probabilities);
+    rudd_free(session->mean);
     rudd_free(session);
 }
 
@@ -88,26 +95,61 @@ static void calibrate(float *p, const float *x, double temperature, int count, i
     }
 }
 
-/* Runs the plan over the count images in its input. */
-static void infer(rudd_session *s, int count, double started, struct rudd_timing *timing)
+enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct rudd_error *err)
 {
-    double decoded = now_ms();
+    if (views < 1 || views > DATA_VIEWS)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d views of each picture; 1 to %d are possible", views, DATA_VIEWS);
+    session->views = views;
+    return RUDD_OK;
+}
+
+/* Runs the plan over the count images in its input; returns the milliseconds it took. */
+static double infer(rudd_session *s, int count)
+{
+    double started = now_ms();
     nn_plan_forward(s->plan, count);
     if (s->temperature > 0)
         calibrate(s->probabilities, nn_plan_logits(s->plan), s->temperature, count, s->model->class_count);
     else
         nn_plan_softmax(s->plan, s->probabilities, count);
-    if (timing) *timing = (struct rudd_timing){decoded - started, now_ms() - decoded};
+    s->averaged = false;
+    return now_ms() - started;
+}
+
+/* Adds the probabilities of count views to the sum; behind the last of them it becomes the session's result. */
+static void average(rudd_session *s, int count, bool first, bool last)
+{
+    const size_t classes = (size_t)s->model->class_count;
+    float *sum = s->mean, *logits = s->mean + classes;
+    if (first) memset(sum, 0, classes * sizeof *sum);
+    for (size_t i = 0; i < (size_t)count; i++)
+        for (size_t k = 0; k < classes; k++) sum[k] += s->probabilities[i * classes + k];
+    for (size_t k = 0; last && k < classes; k++) {
+        float mean = sum[k] / (float)s->views;
+        s->probabilities[k] = mean;
+        logits[k] = logf(mean < FLT_MIN ? FLT_MIN : mean); /* the least that float32 has; NaN stays */
+    }
+    s->averaged = last;
 }
 
 static enum rudd_status predict_image(rudd_session *s, const struct data_image *image, double started,
                                       struct rudd_timing *timing, struct rudd_error *err)
 {
     const struct nn_preprocess *p = &s->model->preprocess;
-    enum rudd_status status = data_preprocess(s->square, image, p, p->image_size, err);
-    if (status) return status;
-    data_normalise(nn_plan_input(s->plan), s->square, (size_t)p->image_size * (size_t)p->image_size, p);
-    infer(s, 1, started, timing);
+    const size_t pixels = (size_t)p->image_size * (size_t)p->image_size;
+    double inferring = 0;
+    for (int done = 0; done < s->views;) {
+        int n = s->views - done < s->max_batch ? s->views - done : s->max_batch;
+        for (int i = 0; i < n; i++) {
+            enum rudd_status status = data_preprocess_view(s->square, image, p, p->image_size, done + i, err);
+            if (status) return status;
+            data_normalise(nn_plan_input(s->plan) + (size_t)i * pixels * 3, s->square, pixels, p);
+        }
+        inferring += infer(s, n);
+        if (s->views > 1) average(s, n, done == 0, done + n == s->views);
+        done += n;
+    }
+    if (timing) *timing = (struct rudd_timing){now_ms() - started - inferring, inferring};
     return RUDD_OK;
 }
 
@@ -151,13 +193,14 @@ enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, i
     for (size_t n = 0; n < (size_t)count; n++)
         for (size_t i = 0; i < plane; i++)
             for (size_t c = 0; c < 3; c++) nhwc[(n * plane + i) * 3 + c] = nchw[(n * 3 + c) * plane + i];
-    infer(session, count, started, timing);
+    double decoded = now_ms(), inferring = infer(session, count);
+    if (timing) *timing = (struct rudd_timing){decoded - started, inferring};
     return RUDD_OK;
 }
 
 const float *rudd_session_logits(const rudd_session *session)
 {
-    return nn_plan_logits(session->plan);
+    return session->averaged ? session->mean + session->model->class_count : nn_plan_logits(session->plan);
 }
 
 const float *rudd_session_probabilities(const rudd_session *session)

@@ -81,6 +81,11 @@ void rudd_session_destroy(rudd_session *session);
  * nine in ten are right. RUDD_MISMATCH when the model has no temperature (it was trained without validation pictures). */
 enum rudd_status rudd_session_calibrate(rudd_session *session, struct rudd_error *err);
 
+/* From now on a picture's probabilities are the mean over this many views of it, and its logits their logarithms: 1 as it is (at first), 2
+ * with its mirror, 6 with the four corners too, 10 with their mirrors; somewhat more accurate, at as many times the price. Tensors are
+ * taken as they are. RUDD_ARGUMENT unless views is 1..10. */
+enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct rudd_error *err);
+
 /* Milliseconds that one prediction spent on decoding + resizing, and on the network. */
 struct rudd_timing {
     double decode_ms, infer_ms;

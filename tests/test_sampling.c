@@ -1,5 +1,4 @@
-/* test_sampling.c - what an epoch shows, and the fixed views that evaluation averages over. */
-#include "data/preprocess.h"
+/* test_sampling.c - what an epoch shows: balance, keys, appearances. */
 #include "data/sampling.h"
 
 #include <setjmp.h>
@@ -8,8 +7,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* ---- lists ------------------------------------------------------------------------------------------------------- */
 
 /* Four classes of 1, 0, 30 and 6 pictures, not in the order of the classes. */
 enum { COUNT = 37, CLASSES = 4 };
@@ -134,63 +131,13 @@ static void failing_memory(void **state)
     data_sampler_free(&s);
 }
 
-/* ---- views ------------------------------------------------------------------------------------------------------- */
-
-enum { S = 16, BYTES = S * S * 3 };
-
-static void view(uint8_t out[BYTES], const struct data_image *image, const struct nn_preprocess *p, int which)
-{
-    struct rudd_error err;
-    if (data_preprocess_view(out, image, p, S, which, &err)) fail_msg("%s", err.message);
-}
-
-/* View 0 is evaluation's, odd ones of the first pair and the last four are mirrors; the corners show the corners of the picture,
- * whatever way it becomes square. */
-static void views_show_what_they_say(void **state)
-{
-    (void)state;
-    static uint8_t rgb[60 * 40 * 3];
-    struct data_image image = {60, 40, rgb};
-    for (int y = 0; y < 40; y++)
-        for (int x = 0; x < 60; x++) {
-            rgb[(y * 60 + x) * 3] = (uint8_t)(4 * x); /* red says where across, green where down */
-            rgb[(y * 60 + x) * 3 + 1] = (uint8_t)(6 * y);
-            rgb[(y * 60 + x) * 3 + 2] = 7;
-        }
-    for (int mode = NN_RESIZE_CROP; mode <= NN_RESIZE_PAD; mode++)
-        for (int whole = 0; whole < 2; whole++) {
-            struct nn_preprocess p = {.mode = (enum nn_resize_mode)mode, .crop_fraction = whole ? 1 : 0.8};
-            uint8_t plain[BYTES], views[DATA_VIEWS][BYTES];
-            assert_int_equal(data_preprocess(plain, &image, &p, S, NULL), RUDD_OK);
-            for (int v = 0; v < DATA_VIEWS; v++) view(views[v], &image, &p, v);
-            assert_memory_equal(plain, views[0], BYTES);
-            for (int pair = 0; pair < 5; pair++) {
-                const uint8_t *a = views[pair ? pair + 1 : 0], *b = views[pair ? pair + 5 : 1];
-                for (int i = 0; i < S * S; i++) assert_memory_equal(a + 3 * i, b + 3 * (i / S * S + S - 1 - i % S), 3);
-                assert_memory_not_equal(a, b, BYTES);
-            }
-            if (mode == NN_RESIZE_PAD) { /* above and below is colour: corners differ by what they show of it */
-                assert_memory_not_equal(views[2], views[4], BYTES);
-                continue;
-            }
-            const int last = (S * S - 1) * 3;
-            assert_true(views[2][0] < 14 && views[2][1] < 14); /* the picture's corner pixels, but for the filter */
-            assert_true(views[3][(S - 1) * 3] > 222 && views[3][(S - 1) * 3 + 1] < 14);
-            assert_true(views[4][(S - 1) * S * 3] < 14 && views[4][(S - 1) * S * 3 + 1] > 220);
-            assert_true(views[5][last] > 222 && views[5][last + 1] > 220);
-        }
-    struct nn_preprocess p = {.mode = NN_RESIZE_SQUASH};
-    uint8_t out[BYTES];
-    assert_int_equal(data_preprocess_view(out, &image, &p, S, DATA_VIEWS, NULL), RUDD_ARGUMENT);
-    assert_int_equal(data_preprocess_view(out, &image, &p, S, -1, NULL), RUDD_ARGUMENT);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(balanced_is_balanced),     cmocka_unit_test(key_decides),
-        cmocka_unit_test(natural_and_views),        cmocka_unit_test(failing_memory),
-        cmocka_unit_test(views_show_what_they_say),
+        cmocka_unit_test(balanced_is_balanced),
+        cmocka_unit_test(key_decides),
+        cmocka_unit_test(natural_and_views),
+        cmocka_unit_test(failing_memory),
     };
     return cmocka_run_group_tests_name("sampling", tests, label_set, NULL);
 }

@@ -11,7 +11,7 @@
 
 struct eval_settings {
     const char *model, *data;
-    int batch, threads;
+    int batch, threads, views;
     bool json, quiet;
 };
 
@@ -33,11 +33,13 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
 
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
 {
-    struct eval_settings s = {.batch = 16};
+    struct eval_settings s = {.batch = 16, .views = 1};
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &s.model, "FILE", 0, 0, "model to evaluate"},
         {"data", NN_OPTION_REQUIRED, &s.data, "DIR", 0, 0, "one folder per class, by the model's class names"},
         {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "one JSON object instead of a table"},
+        {"views", NN_OPTION_INT, &s.views, "N", 1, DATA_VIEWS,
+         "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures per pass"},
         {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "0: one per core"},
         {"quiet", NN_OPTION_FLAG, &s.quiet, NULL, 0, 0, "no progress, no names of unreadable pictures"},
@@ -58,6 +60,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     status = rudd_model_open(&model, s.model, err);
     if (status == RUDD_OK) status = train_labels_scan(&set, model, s.data, err);
     if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, NULL, s.batch, s.threads, 0, err);
+    if (status == RUDD_OK && s.views > 1) status = train_evaluator_set_views(evaluator, s.views, err);
     if (status != RUDD_OK) goto done;
 
     trace = nn_trace_begin(train_evaluator_plan(evaluator));

@@ -3,6 +3,7 @@
  * A picture that cannot be read costs one line on stderr and the exit status, never the rest of the list. Folders are walked in
  * the order of their names. */
 #include "data/npy.h"
+#include "data/preprocess.h"
 #include "data/session.h"
 #include "nn/trace.h"
 #include "train/command.h"
@@ -176,7 +177,7 @@ static enum rudd_status predict_path(struct predicting *p, const char *path, int
 enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err)
 {
     const char *path = NULL;
-    int threads = 0, size = 0;
+    int threads = 0, size = 0, views = 1;
     bool done, calibrated = false;
     struct rudd_error bad;
     struct nn_trace_log *trace = NULL;
@@ -188,6 +189,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "all logits too"},
         {"calibrated", NN_OPTION_FLAG, &calibrated, NULL, 0, 0,
          "probabilities with the temperature fitted on validation pictures"},
+        {"views", NN_OPTION_INT, &views, "N", 1, DATA_VIEWS,
+         "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"image-size", NN_OPTION_INT, &size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         {"threads", NN_OPTION_INT, &threads, "N", 0, 1024, "0: one per core"},
     };
@@ -206,6 +209,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     status = rudd_model_open(&p.model, path, err);
     if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
     if (!status) status = rudd_session_create(&p.session, p.model, 1, err);
+    if (!status) status = rudd_session_set_views(p.session, views, err);
     if (!status && calibrated) status = rudd_session_calibrate(p.session, err);
     if (!status) trace = nn_trace_begin(data_session_plan(p.session));
     for (int i = 0; i < options.argument_count && !status; i++) status = predict_path(&p, options.arguments[i], 0, err);

@@ -2,6 +2,7 @@
 #include "train/evaluate.h"
 
 #include "nn/plan.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@ struct train_evaluator {
     const struct data_set *set;
     struct nn_plan *plan;
     struct data_loader *loader;
+    struct data_loader_options loads;
+    float *p; /* [batch, classes] probabilities of one batch; NULL: one view, and logits are kept as they are */
 };
 
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
@@ -31,6 +34,7 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     enum rudd_status status = nn_plan_create(&e->plan, model, &plan, err);
     if (status == RUDD_OK) loader.source.floats = nn_plan_input_floats(e->plan);
     if (status == RUDD_OK) status = data_loader_create(&e->loader, set, &loader, err);
+    e->loads = loader;
     if (status != RUDD_OK) {
         train_evaluator_destroy(e);
         return status;
@@ -39,9 +43,31 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     return RUDD_OK;
 }
 
+enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, int views, struct rudd_error *err)
+{
+    struct train_evaluator *e = evaluator;
+    struct data_loader *loader;
+    struct data_loader_options loads = e->loads;
+    float *p = NULL;
+    loads.views = views;
+    enum rudd_status status = data_loader_create(&loader, e->set, &loads, err);
+    if (status != RUDD_OK) return status;
+    if (views > 1 && !(p = rudd_zalloc((size_t)loads.batch * (size_t)e->model->class_count, sizeof *p))) {
+        data_loader_destroy(loader);
+        return rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for %d views", views);
+    }
+    data_loader_destroy(e->loader);
+    rudd_free(e->p);
+    e->loader = loader;
+    e->loads = loads;
+    e->p = p;
+    return RUDD_OK;
+}
+
 void train_evaluator_destroy(struct train_evaluator *evaluator)
 {
     if (!evaluator) return;
+    rudd_free(evaluator->p);
     data_loader_destroy(evaluator->loader);
     nn_plan_destroy(evaluator->plan);
     rudd_free(evaluator);
@@ -71,6 +97,32 @@ void train_evaluation_free(struct train_evaluation *evaluation)
     memset(evaluation, 0, sizeof *evaluation);
 }
 
+/* Adds the batch that the plan has just seen: its logits, or with views the sums of probabilities. The views of a picture come one after
+ * another, but may be cut by the end of a batch. */
+static void keep_answers(struct train_evaluation *out, struct train_evaluator *e, const struct data_batch *batch)
+{
+    const size_t classes = (size_t)e->model->class_count;
+    if (e->p) nn_plan_softmax(e->plan, e->p, batch->n);
+    for (int i = 0; i < batch->n; i++) {
+        const float *from = (e->p ? e->p : nn_plan_logits(e->plan)) + (size_t)i * classes;
+        if (!e->p || out->count == 0 || out->items[out->count - 1] != batch->items[i]) {
+            out->labels[out->count] = batch->labels[i];
+            out->items[out->count++] = batch->items[i];
+        }
+        float *row = out->logits + (size_t)(out->count - 1) * classes;
+        for (size_t k = 0; k < classes; k++) row[k] += from[k];
+    }
+}
+
+/* From sums of probabilities over views to logits. What float32 has no number for counts as its smallest; NaN stays. */
+static void take_logarithms(struct train_evaluation *out, const struct train_evaluator *e)
+{
+    for (size_t i = 0; i < (size_t)out->count * (size_t)e->model->class_count; i++) {
+        float mean = out->logits[i] / (float)e->loads.views;
+        out->logits[i] = logf(mean < FLT_MIN ? FLT_MIN : mean);
+    }
+}
+
 enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
                                 const struct train_events *events, struct rudd_error *err)
 {
@@ -93,11 +145,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
     while (data_loader_next(e->loader, &batch)) {
         memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * nn_plan_input_floats(e->plan));
         nn_plan_forward(e->plan, batch.n);
-        memcpy(out.logits + (size_t)out.count * (size_t)classes, nn_plan_logits(e->plan),
-               sizeof *out.logits * (size_t)batch.n * (size_t)classes);
-        memcpy(out.labels + out.count, batch.labels, sizeof *batch.labels * (size_t)batch.n);
-        memcpy(out.items + out.count, batch.items, sizeof *batch.items * (size_t)batch.n);
-        out.count += batch.n;
+        keep_answers(&out, e, &batch);
         if (events && events->tick) {
             struct train_tick tick = {phase, 0, 0, out.count, e->set->count, NAN, train_now() - began};
             events->tick(events->user, &tick);
@@ -108,6 +156,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
         }
     }
     out.seconds = train_now() - began;
+    if (e->p) take_logarithms(&out, e);
     if (out.count == 0) {
         status = rudd_fail(err, RUDD_FORMAT, "%s: none of the %d pictures could be read; the first: %s", phase, e->set->count,
                            data_loader_bad_count(e->loader) ? data_loader_bad(e->loader, 0) : "(there is none)");

@@ -33,6 +33,10 @@ struct train_evaluator;
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
                                         const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
                                         struct rudd_error *err);
+/* From now on each picture is judged by the mean of its probabilities over the first `views` of its views (data/preprocess.h): 2 adds the
+ * mirror, 10 all corners and their mirrors; its logits are the logarithms of that mean. At views times the price. Not with a frontier.
+ * On failure the evaluator is as before. */
+enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, int views, struct rudd_error *err);
 void train_evaluator_destroy(struct train_evaluator *evaluator);
 size_t train_evaluator_bytes(const struct train_evaluator *evaluator);   /* of its plan */
 struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator); /* for traces */
