@@ -303,6 +303,7 @@ static enum rudd_status check_options(const struct data_loader_options *o, struc
 {
     if (o->batch < 1 || o->batch > 65536)
         return rudd_fail(err, RUDD_ARGUMENT, "batch of %d; 1 to 65536 are possible", o->batch);
+    if (o->source.read) return RUDD_OK;
     enum rudd_status status = data_preprocess_check(&o->preprocess, o->image_size, err);
     if (!status && o->augment) status = data_augment_check(o->augment, err);
     if (!status && !o->augment && o->views > DATA_VIEWS)

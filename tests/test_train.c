@@ -80,7 +80,7 @@ static void learns_from_a_teacher(void **state)
     char options[600], teacher[300], x[TRAIN_PATH], y[TRAIN_PATH];
     snprintf(teacher, sizeof teacher, "%s", in_root("one/model.safetensors"));
     must(train("one", "|--epochs|1"));
-    must(train("alone", "|--epochs|1|--freeze|all"));
+    must(train("alone", "|--epochs|1|--freeze|all|--cache|off"));
     snprintf(options, sizeof options, "|--epochs|1|--freeze|all|--teacher|%s|--distill-weight|0", teacher);
     must(train("unheard", options));
     assert_values(train_run_path(x, in_root("alone"), "model.safetensors"),

@@ -133,6 +133,7 @@ static enum rudd_status run_epoch(struct train_fit_run *f, int epoch, struct rud
     double learned = train_now();
     train_learner_result(&e, &f->learner);
     status = validate(f, &e, &best, err);
+    if (status == RUDD_OK && f->frozen) status = train_frozen_check(f->frozen, err);
     if (status != RUDD_OK) return status;
     e.seconds += train_now() - learned;
     train_schedule_epoch(&f->learner.schedule, f->val ? e.val_loss : e.train_loss);
@@ -191,9 +192,13 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     struct train_evaluation evaluation = {0};
     json_t *final = NULL;
     char path[TRAIN_PATH];
+    /* Training pictures are cached as learning sees them, which need not be as evaluation does. */
+    const bool cached = f->frozen && (set != &f->splits.train || f->s.cache_views == 0);
+    const struct train_frontier at = train_frozen_frontier(f->frozen, set);
     enum rudd_status status = load_best(f, err);
     if (status == RUDD_OK)
-        status = train_evaluator_create(&evaluator, f->model, set, NULL, f->s.batch, f->s.threads, f->s.memory_limit, err);
+        status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, f->s.batch, f->s.threads,
+                                        f->s.memory_limit, err);
     if (status == RUDD_OK) status = train_evaluate(&evaluation, evaluator, phase, f->events, err);
     if (status != RUDD_OK) goto done;
     for (int i = 0; i < data_loader_bad_count(train_evaluator_loader(evaluator)); i++)
@@ -212,6 +217,8 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     if (status == RUDD_OK) status = train_fit_record_finish(f, ending, final, err);
     if (status == RUDD_OK)
         status = train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set}, err);
+    if (status == RUDD_OK && f->frozen) status = train_frozen_check(f->frozen, err);
+    if (status == RUDD_OK && f->frozen && !f->s.cache_dir) train_frozen_remove(f->frozen);
     if (status == RUDD_OK && outcome) {
         const struct train_metrics *m = &evaluation.metrics;
         *outcome = (struct train_outcome){.best_epoch = (int)f->state.best_epoch,
@@ -259,7 +266,9 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     kern_set_threads(settings->threads);
     enum rudd_status status = train_fit_open(f, err);
     if (status == RUDD_OK) {
-        status = run_epochs(f, err);
+        const char *folder = f->s.cache_dir ? f->s.cache_dir : f->folder.path;
+        if (f->frozen) status = train_frozen_fill(f->frozen, folder, f->events, err);
+        if (status == RUDD_OK) status = run_epochs(f, err);
         enum rudd_status saved = status == RUDD_CANCELLED ? train_fit_save(f, err) : RUDD_OK;
         if (saved != RUDD_OK) status = saved;
         if (status == RUDD_OK) status = finish(f, "done", outcome, err);

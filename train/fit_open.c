@@ -84,6 +84,21 @@ static enum rudd_status open_last_model(struct train_fit_run *f, const char *las
     return RUDD_OK;
 }
 
+static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct rudd_error *err)
+{
+    const struct train_settings *s = &f->s;
+    struct train_frozen_options options = {.stage = stage,
+                                           .bytes = s->cache == TRAIN_CACHE_FLOAT32 ? 4 : 2,
+                                           .views = s->cache_views,
+                                           .pictures = {.image_size = f->model->preprocess.image_size,
+                                                        .augment = &s->view,
+                                                        .seed = (uint64_t)s->seed,
+                                                        .preprocess = f->model->preprocess},
+                                           .memory_limit = s->memory_limit};
+    if (s->cache == TRAIN_CACHE_OFF || stage == 0) return RUDD_OK;
+    return train_frozen_create(&f->frozen, f->model, &f->splits, &options, err);
+}
+
 static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error *err)
 {
     const struct train_settings *s = &f->s;
@@ -94,9 +109,12 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                          "--freeze: found \"%.40s\", expected all, none, stem, head, or a stage of %s from 1 to %d", s->freeze,
                          f->model->arch, nn_model_stage_count(f->model) - 3);
     size_t limit = s->memory_limit;
+    enum rudd_status status = open_frozen(f, stage, err);
+    if (status != RUDD_OK) return status;
     if (f->splits.val.count) {
-        enum rudd_status status =
-            train_evaluator_create(&f->val, f->model, &f->splits.val, NULL, s->batch, s->threads, limit, err);
+        struct train_frontier at = train_frozen_frontier(f->frozen, &f->splits.val);
+        status =
+            train_evaluator_create(&f->val, f->model, &f->splits.val, f->frozen ? &at : NULL, s->batch, s->threads, limit, err);
         if (status != RUDD_OK) return status;
         if (limit) limit -= train_evaluator_bytes(f->val);
         if (s->memory_limit && !limit) limit = 1; /* 0 would mean none */
@@ -146,6 +164,10 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         .loss = {s->focal, s->distill_weight, s->distill_temperature},
         .teacher = s->teacher,
     };
+    if (f->frozen) {
+        options.plan.first_stage = stage;
+        options.loader.source = train_frozen_frontier(f->frozen, &f->splits.train).source;
+    }
     return train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
 }
 
@@ -229,6 +251,7 @@ void train_fit_close(struct train_fit_run *f)
     json_decref(f->record);
     train_learner_free(&f->learner);
     train_evaluator_destroy(f->val);
+    train_frozen_destroy(f->frozen);
     train_run_folder_free(&f->folder);
     nn_model_destroy(f->model);
     data_splits_free(&f->splits);

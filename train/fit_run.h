@@ -8,6 +8,7 @@
 #include "nn/sha256.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/frozen.h"
 #include "train/learner.h"
 #include "train/run_folder.h"
 #include "train/settings.h"
@@ -18,6 +19,7 @@ struct train_fit_run {
     struct data_splits splits;
     char dataset[NN_SHA256_HEX];
     struct nn_model *model;
+    struct train_frozen *frozen; /* NULL: the network runs from the pictures on */
     struct train_learner learner;
     struct train_evaluator *val; /* NULL: no validation pictures */
     struct train_run_folder folder;

@@ -154,6 +154,7 @@ static enum rudd_status read_features(float *out, void *user, int item, uint64_t
 struct train_frontier train_frozen_frontier(struct train_frozen *frozen, const struct data_set *set)
 {
     int i = 0;
+    if (!frozen) return (struct train_frontier){0};
     while (i < SETS - 1 && frozen->features[i].set != set) i++;
     return (struct train_frontier){frozen->options.stage, {.read = read_features, .user = &frozen->features[i]}};
 }
@@ -271,7 +272,7 @@ static enum rudd_status run_job(struct job *job, int threads, const char *phase,
     const struct features *f = job->features;
     struct data_loader *loader;
     struct data_batch batch;
-    struct data_loader_options options = {.batch = FILL_BATCH, .threads = threads, .depth = 2 * threads, .image_size = 1};
+    struct data_loader_options options = {.batch = FILL_BATCH, .threads = threads, .depth = 2 * threads};
     options.source = (struct data_source){compute, job, nn_plan_output_floats(job->plans[0])};
     if (job->missing.count == 0) return RUDD_OK;
     enum rudd_status status = data_loader_create(&loader, &job->missing, &options, err);

@@ -27,7 +27,7 @@ enum rudd_status train_frozen_create(struct train_frozen **frozen, struct nn_mod
 void train_frozen_destroy(struct train_frozen *frozen);
 
 /* Where learners and evaluators of this set go on; usable once train_frozen_fill has succeeded. A picture that could not be read then
- * fails with the same words now. set: one of the three. */
+ * fails with the same words now. set: one of the three. Empty for frozen NULL. */
 struct train_frontier train_frozen_frontier(struct train_frozen *frozen, const struct data_set *set);
 
 /* Computes what the cache file in this folder lacks, on kern_threads() threads. What is there when it fails is not lost. RUDD_CANCELLED:

@@ -96,6 +96,9 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"distill-temperature", NN_OPTION_DOUBLE, &s->distill_temperature, "T", 0.1, 1000, "softens both answers"},
         {"freeze", NN_OPTION_STRING, &s->freeze, "all|none|STAGE", 0, 0, "all: train the classifier only; stem, 1, 2 ..: up to that stage"},
         {"unfreeze-epochs", NN_OPTION_INT, &s->unfreeze_epochs, "N", 0, 100000, "the classifier first, a stage more every N epochs; 0: all at once"},
+        {"cache", NN_OPTION_CHOICE, &s->cache, "auto|float16|float32|off", 0, 0, "frozen stages run once; auto: when only the classifier learns, or views are given"},
+        {"cache-dir", NN_OPTION_STRING, &s->cache_dir, "DIR", 0, 0, "keep what they gave for other runs; else in RUN until its end"},
+        {"cache-views", NN_OPTION_INT, &s->cache_views, "N", 0, 1000, "random views of a picture to keep; 0: one, as evaluation sees it"},
         {"freeze-bn", NN_OPTION_FLAG, &s->freeze_bn, NULL, 0, 0, "keep the running statistics of all batch norms"},
         {"bn-momentum", NN_OPTION_DOUBLE, &s->bn_momentum, "X", 0, 1, "share of the new batch in running statistics"},
         {"dropout", NN_OPTION_DOUBLE, &s->dropout, "P", 0, 0.99, "before the classifier"},
@@ -125,23 +128,35 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
 
 bool train_settings_incidental(const char *name)
 {
-    static const char *const names[] = {"data",
-                                        "weights",
-                                        "out",
-                                        "resume",
-                                        "labels",
-                                        "config",
-                                        "quiet",
-                                        "threads",
-                                        "memory-limit",
-                                        "max-steps",
-                                        "prefetch",
-                                        "checkpoint-steps",
-                                        "checkpoint-minutes",
-                                        "find-lr"};
+    static const char *const names[] = {
+        "data",    "weights",      "out",       "resume",    "labels",   "config",           "quiet",
+        "threads", "memory-limit", "max-steps", "cache-dir", "prefetch", "checkpoint-steps", "checkpoint-minutes",
+        "find-lr"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
+}
+
+/* Whether frozen stages run once, and on what: a cached picture is the same in every epoch but for --cache-views. */
+static enum rudd_status resolve_cache(struct train_settings *s, struct rudd_error *err)
+{
+    const bool head_only = strcmp(s->freeze, "all") == 0 || strcmp(s->freeze, "head") == 0;
+    const bool asked = s->cache == TRAIN_CACHE_FLOAT16 || s->cache == TRAIN_CACHE_FLOAT32 || s->cache_views > 0;
+    const char *against = s->find_lr                       ? "--find-lr"
+                          : strcmp(s->freeze, "none") == 0 ? "--freeze none"
+                          : s->mixup > 0                   ? "--mixup"
+                          : s->cutmix > 0                  ? "--cutmix"
+                          : s->teacher                     ? "--teacher"
+                          : s->cache == TRAIN_CACHE_OFF    ? "--cache off"
+                          : s->cache_views && !s->augment  ? "--no-augment"
+                                                           : NULL;
+    if (against && asked)
+        return rudd_fail(err, RUDD_ARGUMENT, "--cache, --cache-views: not with %s, which needs %s", against,
+                         s->cache_views && !s->augment ? "no views" : "the pictures themselves in every epoch");
+    if (s->cache == TRAIN_CACHE_AUTO)
+        s->cache = !against && (head_only || !s->augment || s->cache_views) ? TRAIN_CACHE_FLOAT16 : TRAIN_CACHE_OFF;
+    if (s->cache != TRAIN_CACHE_OFF && !s->cache_views) s->augment = false;
+    return RUDD_OK;
 }
 
 enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_error *err)
@@ -158,6 +173,8 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
                          s->split[0], s->split[1], s->split[2]);
     if (s->find_lr && s->resume)
         return rudd_fail(err, RUDD_ARGUMENT, "--find-lr: sweeps before a run, not within one; leave --resume out");
+    enum rudd_status status = resolve_cache(s, err);
+    if (status != RUDD_OK) return status;
     static const struct {
         double lr, weight_decay;
     } usual[] = {

@@ -11,6 +11,8 @@
 #include "train/optim.h"
 #include "train/schedule.h"
 
+/* Where activations at the frontier of a frozen network are kept (frozen.h). */
+enum train_cache_kind { TRAIN_CACHE_AUTO, TRAIN_CACHE_FLOAT16, TRAIN_CACHE_FLOAT32, TRAIN_CACHE_OFF };
 enum train_class_weights { TRAIN_WEIGHTS_NONE, TRAIN_WEIGHTS_BALANCED };
 
 struct train_settings {
@@ -26,8 +28,11 @@ struct train_settings {
     int optimizer; /* enum train_optim_kind */
     int schedule;  /* enum train_schedule_kind */
     double lr, head_lr, layer_decay, weight_decay, momentum, warmup_epochs, decay_epochs, decay_rate, clip_norm, ema;
-    int unfreeze_epochs; /* 0: all at once */
-    bool find_lr;        /* the sweep of lr_find.h in place of a run */
+    int unfreeze_epochs;   /* 0: all at once */
+    int cache;             /* enum train_cache_kind; once resolved, not AUTO */
+    const char *cache_dir; /* NULL: the run folder, and deleted at the end */
+    int cache_views;       /* 0: one, as evaluation sees it */
+    bool find_lr;          /* the sweep of lr_find.h in place of a run */
     double label_smoothing;
     int class_weights; /* enum train_class_weights */
     int sampling;      /* enum data_sampling */
