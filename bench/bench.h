@@ -15,6 +15,7 @@ bench_command bench_infer, bench_train, bench_kernels, bench_peers;
 struct bench_work {
     const char *arch, *model_path; /* a model file, or else random weights of this architecture */
     int size, batch, threads, repeat, warmup, classes;
+    size_t memory_limit; /* of the plan */
     bool json;
     bool trains;            /* the model's values are needed */
     double opened_ms;       /* when bench_open began with the model */

@@ -17,7 +17,7 @@ enum rudd_status bench_infer(int argc, char **argv, struct rudd_error *err)
         bench_open(&work, &done, argc, argv, "rudd-bench infer [--arch NAME | --model FILE] [--size N] ...",
                    "Times of the network alone, without decoding.", err);
     if (!status && !done) {
-        struct nn_plan_options options = {.batch = work.batch, .image_size = work.size};
+        struct nn_plan_options options = {.batch = work.batch, .image_size = work.size, .memory_limit = work.memory_limit};
         status = nn_plan_create(&plan, work.model, &options, err);
         if (!status) {
             bench_fill(nn_plan_input(plan), (size_t)work.batch * (size_t)work.size * (size_t)work.size * 3);

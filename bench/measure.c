@@ -26,6 +26,7 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         {"threads", NN_OPTION_INT, &work->threads, "N", 0, 64, "processors; 0: all"},
         {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "measured runs"},
         {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before those"},
+        {"memory-limit", NN_OPTION_BYTES, &work->memory_limit, "BYTES", 0, 0, "for activations and prepared weights; 0: none"},
         {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
     };
     struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
