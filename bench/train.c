@@ -36,9 +36,13 @@ static void step(void *user)
 
 static enum rudd_status prepare(struct training *s, const struct bench_work *work, struct rudd_error *err)
 {
-    const struct nn_plan_options options = {
-        .batch = work->batch, .image_size = work->size, .train = true, .dropout = 0.2f, .drop_path = 0.2f, .bn_momentum = 0.1f,
-        .memory_limit = work->memory_limit};
+    const struct nn_plan_options options = {.batch = work->batch,
+                                            .image_size = work->size,
+                                            .train = true,
+                                            .dropout = 0.2f,
+                                            .drop_path = 0.2f,
+                                            .bn_momentum = 0.1f,
+                                            .memory_limit = work->memory_limit};
     int classes = work->model->class_count;
     size_t count = work->model->value_count;
     s->model = work->model;

@@ -26,8 +26,8 @@ struct nn_plan_options {
     float bn_momentum; /* train: running = running*(1-m) + batch*m; 0.1 in PyTorch, 0.01 in TensorFlow */
     int first_stage;   /* above 0: the part that starts with this stage; its input is the activation that the stage reads */
     int end_stage;     /* above 0: the part below this stage; its output is the activation that the stage would read */
-    size_t
-        memory_limit; /* bytes for the plan's block and prepared weights; 0: none. A training plan computes again what it cannot keep */
+    /* Bytes for the plan's block and prepared weights; 0: none. A training plan computes again what it cannot keep. */
+    size_t memory_limit;
 };
 
 struct nn_plan;

@@ -167,6 +167,29 @@ static void refusals(void **state)
     assert_int_equal(resume("never_made", ""), RUDD_IO);
 }
 
+/* Under a limit the plan keeps to it: by recomputing, then by smaller batches, several to a step. */
+static void keeps_to_a_limit(void **state)
+{
+    (void)state;
+    double bytes = 0;
+    for (int part = 1; part <= 3; part++) {
+        char more[100], path[TRAIN_PATH];
+        const double limit = bytes / part;
+        if (part == 1)
+            snprintf(more, sizeof more, "|--image-size|96|--max-steps|1");
+        else
+            snprintf(more, sizeof more, "|--image-size|96|--max-steps|1|--memory-limit|%.0f", limit);
+        snprintf(path, sizeof path, "limit%d", part);
+        must(train(path, more));
+        strcat(path, "/run.json");
+        json_t *run = parse_json(in_root(path));
+        const double took = json_number_value(json_object_get(json_object_get(run, "model"), "plan_bytes"));
+        assert_true(took > 0 && (part == 1 || took <= limit));
+        if (part == 1) bytes = took;
+        json_decref(run);
+    }
+}
+
 /* labels.json gives classes their names, follows them by name, and must be well formed. */
 static void label_map(void **state)
 {
@@ -222,6 +245,7 @@ int main(void)
         cmocka_unit_test(labels_follow_the_model),
         cmocka_unit_test(label_map),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(keeps_to_a_limit),
         cmocka_unit_test(learns_and_leaves_a_run),
         cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(bad_pictures_are_skipped),

@@ -32,6 +32,10 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
         loader.source = frontier->source;
     }
     enum rudd_status status = nn_plan_create(&e->plan, model, &plan, err);
+    while (status == RUDD_LIMIT && plan.batch > 1) {
+        loader.batch = plan.batch = (plan.batch + 1) / 2;
+        status = nn_plan_create(&e->plan, model, &plan, err);
+    }
     if (status == RUDD_OK) loader.source.floats = nn_plan_input_floats(e->plan);
     if (status == RUDD_OK) status = data_loader_create(&e->loader, set, &loader, err);
     e->loads = loader;

@@ -29,7 +29,7 @@ struct train_frontier {
 
 struct train_evaluator;
 /* Plans and loader for a model and a set whose labels are the model's; both must outlive it. frontier NULL: from the pictures, through
- * the whole network. memory_limit as in nn_plan_options. */
+ * the whole network. memory_limit as in nn_plan_options, with as many pictures at a time, up to batch, as it allows. */
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
                                         const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
                                         struct rudd_error *err);

@@ -99,6 +99,20 @@ static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct r
     return train_frozen_create(&f->frozen, f->model, &f->splits, &options, err);
 }
 
+/* How the plan spends memory, before anything starts. batch: as it was asked for. */
+static void note_memory(const struct train_fit_run *f, int batch)
+{
+    const struct train_learner *l = &f->learner;
+    const int part = nn_plan_recomputes(l->plan, NN_RECOMPUTE_ELEMENTWISE), all = nn_plan_recomputes(l->plan, NN_RECOMPUTE_ALL);
+    const int blocks = nn_plan_recomputes(l->plan, NN_RECOMPUTE_NOTHING) + part + all;
+    train_note(f->events, "memory: %.0f MiB to learn in; %d of %d blocks compute again what is elementwise, %d everything",
+               (double)(nn_plan_bytes(l->plan) + nn_plan_weight_bytes(l->plan)) / 1048576, part, blocks, all);
+    if (l->options.plan.batch < batch)
+        train_note(f->events,
+                   "memory: a limit of %.0f MiB takes batches of %d instead of %d, %d to a step; batch norm sees those",
+                   (double)f->s.memory_limit / 1048576, l->options.plan.batch, batch, l->options.accumulate);
+}
+
 static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error *err)
 {
     const struct train_settings *s = &f->s;
@@ -113,8 +127,12 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
     if (status != RUDD_OK) return status;
     if (f->splits.val.count) {
         struct train_frontier at = train_frozen_frontier(f->frozen, &f->splits.val);
+        const struct train_frontier *frontier = f->frozen ? &at : NULL;
+        /* A quarter of the limit if one picture fits into that; learning makes better use of the rest. */
         status =
-            train_evaluator_create(&f->val, f->model, &f->splits.val, f->frozen ? &at : NULL, s->batch, s->threads, limit, err);
+            train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, s->batch, s->threads, (limit + 3) / 4, err);
+        if (status == RUDD_LIMIT)
+            status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, 1, s->threads, limit, err);
         if (status != RUDD_OK) return status;
         if (limit) limit -= train_evaluator_bytes(f->val);
         if (s->memory_limit && !limit) limit = 1; /* 0 would mean none */
@@ -168,7 +186,9 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         options.plan.first_stage = stage;
         options.loader.source = train_frozen_frontier(f->frozen, &f->splits.train).source;
     }
-    return train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
+    status = train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
+    if (status == RUDD_OK) note_memory(f, batch);
+    return status;
 }
 
 /* ---- where it stands ---------------------------------------------------------------------------------------------- */

@@ -17,6 +17,19 @@ static float *balanced_weights(const struct data_set *set)
     return w;
 }
 
+/* The plan; where even recomputing everything does not fit the limit, for half the batch and twice as many of them to a step. */
+static enum rudd_status make_plan(struct train_learner *l, struct rudd_error *err)
+{
+    struct train_learner_options *o = &l->options;
+    enum rudd_status status = nn_plan_create(&l->plan, l->model, &o->plan, err);
+    while (status == RUDD_LIMIT && o->plan.batch > 2) { /* batch norm wants two */
+        o->loader.batch = o->plan.batch = (o->plan.batch + 1) / 2;
+        o->accumulate *= 2;
+        status = nn_plan_create(&l->plan, l->model, &o->plan, err);
+    }
+    return status;
+}
+
 enum rudd_status train_learner_init(struct train_learner *learner, struct nn_model *model, const struct data_set *set,
                                     const struct train_learner_options *options, struct rudd_error *err)
 {
@@ -26,8 +39,9 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
             err, RUDD_ARGUMENT,
             "--mixup, --cutmix and --teacher need the pictures themselves, but this run learns from kept activations "
             "of its frozen part; leave them or the cache out");
-    enum rudd_status status = nn_plan_create(&l.plan, model, &options->plan, err);
+    enum rudd_status status = make_plan(&l, err);
     if (status != RUDD_OK) goto failed;
+    options = &l.options;
     l.options.loader.source.floats = nn_plan_input_floats(l.plan);
     status = data_loader_create(&l.loader, set, &l.options.loader, err);
     if (status != RUDD_OK) goto failed;

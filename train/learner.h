@@ -80,7 +80,7 @@ struct train_learner {
     double resting; /* train_now() - tally.seconds while it learns */
 };
 
-/* model and set must outlive it. */
+/* model and set must outlive it. Under plan.memory_limit the batch may become smaller and accumulate larger: see learner->options. */
 enum rudd_status train_learner_init(struct train_learner *learner, struct nn_model *model, const struct data_set *set,
                                     const struct train_learner_options *options, struct rudd_error *err);
 void train_learner_free(struct train_learner *learner);

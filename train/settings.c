@@ -70,7 +70,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"prefetch", NN_OPTION_INT, &s->prefetch, "N", 0, 64, "batches loaded ahead of the network; changes the speed only"},
         {"checkpoint-steps", NN_OPTION_INT, &s->checkpoint_steps, "N", 0, 1000000000, "save every N optimiser steps, not only after epochs; 0: no"},
         {"checkpoint-minutes", NN_OPTION_DOUBLE, &s->checkpoint_minutes, "X", 0, 1e6, "save when the last checkpoint is so old; 0: no"},
-        {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "refuse plans whose activations need more; 0: none"},
+        {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "for activations: met by recomputing, then by accumulating smaller batches; 0: none"},
 
         {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion", 0, 0, "how gradients become steps"},
         {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4, for sgd 1e-2, for lion 6e-5"},
