@@ -1,4 +1,4 @@
-/* report.c - report.html: curves, confusion matrix, classes, worst mistakes, options.
+/* report.c - report.html: curves and calibration (charts.c), confusion matrix, classes, worst mistakes, options.
  *
  * One page: style, SVG and thumbnails are inside it; there is no script. Colours follow the reader's light or dark setting.
  * All names, paths and options are escaped: a folder may be called anything.
@@ -8,35 +8,69 @@
 
 #include "data/jpeg_write.h"
 #include "data/preprocess.h"
-#include "train/page.h"
+#include "train/charts.h"
 #include "weights/replace.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { THUMB = 160, MISTAKES = 24, MATRIX_CLASSES = 40, PAIRS = 12 };
 
 static const char style[] =
-    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
-    "<meta name=\"color-scheme\" content=\"light dark\"><title>rudd report</title><style>"
-    ":root{--bg:#fbfbf9;--fg:#1c2330;--dim:#667085;--line:#dcdfe4;--a:#0b6e99;--b:#c2410c;--hit:11,110,153;--miss:194,65,12}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#14181f;--fg:#e6e8ec;--dim:#98a2b3;--line:#2e3540;--a:#5bb8e0;--b:#f59e6b;"
-    "--hit:91,184,224;--miss:245,158,107}}"
-    "body{margin:0 auto;max-width:1080px;padding:24px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}"
-    "h1{font-size:24px;margin:0}h2{font-size:18px;margin:36px 0 12px}p{margin:4px 0;color:var(--dim)}"
-    ".tiles{display:flex;flex-wrap:wrap;gap:12px;margin-top:16px}.tile{border:1px solid var(--line);border-radius:8px;"
-    "padding:8px 16px}.tile b{display:block;font-size:22px}.tile span{color:var(--dim);font-size:13px}"
-    ".charts{display:flex;flex-wrap:wrap;gap:24px}svg{width:500px;max-width:100%;height:auto}"
-    "svg text{fill:var(--dim);font-size:12px}svg line{stroke:var(--line)}svg polyline{fill:none;stroke-width:2}"
-    "svg circle{stroke:none}"
-    "table{border-collapse:collapse;font-size:13px}td,th{padding:3px 8px;text-align:right;border-bottom:1px solid var(--line)}"
-    "td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}.matrix td,.matrix th{padding:2px "
-    "5px;text-align:center;"
-    "border:0}.matrix th:first-child{text-align:right}.matrix "
-    ".up{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}"
-    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:16px}figure{margin:0}"
-    "figure img{width:100%;border-radius:6px}figcaption{font-size:12px;overflow-wrap:anywhere}figcaption span{color:var(--dim)}"
-    "</style>";
+    "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+    "content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>rudd "
+    "report</title><style>"
+    ":root{--bg:#fbfbf9;--card:#fff;--fg:#1c2330;--dim:#5d6778;--line:#dfe2e7;--bar:#e9ecf0;--a:#0b6e99;--b:#c2410c;"
+    "--hit:11,110,153;--miss:194,65,12}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#14181f;--card:#1a1f28;--fg:#e6e8ec;--dim:#98a2b3;--line:#2e3540;"
+    "--bar:#262d38;--a:#5bb8e0;--b:#f59e6b;--hit:91,184,224;--miss:245,158,107}}"
+    "*{box-sizing:border-box}body{margin:0 auto;max-width:1120px;padding:24px 20px 64px;background:var(--bg);color:var(--fg);"
+    "font:15px/1.5 system-ui,sans-serif}"
+    "h1{font-size:24px;line-height:1.25;margin:0;overflow-wrap:anywhere}h2{font-size:18px;margin:40px 0 10px}"
+    "p{margin:4px 0 12px;color:var(--dim);max-width:75ch;overflow-wrap:anywhere}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(116px,1fr));gap:10px;margin-top:16px}"
+    ".tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 12px}"
+    ".tile b{display:block;font-size:21px;font-variant-numeric:tabular-nums}.tile span{color:var(--dim);font-size:12.5px}"
+    ".charts,.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:24px 20px}"
+    ".two{grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));align-items:start}.two h2{margin-top:28px}.two "
+    "svg{max-width:380px}"
+    "svg{display:block;width:100%;max-width:460px;height:auto}svg text{fill:var(--dim);font-size:12px}"
+    "svg .title{fill:var(--fg);font-weight:600}svg line{stroke:var(--line)}svg .best{stroke:var(--dim);stroke-dasharray:3 3}"
+    "svg rect{fill:var(--bar)}svg polyline{fill:none;stroke-width:2;stroke-linejoin:round}"
+    "svg polyline.a{stroke:var(--a)}svg polyline.b{stroke:var(--b)}svg circle.a,svg text.a{fill:var(--a)}"
+    "svg circle.b,svg text.b{fill:var(--b)}"
+    "table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}td,th{padding:4px 10px;text-align:right;"
+    "border-bottom:1px solid var(--line)}th{font-weight:600}td:first-child,th:first-child{text-align:left;padding-left:0}"
+    ".scroll{overflow-x:auto;max-width:100%}.facts td+td{text-align:left;overflow-wrap:anywhere}"
+    ".words td:nth-child(2),.words th:nth-child(2){text-align:left}.facts{width:100%}.facts "
+    "td:first-child{width:11em;color:var(--dim);vertical-align:top}"
+    ".bar{background:linear-gradient(90deg,rgba(var(--hit),.28) var(--w),transparent var(--w));min-width:96px}"
+    ".matrix td,.matrix th{padding:2px 4px;text-align:center;border:0;min-width:28px}.matrix td{height:28px}"
+    ".matrix th{font-weight:400}.matrix th:first-child{text-align:right;white-space:nowrap;padding-right:8px;position:sticky;"
+    "left:0;background:var(--bg)}.matrix .up{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;"
+    "vertical-align:bottom;white-space:nowrap}"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:16px}figure{margin:0}"
+    "figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--bar)}"
+    "figcaption{font-size:12.5px;line-height:1.4;margin-top:6px;overflow-wrap:anywhere}figcaption span{color:var(--dim)}"
+    "details{margin-top:40px}summary{font-size:18px;font-weight:600;cursor:pointer;margin-bottom:10px}"
+    "@media(max-width:480px){table{font-size:12px}td,th{padding:4px 3px}.bar{min-width:52px}.matrix{font-size:11px}}"
+    "</style></head><body>";
+
+/* A class, which lines may break behind its underscores. */
+static void add_name(struct train_page *p, const char *name)
+{
+    char part[128];
+    while (*name) {
+        size_t n = strcspn(name, "_") + 1;
+        n = n > strlen(name) ? strlen(name) : n;
+        n = n >= sizeof part ? sizeof part - 1 : n;
+        snprintf(part, sizeof part, "%.*s", (int)n, name);
+        train_page_escaped(p, part);
+        name += n;
+        if (*name) train_page_add(p, "<wbr>");
+    }
+}
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
@@ -58,8 +92,9 @@ static void add_head(struct train_page *p, const struct train_report *r)
     train_page_add(p, " in ");
     train_page_escaped(p, r->folder->path);
     train_page_add(p, "; best model, on %d %s pictures:</p><div class=\"tiles\">", m->images, r->phase);
-    tile(p, "top-1", 100 * m->top1, "%.1f %%");
-    tile(p, "top-3", 100 * m->top3, "%.1f %%");
+    tile(p, "top-1", 100 * m->top1, "%.1f&nbsp;%%");
+    tile(p, "top-3", 100 * m->top3, "%.1f&nbsp;%%");
+    tile(p, "balanced accuracy", 100 * m->balanced_accuracy, "%.1f&nbsp;%%");
     tile(p, "macro F1", m->macro_f1, "%.3f");
     tile(p, "weighted F1", m->weighted_f1, "%.3f");
     tile(p, "cross-entropy", m->loss, "%.3f");
@@ -68,80 +103,32 @@ static void add_head(struct train_page *p, const struct train_report *r)
     train_page_add(p, "</div>");
 }
 
-/* ---- curves ------------------------------------------------------------------------------------------------------ */
+/* ---- curves, calibration ----------------------------------------------------------------------------------------- */
 
-/* The two series of a chart, by offset into struct train_epoch. */
-struct chart {
-    const char *title;
-    size_t series[2]; /* train, val */
-    double scale;
-};
-
-static double point(const struct train_run_folder *f, int epoch, const struct chart *c, int series)
+static void add_curves(struct train_page *p, const struct train_report *r)
 {
-    double x;
-    memcpy(&x, (const char *)&f->epochs[epoch] + c->series[series], sizeof x);
-    return x * c->scale;
-}
-
-static void add_series(struct train_page *p, const struct train_run_folder *f, const struct chart *c, int series, double low,
-                       double high)
-{
-    static const char *const colours[2] = {"var(--b)", "var(--a)"};
-    train_page_add(p, "<polyline style=\"stroke:%s\" points=\"", colours[series]);
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < f->count; i++) {
-            double value = point(f, i, c, series);
-            if (!isfinite(value)) continue;
-            double x = 50 + (f->count > 1 ? 430.0 * i / (f->count - 1) : 215), y = 210 - 180 * (value - low) / (high - low);
-            if (pass == 0) train_page_add(p, "%.1f,%.1f ", x, y);
-            if (pass == 1)
-                train_page_add(
-                    p, "<circle style=\"fill:%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>epoch %d: %.4g</title></circle>",
-                    colours[series], x, y, i + 1, value);
-        }
-        if (pass == 0) train_page_add(p, "\"/>");
-    }
-}
-
-static void add_chart(struct train_page *p, const struct train_run_folder *f, const struct chart *c)
-{
-    double low = INFINITY, high = -INFINITY;
-    for (int series = 0; series < 2; series++)
-        for (int i = 0; i < f->count; i++) {
-            double v = point(f, i, c, series);
-            if (isfinite(v) && v < low) low = v;
-            if (isfinite(v) && v > high) high = v;
-        }
-    if (!(low <= high)) return;
-    if (high - low < 1e-9) high = low + 1;
-    train_page_add(p, "<svg viewBox=\"0 0 500 240\" role=\"img\"><title>%s</title>", c->title);
-    for (int i = 0; i <= 4; i++) {
-        double y = 210 - 45.0 * i;
-        train_page_add(
-            p, "<line x1=\"50\" x2=\"480\" y1=\"%.0f\" y2=\"%.0f\"/><text x=\"44\" y=\"%.0f\" text-anchor=\"end\">%.3g</text>",
-            y, y, y + 4, low + (high - low) * i / 4);
-    }
-    train_page_add(p, "<text x=\"50\" y=\"230\">epoch 1</text><text x=\"480\" y=\"230\" text-anchor=\"end\">%d</text>",
-                   f->count);
-    train_page_add(p,
-                   "<text x=\"50\" y=\"18\">%s: <tspan style=\"fill:var(--b)\">training</tspan> and "
-                   "<tspan style=\"fill:var(--a)\">validation</tspan></text>",
-                   c->title);
-    for (int series = 0; series < 2; series++) add_series(p, f, c, series, low, high);
-    train_page_add(p, "</svg>");
-}
-
-static void add_curves(struct train_page *p, const struct train_run_folder *f)
-{
-    static const struct chart charts[] = {
-        {"Loss", {offsetof(struct train_epoch, train_loss), offsetof(struct train_epoch, val_loss)}, 1},
-        {"Accuracy, %", {offsetof(struct train_epoch, train_accuracy), offsetof(struct train_epoch, val_accuracy)}, 100}};
+    int best = (int)json_integer_value(json_object_get(json_object_get(r->record, "final"), "epoch"));
     train_page_add(p,
                    "<h2>Learning</h2><p>Training figures are taken on altered pictures with smoothed targets, so they may lie "
-                   "behind validation.</p><div class=\"charts\">");
-    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++) add_chart(p, f, &charts[i]);
+                   "behind validation. Dashed: the epoch that was kept.</p><div class=\"charts\">");
+    train_charts_curves(p, r->folder, best);
     train_page_add(p, "</div>");
+}
+
+static void add_calibration(struct train_page *p, const struct train_report *r)
+{
+    const struct train_metrics *m = &r->evaluation->metrics;
+    train_page_add(p, "<section><h2>How sure it may be</h2>");
+    train_charts_reliability(p, m);
+    train_page_add(p, "<p>On the dashed line, answers are right as often as they say; above it the model is too shy, below too "
+                      "sure. Grey: how many answers.");
+    if (m->temperature > 0)
+        train_page_add(
+            p,
+            " The temperature %.3g, fitted on the validation pictures, takes the calibration error from %.3f to %.3f "
+            "and the cross-entropy from %.3f to %.3f; <code>--calibrated</code> answers with it.",
+            m->temperature, m->ece, m->ece_calibrated, m->loss, m->loss_calibrated);
+    train_page_add(p, "</p></section>");
 }
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
@@ -198,31 +185,51 @@ static void add_pairs(struct train_page *p, const struct train_report *r)
             qsort(pairs, (size_t)n, sizeof *pairs, by_count);
             if (n > PAIRS) n = PAIRS;
         }
-    if (!n) return;
-    train_page_add(p, "<h2>Most confused</h2><table><tr><th>it is</th><th>model says</th><th>pictures</th></tr>");
+    train_page_add(p, "<section><h2>Most confused</h2>");
+    if (!n) {
+        train_page_add(p, "<p>Nothing: every answer is right.</p></section>");
+        return;
+    }
+    train_page_add(p,
+                   "<div class=\"scroll\"><table class=\"words\"><tr><th>it is</th><th>model says</th><th>pictures</th></tr>");
     for (int i = 0; i < n; i++) {
         train_page_add(p, "<tr><td>");
-        train_page_escaped(p, r->model->classes[pairs[i].truth].name);
+        add_name(p, r->model->classes[pairs[i].truth].name);
         train_page_add(p, "</td><td>");
-        train_page_escaped(p, r->model->classes[pairs[i].said].name);
+        add_name(p, r->model->classes[pairs[i].said].name);
         train_page_add(p, "</td><td>%d of %d</td></tr>", pairs[i].count, m->per_class[pairs[i].truth].support);
     }
-    train_page_add(p, "</table>");
+    train_page_add(p, "</table></div></section>");
+}
+
+static int by_f1(const void *a, const void *b)
+{
+    const struct train_class_metrics *const *x = a, *const *y = b;
+    if ((*x)->f1 != (*y)->f1) return (*x)->f1 < (*y)->f1 ? -1 : 1;
+    return (*x > *y) - (*x < *y);
 }
 
 static void add_classes(struct train_page *p, const struct train_report *r)
 {
     const struct train_metrics *m = &r->evaluation->metrics;
-    train_page_add(
-        p, "<h2>Classes</h2><table><tr><th>class</th><th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr>");
-    for (int k = 0; k < m->classes; k++) {
-        const struct train_class_metrics *c = &m->per_class[k];
-        train_page_add(p, "<tr><td>");
-        train_page_escaped(p, r->model->classes[k].name);
-        train_page_add(p, "</td><td>%.3f</td><td>%.3f</td><td>%.3f</td><td>%d</td></tr>", c->precision, c->recall, c->f1,
-                       c->support);
+    const struct train_class_metrics **order = rudd_zalloc((size_t)m->classes, sizeof *order);
+    if (!order) {
+        p->failed = true;
+        return;
     }
-    train_page_add(p, "</table>");
+    for (int k = 0; k < m->classes; k++) order[k] = &m->per_class[k];
+    qsort(order, (size_t)m->classes, sizeof *order, by_f1);
+    train_page_add(p, "<h2>Classes, the hardest first</h2><div class=\"scroll\"><table><tr><th>class</th><th>precision</th>"
+                      "<th>recall</th><th>F1</th><th>pictures</th></tr>");
+    for (int k = 0; k < m->classes; k++) {
+        const struct train_class_metrics *c = order[k];
+        train_page_add(p, "<tr><td>");
+        add_name(p, r->model->classes[c - m->per_class].name);
+        train_page_add(p, "</td><td>%.3f</td><td>%.3f</td><td class=\"bar\" style=\"--w:%.0f%%\">%.3f</td><td>%d</td></tr>",
+                       c->precision, c->recall, 100 * c->f1, c->f1, c->support);
+    }
+    train_page_add(p, "</table></div>");
+    rudd_free(order);
 }
 
 /* ---- mistakes ---------------------------------------------------------------------------------------------------- */
@@ -278,18 +285,18 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
     }
     qsort(list, (size_t)n, sizeof *list, by_loss);
     train_page_add(p,
-                   "<h2>Worst mistakes</h2><p>%d of %d %s pictures are wrong; those the model was surest about first. Look for "
-                   "wrong labels too.</p><div class=\"grid\">",
+                   "<h2>Worst mistakes</h2><p>%d of %d %s pictures are wrong; first those whose truth surprised the model "
+                   "most. Look for wrong labels, too.</p><div class=\"grid\">",
                    n, e->count, r->phase);
     for (int i = 0; i < n && i < MISTAKES; i++) {
         const char *path = r->set->items[e->items[list[i].row]].path, *slash = strrchr(path, '/');
         train_page_add(p, "<figure>");
         add_thumbnail(p, path, &r->model->preprocess);
         train_page_add(p, "<figcaption>");
-        train_page_escaped(p, r->model->classes[e->labels[list[i].row]].name);
+        add_name(p, r->model->classes[e->labels[list[i].row]].name);
         train_page_add(p, ", taken for ");
-        train_page_escaped(p, r->model->classes[list[i].said].name);
-        train_page_add(p, " at %.0f %%<br><span>", 100 * list[i].confidence);
+        add_name(p, r->model->classes[list[i].said].name);
+        train_page_add(p, " at %.0f&nbsp;%%<br><span>", 100 * list[i].confidence);
         train_page_escaped(p, slash ? slash + 1 : path);
         train_page_add(p, "</span></figcaption></figure>");
     }
@@ -306,24 +313,33 @@ static void add_value(struct train_page *p, const json_t *value)
     free(text); /* jansson's */
 }
 
+static void add_table(struct train_page *p, const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    train_page_add(p, "<table class=\"facts\">");
+    json_object_foreach((json_t *)object, key, value)
+    {
+        train_page_add(p, "<tr><td>");
+        train_page_escaped(p, key);
+        train_page_add(p, "</td><td>");
+        add_value(p, value);
+        train_page_add(p, "</td></tr>");
+    }
+    train_page_add(p, "</table>");
+}
+
 static void add_facts(struct train_page *p, const struct train_report *r)
 {
     static const char *const sections[][2] = {
-        {"dataset", "Pictures"}, {"weights", "Weights"}, {"model", "Model"}, {"machine", "Machine"}, {"options", "Options"}};
+        {"dataset", "Pictures"}, {"weights", "Weights"}, {"model", "Model"}, {"machine", "Machine"}};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
-        const char *key;
-        json_t *value;
-        train_page_add(p, "<h2>%s</h2><table>", sections[i][1]);
-        json_object_foreach(json_object_get(r->record, sections[i][0]), key, value)
-        {
-            train_page_add(p, "<tr><td>");
-            train_page_escaped(p, key);
-            train_page_add(p, "</td><td>");
-            add_value(p, value);
-            train_page_add(p, "</td></tr>");
-        }
-        train_page_add(p, "</table>");
+        train_page_add(p, "<h2>%s</h2>", sections[i][1]);
+        add_table(p, json_object_get(r->record, sections[i][0]));
     }
+    train_page_add(p, "<details><summary>All options</summary>");
+    add_table(p, json_object_get(r->record, "options"));
+    train_page_add(p, "</details>");
     const json_t *skipped = json_object_get(r->record, "skipped");
     if (json_array_size(skipped) == 0) return;
     train_page_add(p, "<h2>Skipped pictures</h2>");
@@ -339,13 +355,16 @@ enum rudd_status train_report_write(const struct train_report *report, struct ru
     struct train_page page = {0};
     char path[TRAIN_PATH];
     add_head(&page, report);
-    add_curves(&page, report->folder);
+    add_curves(&page, report);
+    train_page_add(&page, "<div class=\"two\">");
+    add_calibration(&page, report);
     add_pairs(&page, report);
+    train_page_add(&page, "</div>");
     add_matrix(&page, report);
     add_mistakes(&page, report);
     add_classes(&page, report);
     add_facts(&page, report);
-    train_page_add(&page, "</html>\n");
+    train_page_add(&page, "</body></html>\n");
     train_run_path(path, report->folder->path, "report.html");
     enum rudd_status status = page.failed ? rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write it", path)
                                           : weights_write_bytes(path, page.text, page.length, err);
