@@ -255,16 +255,25 @@ static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status stat
     return status;
 }
 
-enum rudd_status train_fit(struct train_outcome *outcome, const struct train_settings *settings,
-                           const struct train_events *events, struct rudd_error *err)
+/* *run NULL: no memory; else it is to be closed and freed, also after a failure. */
+static enum rudd_status open_run(struct train_fit_run **run, const struct train_settings *settings,
+                                 const struct train_events *events, struct rudd_error *err)
 {
-    struct train_fit_run *f = rudd_zalloc(1, sizeof *f);
+    struct train_fit_run *f = *run = rudd_zalloc(1, sizeof *f);
     if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "training: no memory");
     f->s = *settings;
     f->events = events;
     f->claim = -1;
     kern_set_threads(settings->threads);
-    enum rudd_status status = train_fit_open(f, err);
+    return train_fit_open(f, err);
+}
+
+enum rudd_status train_fit(struct train_outcome *outcome, const struct train_settings *settings,
+                           const struct train_events *events, struct rudd_error *err)
+{
+    struct train_fit_run *f;
+    enum rudd_status status = open_run(&f, settings, events, err);
+    if (!f) return status;
     if (status == RUDD_OK) {
         const char *folder = f->s.cache_dir ? f->s.cache_dir : f->folder.path;
         if (f->frozen) status = train_frozen_fill(f->frozen, folder, f->events, err);
@@ -282,12 +291,9 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
 enum rudd_status train_fit_find_lr(struct train_lr_sweep *sweep, char *path, const struct train_settings *settings,
                                    const struct train_events *events, struct rudd_error *err)
 {
-    struct train_fit_run *f = rudd_zalloc(1, sizeof *f);
-    if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "--find-lr: no memory");
-    f->s = *settings;
-    f->events = events;
-    kern_set_threads(settings->threads);
-    enum rudd_status status = train_fit_open(f, err);
+    struct train_fit_run *f;
+    enum rudd_status status = open_run(&f, settings, events, err);
+    if (!f) return status;
     if (status == RUDD_OK) status = train_lr_sweep_run(sweep, &f->learner, events, err);
     note_skipped(f);
     if (status == RUDD_OK) status = train_lr_sweep_write(sweep, f->folder.path, err);
