@@ -96,9 +96,9 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
-$(B)/tests/test_predict: | $(B)/rudd
+$(B)/tests/test_predict $(B)/tests/test_kill: | $(B)/rudd
 $(addprefix $(B)/tests/test_,decode resize augment loader predict runs views): $(B)/tests/pictures.o
-$(addprefix $(B)/tests/test_,train resume recipes): $(B)/tests/training.o
+$(addprefix $(B)/tests/test_,train resume recipes kill): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
@@ -155,6 +155,10 @@ peers: deps ## the same work in ONNX Runtime, OpenVINO and PyTorch, side by side
 	tests/parity/peers.sh install
 	tests/parity/peers.sh with $(B)/rudd-bench peers --python /usr/bin/python3
 
+kill-train: deps ## kill -9 at KILLS random moments of training (50; SEED names them), resume: the same run, byte for byte
+	$(BUILD) $(B)/tests/test_kill
+	OMP_WAIT_POLICY=passive $(B)/tests/test_kill $(or $(KILLS),50) $(or $(SEED),$(shell date +%s))
+
 check: ## format, layers and the rules of the code
 	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
 	tests/check_layers.sh
@@ -194,9 +198,9 @@ clean: ## removes what was built, and the demo
 	rm -rf $(B) $(B)-asan $(B)-ubsan $(B)-tsan $(B)-fuzz $(B)-clang demo
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-9s", $$2; $$1 = $$2 = ""; print }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-10s", $$2; $$1 = $$2 = ""; print }'
 
 force:
-.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers install clean help force
+.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train install clean help force
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/tests/parity/*.d)

@@ -23,34 +23,6 @@
     "|--clip-norm|1|--mixup|0.4|--cutmix|1|--focal|2|--unfreeze-epochs|1|--sampling|balanced|--lr|1e-2"
 enum { BATCHES = 4, EPOCHS = 3 };
 
-static const char *file_of(const char *run, const char *name)
-{
-    static char paths[4][TRAIN_PATH];
-    static int next;
-    return train_run_path(paths[next++ % 4], in_root(run), name);
-}
-
-static void assert_same_metrics(const char *a, const char *b, int epochs)
-{
-    struct train_run_folder x, y;
-    must(train_run_folder_open(&x, in_root(a), epochs, &err));
-    must(train_run_folder_open(&y, in_root(b), epochs, &err));
-    for (int i = 0; i < epochs; i++) {
-        x.epochs[i].seconds = y.epochs[i].seconds = 0;
-        x.epochs[i].images_per_second = y.epochs[i].images_per_second = 0;
-    }
-    assert_memory_equal(x.epochs, y.epochs, sizeof *x.epochs * (size_t)epochs);
-    train_run_folder_free(&x);
-    train_run_folder_free(&y);
-}
-
-static void remove_run(const char *name)
-{
-    char line[400];
-    snprintf(line, sizeof line, "rm -rf '%s'", in_root(name));
-    assert_int_equal(system(line), 0);
-}
-
 static json_t *record_of(const char *run)
 {
     return parse_json(file_of(run, "run.json"));

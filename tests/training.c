@@ -174,6 +174,34 @@ void assert_values(const char *a, const char *b, bool equal)
     nn_model_destroy(y);
 }
 
+const char *file_of(const char *run, const char *name)
+{
+    static char paths[4][TRAIN_PATH];
+    static int next;
+    return train_run_path(paths[next++ % 4], in_root(run), name);
+}
+
+void assert_same_metrics(const char *a, const char *b, int epochs)
+{
+    struct train_run_folder x, y;
+    must(train_run_folder_open(&x, in_root(a), epochs, &err));
+    must(train_run_folder_open(&y, in_root(b), epochs, &err));
+    for (int i = 0; i < epochs; i++) {
+        x.epochs[i].seconds = y.epochs[i].seconds = 0;
+        x.epochs[i].images_per_second = y.epochs[i].images_per_second = 0;
+    }
+    assert_memory_equal(x.epochs, y.epochs, sizeof *x.epochs * (size_t)epochs);
+    train_run_folder_free(&x);
+    train_run_folder_free(&y);
+}
+
+void remove_run(const char *name)
+{
+    char line[400];
+    snprintf(line, sizeof line, "rm -rf '%s'", in_root(name));
+    assert_int_equal(system(line), 0);
+}
+
 int begin_runs(void **state)
 {
     (void)state;

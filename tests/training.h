@@ -17,6 +17,9 @@ int end_runs(void **state);
 void draw_set(const char *name);       /* such a set once more, under another name */
 const char *in_root(const char *name); /* its path; good for the next seven calls */
 
+const char *file_of(const char *run, const char *name); /* a run's file; good for the next three calls */
+void remove_run(const char *name);
+
 /* How many files still arrive before every rename fails, as on a full disk; -1: all. */
 extern int renames_left;
 
@@ -35,6 +38,8 @@ json_t *parse_json(const char *path);
 void assert_files_equal(const char *a, const char *b);
 /* model.safetensors and last.safetensors of two runs, byte for byte. */
 void assert_same_run(const char *a, const char *b);
+/* The first `epochs` lines of metrics.jsonl, but for how long they took. */
+void assert_same_metrics(const char *a, const char *b, int epochs);
 /* Whether two model files hold the same values, whatever their metadata says. */
 void assert_values(const char *a, const char *b, bool equal);
 
