@@ -49,6 +49,7 @@ static enum rudd_status parse(const char *line)
 {
     static char copy[1000], *argv[64];
     int argc = 0;
+    nn_options_free(&options);
     snprintf(copy, sizeof copy, "prog %s", line);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
     return nn_options_parse(&options, argc, argv, &err);
