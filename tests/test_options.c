@@ -241,6 +241,30 @@ static void config_mistakes(void **state)
     assert_int_equal(nn_config_parse(&options, "epochs=3\0x", 10, "x", &err), RUDD_FORMAT);
 }
 
+static int refuse_at(void *user, size_t bytes)
+{
+    (void)bytes;
+    return --*(int *)user != 0;
+}
+
+/* Any allocation of the reader may fail: the status says so, and all is given back. */
+static void config_without_memory(void **state)
+{
+    (void)state;
+    int failures = 0;
+    for (int fatal = 1;; fatal++) {
+        int countdown = fatal;
+        rudd_set_alloc_hook(refuse_at, &countdown);
+        enum rudd_status status = config("epochs = 3\ndata = \"x\"\n");
+        rudd_set_alloc_hook(NULL, NULL);
+        if (status == RUDD_OK) break;
+        assert_int_equal(status, RUDD_NO_MEMORY);
+        failures++;
+    }
+    assert_true(failures >= 2);
+    nn_options_free(&options);
+}
+
 /* --help wins over everything, changes nothing, and the page shows every option with its default. */
 static void help_page(void **state)
 {
@@ -306,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup(config_lines, reset),
         cmocka_unit_test_setup_teardown(config_json, reset, reset),
         cmocka_unit_test_setup_teardown(config_mistakes, reset, reset),
+        cmocka_unit_test_setup_teardown(config_without_memory, reset, reset),
         cmocka_unit_test_setup(nearest, reset),
         cmocka_unit_test_setup_teardown(print_and_set_agree, reset, reset),
     };

@@ -218,6 +218,7 @@ static struct nn_model *labelled_model(void)
     m->pad = NN_PAD_SAME;
     m->preprocess = (struct nn_preprocess){192, NN_RESIZE_PAD, NN_BILINEAR, 0.9, {0.1f, 0.2f, 0.3f}, {0.5f, 1 / 3.0f, 0.7f}};
     assert_int_equal(nn_model_set_text(&m->metrics, "{\"top1\":0.9}", &err), RUDD_OK);
+    m->temperature = 1.06812;
     assert_int_equal(nn_model_set_text(&m->run, "2024-05-01-a", &err), RUDD_OK);
     assert_int_equal(nn_model_set_text(&m->dataset, "abc", &err), RUDD_OK);
     return m;
@@ -259,6 +260,7 @@ static void models_survive_files(void **state)
         assert_same_preprocess(&back->preprocess, &m->preprocess);
         assert_true(back->bn_eps == m->bn_eps && back->pad == m->pad);
         assert_string_equal(back->metrics, m->metrics);
+        assert_float_equal(back->temperature, 1.06812, 0);
         assert_string_equal(back->run, m->run);
         assert_string_equal(back->dataset, m->dataset);
         assert_int_equal(strlen(back->sha256), 64);
@@ -306,6 +308,7 @@ static void class_count_replaces_the_classifier(void **state)
     assert_int_equal(five->class_count, 5);
     assert_string_equal(five->classes[0].name, "class_0");
     assert_null(five->metrics);
+    assert_float_equal(five->temperature, 0, 0); /* of another classifier's logits */
     assert_int_equal(five->preprocess.image_size, 192);
     int w = nn_model_find(five, "classifier.weight");
     for (int i = 0; i < w; i++)
@@ -430,6 +433,12 @@ static void senseless_metadata_are_refused(void **state)
         {"rudd.preprocess", "{\"colour\":\"bgr\"}"},
         {"rudd.conventions", "{\"bn_eps\":-1}"},
         {"rudd.conventions", "{\"pad\":\"valid\"}"},
+        {"rudd.temperature", ""},
+        {"rudd.temperature", "0"},
+        {"rudd.temperature", "warm"},
+        {"rudd.temperature", "1.5 "},
+        {"rudd.temperature", "nan"},
+        {"rudd.temperature", "1e9"},
     };
     struct nn_model *m = labelled_model(), *back = m;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
