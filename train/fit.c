@@ -12,6 +12,7 @@
 
 #include "kernels/kern.h"
 #include "train/fit_run.h"
+#include "train/head_fit.h"
 #include "train/report.h"
 #include "weights/model_file.h"
 #include <math.h>
@@ -107,6 +108,11 @@ static enum rudd_status learn(struct train_fit_run *f, int epoch, struct rudd_er
 {
     struct train_learner *l = &f->learner;
     const struct train_tally *t = &l->tally;
+    if (f->s.optimizer == TRAIN_LBFGS) {
+        enum rudd_status fitted = train_head_learn(l, f->s.cache_views ? f->s.cache_views : 1, f->events, err);
+        note_skipped(f);
+        return fitted;
+    }
     enum rudd_status status = train_learner_start(l, epoch, f->events, err);
     bool more = true;
     while (more && status == RUDD_OK) {

@@ -152,9 +152,10 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                    .image_size = p->image_size,
                    .threads = s->threads,
                    .depth = s->prefetch ? s->prefetch : -1,
-                   .shuffle = true,
+                   .shuffle = s->optimizer != TRAIN_LBFGS,
                    .sampling = (enum data_sampling)s->sampling,
-                   .drop_last = true, /* a last batch of one or two would give batch norm no statistics to speak of */
+                   .drop_last = s->optimizer !=
+                                TRAIN_LBFGS, /* a last batch of one or two would give batch norm no statistics to speak of */
                    .seed = (uint64_t)s->seed,
                    .augment = s->augment ? &s->view : NULL,
                    .preprocess = *p},

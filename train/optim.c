@@ -8,7 +8,11 @@
 static const struct {
     int moments;
     float start[TRAIN_MOMENTS];
-} kinds[] = {[TRAIN_ADAMW] = {2, {0, 0}}, [TRAIN_SGD] = {1, {0}}, [TRAIN_RMSPROP] = {2, {0, 1}}, [TRAIN_LION] = {1, {0}}};
+} kinds[] = {[TRAIN_ADAMW] = {2, {0, 0}},
+             [TRAIN_SGD] = {1, {0}},
+             [TRAIN_RMSPROP] = {2, {0, 1}},
+             [TRAIN_LION] = {1, {0}},
+             [TRAIN_LBFGS] = {0, {0}}};
 
 enum rudd_status train_optim_init(struct train_optim *optim, const struct nn_model *model, const bool *trains,
                                   const struct train_optim_options *options, struct rudd_error *err)
@@ -105,6 +109,7 @@ static void step_param(struct train_optim *optim, const struct nn_param *p, floa
         kern_table()->rmsprop_f32(w, m, v, g, p->count, &s);
         break;
     }
+    case TRAIN_LBFGS: break;
     case TRAIN_LION: {
         struct kern_lion s = {a->lr, .beta1 = a->momentum, .beta2 = 0.99f, a->decay, a->g_scale};
         kern_table()->lion_f32(w, m, g, p->count, &s);

@@ -25,7 +25,7 @@
 
 #include "nn/model.h"
 
-enum train_optim_kind { TRAIN_ADAMW, TRAIN_SGD, TRAIN_RMSPROP, TRAIN_LION };
+enum train_optim_kind { TRAIN_ADAMW, TRAIN_SGD, TRAIN_RMSPROP, TRAIN_LION, TRAIN_LBFGS /* no steps: head_fit.h */ };
 
 struct train_optim_options {
     enum train_optim_kind kind;

@@ -72,7 +72,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"checkpoint-minutes", NN_OPTION_DOUBLE, &s->checkpoint_minutes, "X", 0, 1e6, "save when the last checkpoint is so old; 0: no"},
         {"memory-limit", NN_OPTION_BYTES, &s->memory_limit, "BYTES", 0, 0, "for activations: met by recomputing, then by accumulating smaller batches; 0: none"},
 
-        {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion", 0, 0, "how gradients become steps"},
+        {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion|lbfgs", 0, 0, "how gradients become steps; lbfgs: with --freeze all, the best classifier at once"},
         {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4, for sgd 1e-2, for lion 6e-5"},
         {"head-lr", NN_OPTION_DOUBLE, &s->head_lr, "X", 0, 1000, "the classifier's; 0: ten times --lr"},
         {"layer-decay", NN_OPTION_DOUBLE, &s->layer_decay, "X", 0.01, 1, "rate of each stage, as a share of the stage's above it"},
@@ -159,6 +159,22 @@ static enum rudd_status resolve_cache(struct train_settings *s, struct rudd_erro
     return RUDD_OK;
 }
 
+/* L-BFGS fits the classifier as a whole, in one epoch. */
+static enum rudd_status resolve_lbfgs(struct train_settings *s, struct rudd_error *err)
+{
+    const char *against = strcmp(s->freeze, "all") != 0 && strcmp(s->freeze, "head") != 0 ? "--freeze all"
+                          : s->cache == TRAIN_CACHE_OFF                                   ? "cached activations"
+                          : s->sampling                                                   ? "every picture once, no --sampling"
+                          : s->focal > 0                                                  ? "cross-entropy, no --focal"
+                          : s->ema > 0                                                    ? "no --ema"
+                          : s->dropout > 0                                                ? "no --dropout"
+                                                                                          : NULL;
+    if (against) return rudd_fail(err, RUDD_ARGUMENT, "--optimizer lbfgs: needs %s", against);
+    s->epochs = 1;
+    s->schedule = TRAIN_CONSTANT;
+    return RUDD_OK;
+}
+
 enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_error *err)
 {
     if (!s->data) return rudd_fail(err, RUDD_ARGUMENT, "--data DIR is missing: the folder of pictures to learn from");
@@ -174,11 +190,15 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
     if (s->find_lr && s->resume)
         return rudd_fail(err, RUDD_ARGUMENT, "--find-lr: sweeps before a run, not within one; leave --resume out");
     enum rudd_status status = resolve_cache(s, err);
+    if (status == RUDD_OK && s->optimizer == TRAIN_LBFGS) status = resolve_lbfgs(s, err);
     if (status != RUDD_OK) return status;
     static const struct {
         double lr, weight_decay;
-    } usual[] = {
-        [TRAIN_ADAMW] = {3e-4, 0.02}, [TRAIN_SGD] = {1e-2, 0.02}, [TRAIN_RMSPROP] = {3e-4, 1e-5}, [TRAIN_LION] = {6e-5, 0.1}};
+    } usual[] = {[TRAIN_ADAMW] = {3e-4, 0.02},
+                 [TRAIN_SGD] = {1e-2, 0.02},
+                 [TRAIN_RMSPROP] = {3e-4, 1e-5},
+                 [TRAIN_LION] = {6e-5, 0.1},
+                 [TRAIN_LBFGS] = {1, 0.05}};
     if (s->lr == 0) s->lr = usual[s->optimizer].lr;
     if (s->weight_decay < 0) s->weight_decay = usual[s->optimizer].weight_decay;
     if (s->head_lr == 0) s->head_lr = 10 * s->lr;
