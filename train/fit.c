@@ -252,8 +252,8 @@ static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status stat
         json_t *best = has_best && f->model->metrics ? json_loads(f->model->metrics, 0, NULL) : NULL;
         train_fit_record_finish(f, "stopped", best, NULL);
         json_decref(best);
-        return rudd_fail(err, status, "stopped in epoch %d; go on with: rudd train --resume %s", f->learner.epoch,
-                         f->folder.path);
+        return rudd_fail(err, status, "stopped behind %d steps; go on with: rudd train --resume %s",
+                         (int)f->learner.optim.steps, f->folder.path);
     }
     /* Learning that diverged has ended, and its best model is judged like any other's. */
     if (status != RUDD_LIMIT || !has_best || finish(f, "failed", NULL, NULL) != RUDD_OK)

@@ -46,10 +46,16 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
     if (status != RUDD_OK) return status;
     const char *root = json_string_value(json_object_get(json_object_get(f->record, "dataset"), "root_hash"));
     const char *id = json_string_value(json_object_get(f->record, "id"));
+    if (!json_is_array(json_object_get(f->record, "skipped"))) json_object_set_new(f->record, "skipped", json_array());
     if (!root || !id) return rudd_fail(err, RUDD_FORMAT, "%s/run.json: lacks the run's id or its data set's hash", f->s.resume);
     if (strcmp(root, f->dataset) != 0)
         return rudd_fail(err, RUDD_MISMATCH, "%s: the pictures in %s have changed since this run began; start a new one",
                          f->s.resume, f->s.data);
+    /* Read again only where no checkpoint took their place. */
+    const char *weights = json_string_value(json_object_get(json_object_get(f->record, "weights"), "sha256"));
+    if (f->model->sha256 && weights && strcmp(weights, f->model->sha256) != 0)
+        return rudd_fail(err, RUDD_MISMATCH, "%s: the weights in %s have changed since this run began; start a new one",
+                         f->s.resume, f->s.weights);
     status = nn_model_set_text(&f->model->run, id, err);
     if (status == RUDD_OK) status = nn_model_set_text(&f->model->dataset, f->dataset, err);
     if (status != RUDD_OK) return status;
@@ -60,15 +66,29 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
     return train_run_json_write(f->folder.path, f->record, err);
 }
 
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+/* Adds what this process could not read to what those before it could not. */
+static bool add_skipped(json_t *record, const struct data_loader *loader)
+{
+    json_t *skipped = json_object_get(record, "skipped");
+    for (int i = 0; i < data_loader_bad_count(loader); i++) {
+        const char *message = data_loader_bad(loader, i);
+        size_t j = 0;
+        while (j < json_array_size(skipped) && !is_text(json_array_get(skipped, j), message)) j++;
+        if (j == json_array_size(skipped) && json_array_append_new(skipped, json_string(message)) != 0) return false;
+    }
+    return true;
+}
+
 enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
 {
     bool failed = json_object_set_new(f->record, "status", json_string(outcome)) != 0;
-    json_t *skipped = json_array();
-    for (int i = 0; i < data_loader_bad_count(f->learner.loader); i++)
-        failed |= json_array_append_new(skipped, json_string(data_loader_bad(f->learner.loader, i))) != 0;
-    for (int i = 0; f->val && i < data_loader_bad_count(train_evaluator_loader(f->val)); i++)
-        failed |= json_array_append_new(skipped, json_string(data_loader_bad(train_evaluator_loader(f->val), i))) != 0;
-    failed |= json_object_set_new(f->record, "skipped", skipped) != 0;
+    failed |= !add_skipped(f->record, f->learner.loader);
+    if (f->val) failed |= !add_skipped(f->record, train_evaluator_loader(f->val));
     if (final) failed |= json_object_set(f->record, "final", final) != 0;
     if (failed) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
     return train_run_json_write(f->folder.path, f->record, err);

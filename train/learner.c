@@ -204,9 +204,14 @@ enum rudd_status train_learner_start(struct train_learner *learner, int epoch, c
 {
     enum rudd_status status = unfreeze(learner, epoch, events, err);
     if (status != RUDD_OK) return status;
+    struct train_tally *t = &learner->tally;
+    const int batch = learner->options.loader.batch;
+    /* Resumed with batches of another size: as near as they come, no picture left out. */
+    if (t->batch > 0 && t->batch != batch) t->next = floor(t->next * t->batch / batch);
+    t->batch = batch;
     learner->epoch = epoch;
-    learner->resting = train_now() - learner->tally.seconds;
-    data_loader_start(learner->loader, (uint64_t)epoch, (int)learner->tally.next);
+    learner->resting = train_now() - t->seconds;
+    data_loader_start(learner->loader, (uint64_t)epoch, (int)t->next);
     return RUDD_OK;
 }
 

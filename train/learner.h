@@ -48,6 +48,7 @@ struct train_learner_options {
 /* How far an epoch is: counters and sums of the batches learned from. Doubles, for record.h; all zero at its beginning. */
 #define TRAIN_TALLY_COUNTS(F)                                                                                                  \
     F(next)     /* the loader's batch that comes next; ahead of `batches` where all pictures of one were bad */                \
+    F(batch)    /* pictures in a batch of the loader's */                                                                      \
     F(batches)  /* learned from; keys random choices */                                                                        \
     F(pictures) /* in them */
 #define TRAIN_TALLY_SUMS(F)                                                                                                    \
