@@ -109,6 +109,18 @@ static void a_record_repeats_its_run(void **state)
     must(command(train_cmd_train, line));
     assert_true(same_file("first", "again", "model.safetensors"));
     assert_true(same_file("first", "again", "last.safetensors"));
+    struct bytes texts[2] = {read_all("first", "run.json"), read_all("again", "run.json")};
+    json_t *records[2], *options[2];
+    for (int i = 0; i < 2; i++) { /* the merged whole is in the record, and differs in where it was written alone */
+        records[i] = json_loadb((const char *)texts[i].at, texts[i].length, 0, NULL);
+        options[i] = json_object_get(records[i], "options");
+        assert_int_equal(json_object_del(options[i], "out"), 0);
+        rudd_free(texts[i].at);
+    }
+    assert_true(json_equal(options[0], options[1]));
+    assert_true(json_equal(json_object_get(records[0], "final"), json_object_get(records[1], "final")));
+    for (int i = 0; i < 2; i++) json_decref(records[i]);
+
     snprintf(line, sizeof line, "train|--config|%s/run.json|--out|%s|--seed|1", in_root("first"), in_root("other"));
     must(command(train_cmd_train, line));
     assert_false(same_file("first", "other", "model.safetensors")); /* the comparison can tell */
