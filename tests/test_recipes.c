@@ -4,6 +4,7 @@
  * Unfreezing stopped at every batch: test_resume.c. */
 #include "tests/training.h"
 #include "train/lr_find.h"
+#include "train/settings.h"
 #include "weights/model_file.h"
 
 #include <dirent.h>
@@ -13,6 +14,24 @@
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
+
+/* What is not given follows the optimiser; what is given stays, a decay of 0 too. */
+static void defaults_follow_the_optimiser(void **state)
+{
+    (void)state;
+    static const double expected[][3] = {{3e-4, 3e-3, 0.02}, {1e-2, 1e-1, 0.02}, {3e-4, 3e-3, 1e-5}, {6e-5, 6e-4, 0.1}};
+    for (int kind = TRAIN_ADAMW; kind <= TRAIN_LION; kind++) {
+        struct train_settings s = train_settings_default;
+        s.data = s.arch = "x";
+        s.optimizer = kind;
+        must(train_settings_resolve(&s, &err));
+        assert_true(s.lr == expected[kind][0] && s.head_lr == expected[kind][1] && s.weight_decay == expected[kind][2]);
+        s.lr = 0.5;
+        s.weight_decay = 0;
+        must(train_settings_resolve(&s, &err));
+        assert_true(s.lr == 0.5 && s.weight_decay == 0);
+    }
+}
 
 /* Each optimiser with a schedule: the same bits for one thread and two, and for a run that died within its second epoch. */
 static void every_optimiser_is_exact(void **state)
@@ -66,7 +85,7 @@ static void unfreezes_from_the_top(void **state)
     (void)state;
     char a[TRAIN_PATH], b[TRAIN_PATH];
     must(train("top1", "|--epochs|2|--unfreeze-epochs|2|--schedule|constant"));
-    must(train("top1frozen", "|--epochs|2|--freeze|all|--schedule|constant"));
+    must(train("top1frozen", "|--epochs|2|--freeze|all|--cache|off|--schedule|constant"));
     assert_values(train_run_path(a, in_root("top1"), "last.safetensors"),
                   train_run_path(b, in_root("top1frozen"), "last.safetensors"), true);
     must(train("top3", "|--epochs|3|--unfreeze-epochs|1"));
@@ -158,6 +177,7 @@ static void finds_a_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_follow_the_optimiser),
         cmocka_unit_test(every_optimiser_is_exact),
         cmocka_unit_test(unfreezes_from_the_top),
         cmocka_unit_test(suggestions_equal_fastai),
