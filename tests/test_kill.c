@@ -35,7 +35,11 @@ static struct nn_rng rng;
 static const char *const files[] = {"run.json", "model.safetensors", "metrics.jsonl", "last.safetensors", "report.html"};
 enum { FILES = sizeof files / sizeof *files };
 
-/* Of a run that nobody disturbs: how long it takes, and how many events each file of it has. */
+/* All of the network learns; or its classifier alone, on activations that the run caches in its folder first. */
+static const char *const recipes[] = {"|--mixup|0.2", "|--freeze|all"};
+static const char *recipe;
+
+/* Of a run by this recipe that nobody disturbs: how long it takes, and how many events each file of it has. */
 static double straight_seconds;
 static int straight_events[FILES];
 
@@ -134,8 +138,8 @@ static const char *train_line(const char *run)
     else
         snprintf(line, sizeof line,
                  "train|--data|%s|--out|%s|--threads|%d|--prefetch|%d|--arch|rudd_nano|--image-size|48|--batch|8|--epochs|%d"
-                 "|--ema|0.9|--accumulate|2|--checkpoint-steps|3|--mixup|0.2",
-                 in_root("drawn"), in_root(run), threads, prefetch, EPOCHS);
+                 "|--ema|0.9|--accumulate|2|--checkpoint-steps|3%s",
+                 in_root("drawn"), in_root(run), threads, prefetch, EPOCHS, recipe);
     return line;
 }
 
@@ -153,6 +157,23 @@ static void assert_finished(const char *run)
     json_decref(y);
 }
 
+/* The run that the others are compared with. */
+static void run_straight(const char *with)
+{
+    int status;
+    remove_run("straight");
+    recipe = with;
+    struct watch watch = watch_run("straight");
+    double began = train_now();
+    pid_t pid = start(train_line("straight"));
+    while (!has_ended(pid, &status)) watch_events(&watch, 10);
+    assert_success(status);
+    straight_seconds = train_now() - began;
+    watch_events(&watch, 0);
+    memcpy(straight_events, watch.events, sizeof straight_events);
+    close(watch.fd);
+}
+
 static int begin(void **state)
 {
     char line[LINE];
@@ -162,16 +183,7 @@ static int begin(void **state)
              "data|synth|-o|%s|--per-class|24|--size|64|--classes|esox_lucius,perca_fluviatilis,rutilus_rutilus",
              in_root("drawn"));
     assert_success(wait_for(start(line)));
-    struct watch watch = watch_run("straight");
-    double began = train_now();
-    pid_t pid = start(train_line("straight"));
-    int status;
-    while (!has_ended(pid, &status)) watch_events(&watch, 10);
-    assert_success(status);
-    straight_seconds = train_now() - began;
-    watch_events(&watch, 0);
-    memcpy(straight_events, watch.events, sizeof straight_events);
-    close(watch.fd);
+    run_straight(recipes[0]);
     return 0;
 }
 
@@ -204,14 +216,13 @@ static bool run_or_kill(struct watch *watch)
 }
 
 /* Killed at any moment and resumed, the run ends as the undisturbed one. */
-static void killed_runs_are_the_same(void **state)
+static void kill_runs(int wanted)
 {
-    (void)state;
     int within[FILES] = {0}, behind[FILES] = {0}, kills = 0, runs = 0;
-    for (; kills < kill_count; runs++) {
+    for (; kills < wanted; runs++) {
         struct watch watch = watch_run("killed");
         bool killed = true;
-        while (killed && kills < kill_count) {
+        while (killed && kills < wanted) {
             killed = run_or_kill(&watch);
             kills += killed;
             if (killed && watch.file >= 0) ++(watch.arrived ? behind : within)[watch.file];
@@ -224,6 +235,19 @@ static void killed_runs_are_the_same(void **state)
     print_message("  seed %u: %d kills in %d runs of %.1f s\n", seed, kills, runs, straight_seconds);
     for (int i = 0; i < FILES; i++)
         print_message("  %3d while %s was written, %d between it and the next file\n", within[i], files[i], behind[i]);
+}
+
+static void killed_runs_are_the_same(void **state)
+{
+    (void)state;
+    kill_runs(kill_count - kill_count / 3);
+}
+
+static void killed_runs_on_a_cache_are_the_same(void **state)
+{
+    (void)state;
+    run_straight(recipes[1]);
+    kill_runs(kill_count / 3);
 }
 
 /* Starts a run and lets it write so many files. */
@@ -291,6 +315,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(signals_stop_a_run),
         cmocka_unit_test(a_second_signal_ends_it),
         cmocka_unit_test(killed_runs_are_the_same),
+        cmocka_unit_test(killed_runs_on_a_cache_are_the_same),
     };
     return cmocka_run_group_tests_name("kill", tests, begin, end_runs);
 }
