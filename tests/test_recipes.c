@@ -47,7 +47,8 @@ static void every_optimiser_is_exact(void **state)
         char options[200], name[3][20];
         for (int k = 0; k < 3; k++) snprintf(name[k], sizeof name[k], "exact%zu%c", i, "abc"[k]);
         for (int k = 0; k < 2; k++) {
-            snprintf(options, sizeof options, "|--epochs|2|--checkpoint-steps|1|--threads|%d%s", k + 1, recipes[i]);
+            snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|2|--checkpoint-steps|1|--threads|%d%s", k + 1,
+                     recipes[i]);
             must(train(name[k], options));
         }
         assert_same_run(name[0], name[1]);
@@ -139,8 +140,8 @@ static double number(const json_t *object, const char *key)
 static void finds_a_rate(void **state)
 {
     (void)state;
-    must(train("found", "|--find-lr|--threads|1|--accumulate|2|--max-steps|3"));
-    must(train("found2", "|--find-lr|--threads|2|--accumulate|2"));
+    must(train("found", "|--arch|rudd_nano|--find-lr|--threads|1|--accumulate|2|--max-steps|3"));
+    must(train("found2", "|--arch|rudd_nano|--find-lr|--threads|2|--accumulate|2"));
     assert_files_equal(in_root("found/lr_finder.json"), in_root("found2/lr_finder.json"));
     DIR *folder = opendir(in_root("found"));
     int files = 0;
