@@ -55,7 +55,13 @@ static void cost(struct work *w, double floats, double flops)
 
 static struct kern_bn bn_of(const struct work *w)
 {
-    return (struct kern_bn){rows_of(w), w->s.oc, KERN_ACT_SILU, false, w->v[0], w->v[1], w->v[2], w->v[3]};
+    return (struct kern_bn){.rows = rows_of(w),
+                            .c = w->s.oc,
+                            .act = KERN_ACT_SILU,
+                            .mean = w->v[0],
+                            .rstd = w->v[1],
+                            .gamma = w->v[2],
+                            .beta = w->v[3]};
 }
 
 static struct kern_expand expand_of(const struct work *w)

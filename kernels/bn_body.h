@@ -102,16 +102,22 @@ void TIER(kern_colsum_f32)(float *restrict out, const float *restrict x, int row
     for (int j = 0; j < c; j++) out[j] = (float)sum[j];
 }
 
-INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows, ptrdiff_t j, int lanes,
-                        const enum kern_act act)
+INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows, ptrdiff_t j, int lanes, size_t image,
+                        const enum kern_act act, const bool gated)
 {
     const struct kern_bn *s = p->bn;
     vf mean = v_load(s->mean + j, lanes), rstd = v_load(s->rstd + j, lanes), gamma = v_load(s->gamma + j, lanes),
        beta = v_load(s->beta + j, lanes), dbeta = v_set(0), dgamma = v_set(0);
-    const bool store = act != KERN_ACT_NONE || p->dz != p->dy; /* without an activation dz is dy */
+    vf gate = v_set(1), pooled = v_set(0);
+    if (gated) {
+        gate = v_load(s->gate + image + j, lanes);
+        pooled = v_mul(v_load(s->pooled + image + j, lanes), v_set(1 / (float)s->pixels));
+    }
+    const bool store = gated || act != KERN_ACT_NONE || p->dz != p->dy; /* without an activation dz is dy */
     for (int i = 0; i < rows; i++, at += p->c) {
         vf xhat = v_mul(v_sub(v_load(p->x + at, lanes), mean), rstd);
-        vf d = v_times_slope(act, v_load(p->dy + at, lanes), v_fma(gamma, xhat, beta));
+        vf dy = v_load(p->dy + at, lanes);
+        vf d = v_times_slope(act, gated ? v_fma(dy, gate, pooled) : dy, v_fma(gamma, xhat, beta));
         dbeta = v_add(dbeta, d);
         dgamma = v_fma(d, xhat, dgamma);
         if (store) v_store(p->dz + at, d, lanes);
@@ -121,8 +127,19 @@ INLINE void slope_strip(double *part, const struct pass *p, size_t at, int rows,
 }
 static void add_slopes(double *part, const struct pass *p, int row, int rows)
 {
-    const size_t at = (size_t)row * p->c;
-    WITH_ACT(p->bn->act, EACH_VECTOR(0, p->c, slope_strip(part, p, at + j, rows, j, lanes, act)));
+    const struct kern_bn *s = p->bn;
+    if (!s->gate) {
+        const size_t at = (size_t)row * p->c;
+        WITH_ACT(s->act, EACH_VECTOR(0, p->c, slope_strip(part, p, at + j, rows, j, lanes, 0, act, false)));
+        return;
+    }
+    /* A strip may end in another image than it begins in. */
+    for (int n; rows > 0; row += n, rows -= n) {
+        const int left = s->pixels - row % s->pixels;
+        const size_t at = (size_t)row * p->c, image = (size_t)(row / s->pixels) * p->c;
+        n = least(rows, left);
+        WITH_ACT(s->act, EACH_VECTOR(0, p->c, slope_strip(part, p, at + j, n, j, lanes, image, act, true)));
+    }
 }
 
 void TIER(kern_bn_bwd_reduce_f32)(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy,

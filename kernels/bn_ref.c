@@ -53,7 +53,12 @@ void kern_bn_bwd_reduce_f32_ref(float *dz, float *restrict dgamma, float *restri
         double beta = 0, gamma = 0;
         for (int i = 0; i < s->rows; i++) {
             size_t at = (size_t)i * s->c + j;
-            double h = xhat(s, x[at], j), d = dy[at] * act_slope(s->act, s->gamma[j] * h + s->beta[j]);
+            double h = xhat(s, x[at], j), d = dy[at];
+            if (s->gate) {
+                size_t image = (size_t)(i / s->pixels) * s->c + j;
+                d = d * s->gate[image] + (double)s->pooled[image] / s->pixels;
+            }
+            d *= act_slope(s->act, s->gamma[j] * h + s->beta[j]);
             beta += d;
             gamma += d * h;
             dz[at] = (float)d;

@@ -121,12 +121,16 @@ typedef void kern_bn_stats_f32(float *restrict mean, float *restrict var, const 
 typedef void kern_affine_act_f32(float *y, const float *x, const float *a, const float *b, enum kern_act act, int rows, int c);
 
 /* What batch norm's backward needs: y = act(z), z = gamma * xhat + beta, xhat = (x - mean) * rstd; all four [c].
- * frozen: mean and rstd are constants, not functions of x. */
+ * frozen: mean and rstd are constants, not functions of x.
+ * gate [n,c], pooled [n,c], n = rows/pixels: in the place of dy the gradient is dy*gate + pooled/pixels, each row's from its own image: what a
+ * squeeze-excitation sends back, its scale and its pool, without a pass of its own. Both NULL: dy. */
 struct kern_bn {
     int rows, c;
     enum kern_act act;
     bool frozen;
     const float *mean, *rstd, *gamma, *beta;
+    const float *gate, *pooled;
+    int pixels;
 };
 /* dz = dy * act'(z), z recomputed from x;  dbeta[c] = sum_rows dz;  dgamma[c] = sum_rows dz * xhat.   dz may be dy. */
 typedef void kern_bn_bwd_reduce_f32(float *dz, float *restrict dgamma, float *restrict dbeta, const float *dy,

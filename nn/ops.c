@@ -303,7 +303,10 @@ static void batchnorm_backward(const struct nn_plan *plan, const struct nn_site 
                         .mean = stats + BN_MEAN * c,
                         .rstd = stats + BN_RSTD * c,
                         .gamma = nn_value(plan, bn),
-                        .beta = nn_value(plan, bn + 1)};
+                        .beta = nn_value(plan, bn + 1),
+                        .gate = nn_at(plan, site->gate),
+                        .pooled = nn_at(plan, site->pooled),
+                        .pixels = site->out.h * site->out.w};
     /* dz goes where dx will be: a fresh buffer, or dy itself where nobody else reads that. */
     float *dz = nn_at(plan, site->dx);
     plan->kern->bn_bwd_reduce_f32(dz, dgamma, dbeta, nn_at(plan, site->dy), x, &s, nn_at(plan, plan->scratch));
@@ -348,6 +351,7 @@ static void pool_forward(const struct nn_plan *plan, const struct nn_site *site,
 
 static void pool_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
+    if (!site->wants_dx) return; /* the batch norm before it does that */
     plan->kern->pool_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), n, site->in.h * site->in.w, site->in.c,
                              site->add_dx);
 }

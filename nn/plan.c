@@ -22,6 +22,7 @@ struct compiler {
     bool *again;              /* [nodes] may be computed again for backward */
     int *need;                /* [nodes] the first backward step that reads it or has it computed again; -1: none */
     int *block;               /* [nodes] */
+    int *excited;             /* [nodes] a batch norm that only a squeeze-excitation reads: the node of its scale; -1: none */
     enum nn_recompute *level; /* [blocks] */
     int blocks;
     int now; /* step */
@@ -186,6 +187,8 @@ static void plan_forward(struct compiler *c, int i)
                              .expand_bias_at = -1,
                              .sums = -1,
                              .stats = -1,
+                             .gate = -1,
+                             .pooled = -1,
                              .mask = -1,
                              .tmp = -1};
     site->out = c->shapes[i];
@@ -292,6 +295,27 @@ static void plan_again(struct compiler *c, int i)
     }
 }
 
+/* A squeeze-excitation sends two gradients back, through its scale and through its pool. The batch norm before it makes both from what they
+ * are made of; the steps of scale and pool leave them out. */
+static void plan_excited(struct compiler *c, int i)
+{
+    struct nn_plan *p = c->plan;
+    struct nn_site *site = &p->sites[i];
+    const struct nn_node *n = &site->node;
+    if (n->op == NN_BATCHNORM && c->excited[i] >= 0) {
+        touch(c, site->gate = kept_value(c, p->graph.nodes[c->excited[i]].in[1]));
+        touch(c, site->pooled);
+    } else if ((n->op == NN_SCALE || n->op == NN_POOL) && c->excited[n->in[0]] >= 0) {
+        site->wants_dx = false;
+        if (n->op == NN_POOL) {
+            p->sites[n->in[0]].pooled = site->dy;
+        } else {
+            c->grad[n->in[0]] = site->dy;
+            c->shared[n->in[0]] = c->shared[i];
+        }
+    }
+}
+
 static void plan_backward(struct compiler *c, int i)
 {
     struct nn_plan *p = c->plan;
@@ -313,6 +337,7 @@ static void plan_backward(struct compiler *c, int i)
         plan_add_backward(c, i);
         return;
     }
+    plan_excited(c, i);
     if (site->wants_ds) {
         /* The second input of a scale is made for it alone. */
         if (c->grad[n->in[1]] >= 0) c->failed = true;
@@ -339,6 +364,27 @@ static void find_needs_grad(struct compiler *c)
         bool learns = !n->frozen && (n->weight >= 0 || n->bn >= 0);
         c->needs_grad[i] = c->plan->options.train &&
                            (learns || (n->in[0] >= 0 && c->needs_grad[n->in[0]]) || (n->in[1] >= 0 && c->needs_grad[n->in[1]]));
+    }
+}
+
+static void find_excited(struct compiler *c)
+{
+    const struct nn_graph *g = &c->plan->graph;
+    for (int i = 0; i < g->count; i++) {
+        int scale = -1, pools = 0, others = g->output == i;
+        c->excited[i] = -1;
+        if (g->nodes[i].op != NN_BATCHNORM || g->nodes[i].frozen) continue;
+        for (int j = i + 1; j < g->count; j++) {
+            const struct nn_node *n = &g->nodes[j];
+            if (n->in[0] != i && n->in[1] != i && n->residual != i) continue;
+            if (n->op == NN_SCALE && n->in[0] == i && scale < 0)
+                scale = j;
+            else if (n->op == NN_POOL)
+                pools++;
+            else
+                others++;
+        }
+        if (scale >= 0 && pools == 1 && !others) c->excited[i] = scale;
     }
 }
 
@@ -501,12 +547,15 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
     c.again = rudd_alloc(sizeof *c.again * n);
     c.need = rudd_alloc(sizeof *c.need * n);
     c.block = rudd_alloc(sizeof *c.block * n);
+    c.excited = rudd_alloc(sizeof *c.excited * n);
     c.level = rudd_alloc(sizeof *c.level * (n + 1));
     p->agains = rudd_alloc(sizeof *p->agains * n);
-    bool ok = c.shapes && c.value && c.grad && c.shared && c.needs_grad && c.again && c.need && c.block && c.level && p->agains;
+    bool ok = c.shapes && c.value && c.grad && c.shared && c.needs_grad && c.again && c.need && c.block && c.excited &&
+              c.level && p->agains;
     if (ok) {
         nn_graph_shapes(c.shapes, &p->graph, p->options.image_size);
         find_needs_grad(&c);
+        find_excited(&c);
     }
     enum rudd_status status = RUDD_OK;
     if (!ok || !choose_levels(&c, &order)) {
@@ -532,6 +581,7 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
     rudd_free(c.again);
     rudd_free(c.need);
     rudd_free(c.block);
+    rudd_free(c.excited);
     rudd_free(c.level);
     return status;
 }

@@ -36,12 +36,13 @@ struct nn_site {
     /* Prepared weights and folded biases: floats from the start of plan->weights; -1: none. */
     ptrdiff_t weight_at, bias_at; /* weight: packed; or OHWI, or k,k,c (depthwise) */
     ptrdiff_t expand_weight_at, expand_bias_at;
-    bool packed;  /* NN_CONV: runs over packed weights */
-    bool expands; /* NN_DWCONV: runs as kern_expand_dw, with or without an expansion */
-    int sums;     /* expands: sums of y by strip; -1: none */
-    int stats;    /* NN_BATCHNORM: BN_ROWS rows of c floats */
-    int mask;     /* NN_DROPOUT [n,c], NN_ADD [n] */
-    int tmp;      /* gradient in the kernel's layout, or of a bias, before it is added to grads */
+    bool packed;      /* NN_CONV: runs over packed weights */
+    bool expands;     /* NN_DWCONV: runs as kern_expand_dw, with or without an expansion */
+    int sums;         /* expands: sums of y by strip; -1: none */
+    int stats;        /* NN_BATCHNORM: BN_ROWS rows of c floats */
+    int gate, pooled; /* NN_BATCHNORM before a squeeze-excitation: its scale and the gradient of its pool (kern_bn); -1: none */
+    int mask;         /* NN_DROPOUT [n,c], NN_ADD [n] */
+    int tmp;          /* gradient in the kernel's layout, or of a bias, before it is added to grads */
 };
 
 /* Rows of a batch norm's stats buffer. */

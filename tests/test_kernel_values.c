@@ -202,7 +202,14 @@ static void bn_gradients_match_differences(void **state)
                 kern_bn_stats_f32_ref(mean, var, x, ROWS, C, NULL);
             float *rstd = var;
             for (int j = 0; j < C; j++) rstd[j] = 1 / sqrtf(var[j] + 1e-3f);
-            struct kern_bn s = {ROWS, C, (enum kern_act)act, frozen, mean, rstd, gamma, beta};
+            struct kern_bn s = {.rows = ROWS,
+                                .c = C,
+                                .act = (enum kern_act)act,
+                                .frozen = frozen,
+                                .mean = mean,
+                                .rstd = rstd,
+                                .gamma = gamma,
+                                .beta = beta};
             kern_bn_bwd_reduce_f32_ref(dz, dgamma, dbeta, dy, x, &s, NULL);
             kern_bn_bwd_apply_f32_ref(dx, dz, x, dgamma, dbeta, &s);
 

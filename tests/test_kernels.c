@@ -393,6 +393,11 @@ static void call_bn_bwd_reduce(kernel *fn, struct arena *a, const struct shape *
 {
     size_t count = (size_t)s->n * s->c;
     struct kern_bn bn = bn_of(a, s);
+    if (s->flag & 2) {
+        bn.pixels = s->n % 3 ? 5 : 49;
+        const size_t images = ((size_t)s->n + (size_t)bn.pixels - 1) / (size_t)bn.pixels * (size_t)s->c;
+        bn.gate = in(a, images), bn.pooled = in(a, images);
+    }
     float *dy = s->alias ? inout(a, count) : in(a, count), *dz = s->alias ? dy : out(a, count), *x = in(a, count);
     float *dgamma = out(a, (size_t)s->c), *dbeta = out(a, (size_t)s->c);
     ((kern_bn_bwd_reduce_f32 *)fn)(dz, dgamma, dbeta, dy, x, &bn, scratch(a, kern_rows_scratch(s->c)));
@@ -437,7 +442,7 @@ static void check_affine_act(const struct row *row)
 }
 static void check_bn_bwd_reduce(const struct row *row)
 {
-    check_rows(row, call_bn_bwd_reduce, 2, 4, 2);
+    check_rows(row, call_bn_bwd_reduce, 4, 4, 2);
 }
 static void check_bn_bwd_apply(const struct row *row)
 {
