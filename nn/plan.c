@@ -5,31 +5,11 @@
  *
  * A buffer lives from the first step that touches it to the last. Values that backward needs are touched again there, and so
  * live longer; nothing else distinguishes training from inference. */
-#include "nn/steps.h"
+#include "nn/compile.h"
 #include <math.h>
 #include <string.h>
 
-enum { INPUT_X = 1, INPUT_S = 2, INPUT_R = 4 }; /* bits of nn_op_row */
-
-/* What compilation needs besides the plan. */
-struct compiler {
-    struct nn_plan *plan;
-    struct nn_shape *shapes;  /* [nodes] */
-    int *value;               /* [nodes] buffer of the node's output */
-    int *grad;                /* [nodes] buffer of its gradient; -1: not written yet */
-    bool *shared;             /* [nodes] its gradient's buffer is also another value's gradient */
-    bool *needs_grad;         /* [nodes] something at or before it learns */
-    bool *again;              /* [nodes] may be computed again for backward */
-    int *need;                /* [nodes] the first backward step that reads it or has it computed again; -1: none */
-    int *block;               /* [nodes] */
-    int *excited;             /* [nodes] a batch norm that only a squeeze-excitation reads: the node of its scale; -1: none */
-    enum nn_recompute *level; /* [blocks] */
-    int blocks;
-    int now; /* step */
-    bool failed;
-};
-
-static int new_buffer(struct compiler *c, size_t floats)
+int nn_new_buffer(struct nn_compiler *c, size_t floats)
 {
     struct nn_plan *p = c->plan;
     if (p->buffer_count == p->buffer_capacity) {
@@ -46,7 +26,7 @@ static int new_buffer(struct compiler *c, size_t floats)
     return p->buffer_count++;
 }
 
-static void touch_at(struct compiler *c, int buffer, int step)
+void nn_touch_at(struct nn_compiler *c, int buffer, int step)
 {
     if (buffer < 0) return;
     struct nn_buffer *b = &c->plan->buffers[buffer];
@@ -54,28 +34,28 @@ static void touch_at(struct compiler *c, int buffer, int step)
     if (step > b->last) b->last = step;
 }
 
-static void touch(struct compiler *c, int buffer)
+void nn_touch(struct nn_compiler *c, int buffer)
 {
-    touch_at(c, buffer, c->now);
+    nn_touch_at(c, buffer, c->now);
 }
 
-static int touched(struct compiler *c, size_t floats)
+int nn_touched(struct nn_compiler *c, size_t floats)
 {
-    int b = new_buffer(c, floats);
-    touch(c, b);
+    int b = nn_new_buffer(c, floats);
+    nn_touch(c, b);
     return b;
 }
 
 /* For the whole life of the plan. */
-static int permanent(struct compiler *c, size_t floats)
+static int permanent(struct nn_compiler *c, size_t floats)
 {
-    int b = new_buffer(c, floats);
-    touch_at(c, b, 0);
-    touch_at(c, b, 2 * c->plan->graph.count + 1);
+    int b = nn_new_buffer(c, floats);
+    nn_touch_at(c, b, 0);
+    nn_touch_at(c, b, 2 * c->plan->graph.count + 1);
     return b;
 }
 
-static size_t shape_floats(const struct compiler *c, int node)
+size_t nn_shape_floats(const struct nn_compiler *c, int node)
 {
     struct nn_shape s = c->shapes[node];
     return (size_t)c->plan->options.batch * (size_t)s.h * (size_t)s.w * (size_t)s.c;
@@ -83,13 +63,8 @@ static size_t shape_floats(const struct compiler *c, int node)
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
 
-static const struct nn_node *node_at(const struct compiler *c, int i)
-{
-    return &c->plan->graph.nodes[i];
-}
-
 /* Whether `value` is read after step `node`: by a later node, by somebody's backward, or as the output. */
-static bool needed_after(const struct compiler *c, int value, int node)
+static bool needed_after(const struct nn_compiler *c, int value, int node)
 {
     const struct nn_graph *g = &c->plan->graph;
     if (g->output == value) return true;
@@ -102,7 +77,7 @@ static bool needed_after(const struct compiler *c, int value, int node)
 }
 
 /* The buffer of the node's output: that of an input which may be overwritten and dies here, or a new one. */
-static int output_buffer(struct compiler *c, int i)
+static int output_buffer(struct nn_compiler *c, int i)
 {
     const struct nn_node *n = node_at(c, i);
     unsigned may = nn_ops[n->op].in_place;
@@ -112,11 +87,11 @@ static int output_buffer(struct compiler *c, int i)
     for (int j = 0; j < 3; j++)
         if (candidates[j] >= 0 && node_at(c, candidates[j])->op != NN_INPUT && !needed_after(c, candidates[j], i))
             return c->value[candidates[j]];
-    return new_buffer(c, shape_floats(c, i));
+    return nn_new_buffer(c, nn_shape_floats(c, i));
 }
 
 /* Room for prepared weights, on a cache line; floats from the start of plan->weights. */
-static ptrdiff_t weight_room(struct compiler *c, size_t floats)
+static ptrdiff_t weight_room(struct nn_compiler *c, size_t floats)
 {
     size_t at = c->plan->weight_floats;
     c->plan->weight_floats = (at + floats + 15) / 16 * 16;
@@ -133,7 +108,7 @@ static bool is_vector_product(const struct nn_graph *g, const struct nn_node *n)
 }
 
 /* Prepared are weights that kernels want in another form; when the model's values are not in memory, all others too. */
-static void place_weights(struct compiler *c, struct nn_site *site)
+static void place_weights(struct nn_compiler *c, struct nn_site *site)
 {
     const struct nn_node *n = &site->node;
     const struct nn_plan *p = c->plan;
@@ -157,13 +132,13 @@ static void place_weights(struct compiler *c, struct nn_site *site)
 }
 
 /* A pool reads the sums that a fused depthwise convolution has made on the way, by strip; else the activation. */
-static int pool_input(const struct compiler *c, const struct nn_node *n)
+static int pool_input(const struct nn_compiler *c, const struct nn_node *n)
 {
     const struct nn_site *x = &c->plan->sites[n->in[0]];
     return n->op == NN_POOL && x->sums >= 0 ? x->sums : c->value[n->in[0]];
 }
 
-static void plan_forward(struct compiler *c, int i)
+static void plan_forward(struct nn_compiler *c, int i)
 {
     struct nn_plan *p = c->plan;
     struct nn_site *site = &p->sites[i];
@@ -193,211 +168,28 @@ static void plan_forward(struct compiler *c, int i)
                              .tmp = -1};
     site->out = c->shapes[i];
     site->in = n->in[0] >= 0 ? c->shapes[n->in[0]] : site->out;
-    if (n->in[0] >= 0) touch(c, site->x = pool_input(c, n));
-    if (n->in[1] >= 0) touch(c, site->s = c->value[n->in[1]]);
-    if (n->residual >= 0) touch(c, site->r = c->value[n->residual]);
+    if (n->in[0] >= 0) nn_touch(c, site->x = pool_input(c, n));
+    if (n->in[1] >= 0) nn_touch(c, site->s = c->value[n->in[1]]);
+    if (n->residual >= 0) nn_touch(c, site->r = c->value[n->residual]);
     if (n->op == NN_CONV || n->op == NN_DWCONV)
         site->conv = nn_conv_geometry(n, site->in, site->out, p->model->pad, p->options.batch);
     place_weights(c, site);
     if (site->expands) {
         struct kern_expand s = nn_expand_geometry(site, p->options.batch);
-        site->sums = touched(c, (size_t)p->options.batch * (size_t)kern_expand_strips(&s) * (size_t)n->c);
+        site->sums = nn_touched(c, (size_t)p->options.batch * (size_t)kern_expand_strips(&s) * (size_t)n->c);
     }
     site->trains = !n->frozen && (n->weight >= 0 || n->op == NN_BATCHNORM);
     if (n->op == NN_BATCHNORM) {
         site->batch_stats = !n->frozen && !p->options.freeze_bn;
-        site->stats = touched(c, (size_t)BN_ROWS * (size_t)n->c);
+        site->stats = nn_touched(c, (size_t)BN_ROWS * (size_t)n->c);
     }
-    if (n->op == NN_DROPOUT) site->mask = touched(c, shape_floats(c, i));
-    if (n->op == NN_ADD && !n->frozen && p->options.drop_path * n->depth > 0) site->mask = touched(c, (size_t)p->options.batch);
-    touch(c, c->value[i] = site->y = output_buffer(c, i));
-}
-
-/* ---- backward ---------------------------------------------------------------------------------------------------- */
-
-/* Where the gradient of input `value` of node i goes when nobody has written it yet: in the place of dy, or to a new buffer. */
-static int first_grad(struct compiler *c, int i, int value, unsigned bit)
-{
-    bool in_place = (nn_ops[node_at(c, i)->op].grad_in_place & bit) && !c->shared[i];
-    c->grad[value] = in_place ? c->grad[i] : new_buffer(c, shape_floats(c, value));
-    return c->grad[value];
-}
-
-static void plan_dx(struct compiler *c, int i)
-{
-    struct nn_site *site = &c->plan->sites[i];
-    int value = site->node.in[0];
-    site->add_dx = c->grad[value] >= 0;
-    site->dx = site->add_dx ? c->grad[value] : first_grad(c, i, value, INPUT_X);
-    if (site->add_dx && !(nn_ops[site->node.op].grad_adds & INPUT_X)) {
-        site->sum_dx = site->dx;
-        site->dx = new_buffer(c, shape_floats(c, value));
-        touch(c, site->sum_dx);
-    }
-    touch(c, site->dx);
-}
-
-/* Both gradients of an unmasked addition are dy. They share its buffer when every other reader of the skip comes before the
- * branch in the graph: then what they add arrives after the branch has been served. */
-static bool add_may_share(const struct compiler *c, int i)
-{
-    const struct nn_graph *g = &c->plan->graph;
-    int branch = g->nodes[i].in[0], skip = g->nodes[i].in[1];
-    for (int j = branch; j < g->count; j++)
-        if (j != i && (g->nodes[j].in[0] == skip || g->nodes[j].in[1] == skip)) return false;
-    return true;
-}
-
-static void plan_add_backward(struct compiler *c, int i)
-{
-    struct nn_site *site = &c->plan->sites[i];
-    int branch = site->node.in[0], skip = site->node.in[1];
-    bool share = add_may_share(c, i) && !c->shared[i];
-    if (site->wants_ds) {
-        site->add_ds = c->grad[skip] >= 0;
-        if (!site->add_ds) c->grad[skip] = share ? site->dy : new_buffer(c, shape_floats(c, skip));
-        touch(c, site->ds = c->grad[skip]);
-    }
-    if (site->wants_dx) {
-        bool lone = !site->wants_ds || site->ds != site->dy;
-        if (site->mask < 0 && (share || lone) && !c->shared[i])
-            c->grad[branch] = site->dy;
-        else
-            c->grad[branch] = new_buffer(c, shape_floats(c, branch));
-        touch(c, site->dx = c->grad[branch]);
-        /* The skip's own turn comes after the branch's, so only the branch must not overwrite. */
-        if (site->dx == site->ds) c->shared[branch] = true;
-    }
-}
-
-/* Where backward finds value i: computed again, or kept. */
-static int kept_value(const struct compiler *c, int i)
-{
-    const struct nn_site *site = &c->plan->sites[i];
-    return site->again >= 0 ? site->again : c->value[i];
-}
-
-/* Everything is computed again whose first reader is the backward step of node i: in the order of the graph, so that inputs come first. */
-static void plan_again(struct compiler *c, int i)
-{
-    struct nn_plan *p = c->plan;
-    c->now = 2 * p->graph.count - i;
-    for (int v = 0; v < i; v++) {
-        struct nn_site *site = &p->sites[v];
-        if (!c->again[v] || c->need[v] != i) continue;
-        site->again = touched(c, shape_floats(c, v));
-        site->again_for = i;
-        for (int j = 0; j < 2; j++) {
-            int x = site->node.in[j];
-            if (x >= 0) touch(c, *(j ? &site->back_s : &site->back_x) = kept_value(c, x));
-        }
-        p->agains[p->again_count++] = v;
-    }
-}
-
-/* A squeeze-excitation sends two gradients back, through its scale and through its pool. The batch norm before it makes both from what they
- * are made of; the steps of scale and pool leave them out. */
-static void plan_excited(struct compiler *c, int i)
-{
-    struct nn_plan *p = c->plan;
-    struct nn_site *site = &p->sites[i];
-    const struct nn_node *n = &site->node;
-    if (n->op == NN_BATCHNORM && c->excited[i] >= 0) {
-        touch(c, site->gate = kept_value(c, p->graph.nodes[c->excited[i]].in[1]));
-        touch(c, site->pooled);
-    } else if ((n->op == NN_SCALE || n->op == NN_POOL) && c->excited[n->in[0]] >= 0) {
-        site->wants_dx = false;
-        if (n->op == NN_POOL) {
-            p->sites[n->in[0]].pooled = site->dy;
-        } else {
-            c->grad[n->in[0]] = site->dy;
-            c->shared[n->in[0]] = c->shared[i];
-        }
-    }
-}
-
-static void plan_backward(struct compiler *c, int i)
-{
-    struct nn_plan *p = c->plan;
-    struct nn_site *site = &p->sites[i];
-    const struct nn_node *n = &site->node;
-    if (!c->needs_grad[i] || c->grad[i] < 0 || n->op == NN_INPUT) return;
-    c->now = 2 * p->graph.count - i;
-    site->backward = true;
-    touch(c, site->dy = c->grad[i]);
-    if (n->in[0] >= 0) site->back_x = kept_value(c, n->in[0]);
-    if (n->in[1] >= 0) site->back_s = kept_value(c, n->in[1]);
-    site->wants_dx = n->in[0] >= 0 && c->needs_grad[n->in[0]];
-    site->wants_ds = n->in[1] >= 0 && c->needs_grad[n->in[1]];
-    if (nn_ops[n->op].saves & INPUT_X) touch(c, site->back_x);
-    if (nn_ops[n->op].saves & INPUT_S) touch(c, site->back_s);
-    touch(c, site->stats);
-    touch(c, site->mask);
-    if (n->op == NN_ADD) {
-        plan_add_backward(c, i);
-        return;
-    }
-    plan_excited(c, i);
-    if (site->wants_ds) {
-        /* The second input of a scale is made for it alone. */
-        if (c->grad[n->in[1]] >= 0) c->failed = true;
-        touch(c, site->ds = first_grad(c, i, n->in[1], INPUT_S));
-    }
-    if (site->wants_dx)
-        plan_dx(c, i);
-    else if (n->op == NN_BATCHNORM)
-        touch(c, site->dx = new_buffer(c, shape_floats(c, i))); /* dz has to go somewhere */
-    if (site->trains && (n->op == NN_CONV || n->op == NN_DWCONV)) {
-        size_t weight = n->op == NN_CONV && n->k == 1 ? 0 : p->model->params[n->weight].count;
-        size_t bias = n->bias >= 0 ? (size_t)n->c : 0;
-        if (weight || bias) site->tmp = touched(c, weight > bias ? weight : bias);
-    }
+    if (n->op == NN_DROPOUT) site->mask = nn_touched(c, nn_shape_floats(c, i));
+    if (n->op == NN_ADD && !n->frozen && p->options.drop_path * n->depth > 0)
+        site->mask = nn_touched(c, (size_t)p->options.batch);
+    nn_touch(c, c->value[i] = site->y = output_buffer(c, i));
 }
 
 /* ---- compiling --------------------------------------------------------------------------------------------------- */
-
-static void find_needs_grad(struct compiler *c)
-{
-    const struct nn_graph *g = &c->plan->graph;
-    for (int i = 0; i < g->count; i++) {
-        const struct nn_node *n = &g->nodes[i];
-        bool learns = !n->frozen && (n->weight >= 0 || n->bn >= 0);
-        c->needs_grad[i] = c->plan->options.train &&
-                           (learns || (n->in[0] >= 0 && c->needs_grad[n->in[0]]) || (n->in[1] >= 0 && c->needs_grad[n->in[1]]));
-    }
-}
-
-static void find_excited(struct compiler *c)
-{
-    const struct nn_graph *g = &c->plan->graph;
-    for (int i = 0; i < g->count; i++) {
-        int scale = -1, pools = 0, others = g->output == i;
-        c->excited[i] = -1;
-        if (g->nodes[i].op != NN_BATCHNORM || g->nodes[i].frozen) continue;
-        for (int j = i + 1; j < g->count; j++) {
-            const struct nn_node *n = &g->nodes[j];
-            if (n->in[0] != i && n->in[1] != i && n->residual != i) continue;
-            if (n->op == NN_SCALE && n->in[0] == i && scale < 0)
-                scale = j;
-            else if (n->op == NN_POOL)
-                pools++;
-            else
-                others++;
-        }
-        if (scale >= 0 && pools == 1 && !others) c->excited[i] = scale;
-    }
-}
-
-static void mark_trained(struct nn_plan *p)
-{
-    for (int i = 0; i < p->graph.count; i++) {
-        const struct nn_site *site = &p->sites[i];
-        if (!site->trains || !site->backward) continue;
-        if (site->node.weight >= 0) p->trains[site->node.weight] = true;
-        if (site->node.bias >= 0) p->trains[site->node.bias] = true;
-        if (site->node.op == NN_BATCHNORM) p->trains[site->node.bn] = p->trains[site->node.bn + 1] = true;
-    }
-}
 
 /* Scratch is one buffer for all steps. Its need is not monotonic in n (long sums are cut differently), so every n is asked. */
 static size_t scratch_floats(const struct nn_plan *p)
@@ -442,12 +234,12 @@ static bool reads_values(const struct nn_plan *p)
 /* nn_recompute_need: bits of the inputs that the backward step of node i reads. */
 static unsigned saves(const void *compiler, int i)
 {
-    const struct compiler *c = compiler;
+    const struct nn_compiler *c = compiler;
     return c->needs_grad[i] ? nn_ops[c->plan->graph.nodes[i].op].saves : 0;
 }
 
 /* Decides all buffers for the present levels of recomputation; false when memory ran out. */
-static bool lay_out(struct compiler *c)
+static bool lay_out(struct nn_compiler *c)
 {
     struct nn_plan *p = c->plan;
     int count = p->graph.count, output = p->graph.output;
@@ -459,24 +251,18 @@ static bool lay_out(struct compiler *c)
     nn_recompute_need(c->need, &p->graph, c->again, saves, c);
     for (int i = 0; i < count && !c->failed; i++) plan_forward(c, i);
     if (c->failed) return false;
-    touch_at(c, c->value[output], 2 * count + 1); /* logits can be read until the next run */
+    nn_touch_at(c, c->value[output], 2 * count + 1); /* logits can be read until the next run */
     for (int i = 0; i < count; i++) c->grad[i] = -1;
     if (p->options.train && c->needs_grad[output]) {
-        c->now = count;
-        c->grad[output] = touched(c, shape_floats(c, output));
-        for (int i = count - 1; i >= 0 && !c->failed; i--) {
-            plan_again(c, i);
-            plan_backward(c, i);
-        }
+        nn_plan_backward_steps(c);
         if (c->failed) return false;
-        mark_trained(p);
     }
     p->scratch = permanent(c, scratch_floats(p));
     return !c->failed;
 }
 
 /* Offsets for the present levels; false when memory ran out. */
-static bool place(struct compiler *c, int **order)
+static bool place(struct nn_compiler *c, int **order)
 {
     struct nn_plan *p = c->plan;
     if (!lay_out(c)) return false;
@@ -493,21 +279,21 @@ static size_t all_bytes(const struct nn_plan *p)
 }
 
 /* The block at a lower level than `level` that keeps most; -1: none. */
-static int largest_block(const struct compiler *c, enum nn_recompute level)
+static int largest_block(const struct nn_compiler *c, enum nn_recompute level)
 {
     int best = -1;
     double most = -1;
     for (int b = 0; b < c->blocks; b++) {
         double floats = 0;
         for (int i = 0; i < c->plan->graph.count; i++)
-            if (c->block[i] == b) floats += (double)shape_floats(c, i);
+            if (c->block[i] == b) floats += (double)nn_shape_floats(c, i);
         if (c->level[b] < level && floats > most) best = b, most = floats;
     }
     return best;
 }
 
 /* Raises blocks to `level`, largest first, until the plan takes no more than `bytes`; false when memory ran out. */
-static bool raise_levels(struct compiler *c, enum nn_recompute level, size_t bytes, int **order)
+static bool raise_levels(struct nn_compiler *c, enum nn_recompute level, size_t bytes, int **order)
 {
     for (int b; all_bytes(c->plan) > bytes && (b = largest_block(c, level)) >= 0;) {
         c->level[b] = level;
@@ -518,7 +304,7 @@ static bool raise_levels(struct compiler *c, enum nn_recompute level, size_t byt
 
 /* Without a limit the largest blocks recompute what is elementwise until 70 % of the memory is left: a few in a hundred of the time. Under a
  * limit all that it takes to fit. */
-static bool choose_levels(struct compiler *c, int **order)
+static bool choose_levels(struct nn_compiler *c, int **order)
 {
     struct nn_plan *p = c->plan;
     const size_t limit = p->options.memory_limit;
@@ -538,7 +324,7 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
 {
     size_t n = (size_t)p->graph.count;
     int *order = NULL;
-    struct compiler c = {.plan = p};
+    struct nn_compiler c = {.plan = p};
     c.shapes = rudd_alloc(sizeof *c.shapes * n);
     c.value = rudd_alloc(sizeof *c.value * n);
     c.grad = rudd_alloc(sizeof *c.grad * n);
@@ -554,8 +340,7 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
               c.level && p->agains;
     if (ok) {
         nn_graph_shapes(c.shapes, &p->graph, p->options.image_size);
-        find_needs_grad(&c);
-        find_excited(&c);
+        nn_find_gradients(&c);
     }
     enum rudd_status status = RUDD_OK;
     if (!ok || !choose_levels(&c, &order)) {

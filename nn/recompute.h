@@ -11,7 +11,7 @@
  * The steps and their inputs are the same, so the gradients are, bit for bit. Training Deep Nets with Sublinear Memory Cost,
  * arXiv:1604.06174, section 3.
  *
- * Not here: buffers (plan.c), running (run.c). */
+ * Not here: buffers (backward.c), running (run.c). */
 #ifndef NN_RECOMPUTE_H
 #define NN_RECOMPUTE_H
 

@@ -1,4 +1,4 @@
-/* steps.h - the inside of a plan, shared by plan.c (decides), memory.c (places), prepare.c (weights), ops.c (computes), run.c and
+/* steps.h - the inside of a plan, shared by plan.c and backward.c (decide), memory.c (places), prepare.c (weights), ops.c (computes), run.c and
  * trace.c.
  *
  * A site is a node compiled for one plan: shapes, geometry and the buffers that its forward and backward step use. Buffers are

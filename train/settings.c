@@ -198,7 +198,7 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
                  [TRAIN_SGD] = {1e-2, 0.02},
                  [TRAIN_RMSPROP] = {3e-4, 1e-5},
                  [TRAIN_LION] = {6e-5, 0.1},
-                 [TRAIN_LBFGS] = {1, 0.05}};
+                 [TRAIN_LBFGS] = {1, 0.02}};
     if (s->lr == 0) s->lr = usual[s->optimizer].lr;
     if (s->weight_decay < 0) s->weight_decay = usual[s->optimizer].weight_decay;
     if (s->head_lr == 0) s->head_lr = 10 * s->lr;
