@@ -421,6 +421,6 @@ const struct nn_op_row nn_ops[NN_OP_COUNT] = {
     [NN_ACT] = {"act", X, X, 0, X, NULL, NULL, act_forward, act_backward},
     [NN_POOL] = {"pool", 0, 0, X, 0, NULL, NULL, pool_forward, pool_backward},
     [NN_SCALE] = {"scale", X, X | S, 0, X, NULL, NULL, scale_forward, scale_backward},
-    [NN_ADD] = {"add", X | S, 0, 0, 0, NULL, NULL, add_forward, add_backward}, /* its gradients: backward.c, plan_add_backward */
+    [NN_ADD] = {"add", X | S, 0, 0, 0, NULL, NULL, add_forward, add_backward},
     [NN_DROPOUT] = {"dropout", X, 0, 0, X, NULL, NULL, dropout_forward, dropout_backward},
 };
