@@ -26,9 +26,8 @@ struct serve_server {
     int in_flight;       /* requests between their first header and the last byte of their answer */
 };
 
-/* What the metrics call the routes. */
-enum { SERVE_ROUTE_LABELS = 7 };
-extern const char *const serve_route_labels[SERVE_ROUTE_LABELS];
+/* Metrics with a row for each route's label. */
+enum rudd_status serve_routes_count(struct serve_metrics **metrics, struct rudd_error *err);
 
 /* MHD_AccessHandlerCallback and MHD_RequestCompletedCallback; user is the struct serve_server. */
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,

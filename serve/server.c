@@ -122,7 +122,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     serve_cond_init(&s->idle);
     pthread_mutex_init(&s->mutex, NULL);
 
-    enum rudd_status status = serve_metrics_create(&s->metrics, serve_route_labels, SERVE_ROUTE_LABELS, err);
+    enum rudd_status status = serve_routes_count(&s->metrics, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, options->listen, err);
     if (!status) {

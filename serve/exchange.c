@@ -1,0 +1,52 @@
+/* exchange.c - sending an answer: see exchange.h. Every answer passes serve_send_bytes, so headers and counts are the same for all. */
+#include "serve/exchange.h"
+
+enum serve_state serve_state_of(struct serve_server *s)
+{
+    return (enum serve_state)atomic_load(&s->state);
+}
+
+const struct serve_model *serve_model_of(struct serve_server *s)
+{
+    return serve_state_of(s) != SERVE_LOADING && s->model.model ? &s->model : NULL;
+}
+
+enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const char *type, struct serve_bytes *out)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(out->length, out->data, rudd_free);
+    if (!response) {
+        rudd_free(out->data);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (http == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    if (http == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, x->route->post ? "POST" : "GET, HEAD");
+    if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    /* Counted before it is sent, so that a client that then asks for /metrics finds itself there. */
+    serve_metrics_request(x->server->metrics, serve_route_index(x->route), http);
+    enum MHD_Result result = MHD_queue_response(x->connection, http, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t *root)
+{
+    struct serve_bytes out = {0};
+    if (serve_json_print(&out, root)) {
+        rudd_free(out.data);
+        return MHD_NO;
+    }
+    return serve_send_bytes(x, http, "application/json", &out);
+}
+
+enum MHD_Result serve_send_problem(struct serve_exchange *x)
+{
+    return serve_send_json(x, x->problem.http, serve_json_problem(&x->problem));
+}
+
+const char *serve_header(const struct serve_exchange *x, const char *name)
+{
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}

@@ -1,0 +1,65 @@
+/* exchange.h - one request and its answer: what the routes share.
+ *
+ *     routes.c     the table of routes; an exchange's life from first header to last byte
+ *     exchange.c   sending
+ *     facts.c      answers that are there at once: /, health, readiness, model, metrics
+ *     predict.c    answers that the engine computes
+ *
+ * An exchange belongs to the I/O thread that runs its connection. It is refused in one way only: its `problem` is filled, its body is read to the
+ * end and thrown away (a client that is still sending would not see an answer), and the problem is the answer. */
+#ifndef SERVE_EXCHANGE_H
+#define SERVE_EXCHANGE_H
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include "serve/request.h"
+#include "serve/routes.h"
+
+struct serve_exchange;
+typedef enum MHD_Result serve_answer_fn(struct serve_exchange *x);
+
+struct serve_route {
+    const char *path;  /* ending in an asterisk: all paths that begin so */
+    bool post;         /* POST; else GET and HEAD */
+    bool needs_model;  /* 503 while loading */
+    const char *label; /* what the metrics call it; rows may share one */
+    serve_answer_fn *answer;
+};
+
+struct serve_exchange {
+    struct serve_server *server;
+    struct MHD_Connection *connection;
+    const struct serve_route *route; /* NULL: there is none */
+    const char *tail;                /* what an asterisk in the route's path stands for; lives as long as the call */
+    double start_ms;
+    struct serve_deadline deadline; /* for its last byte to arrive */
+    struct serve_body body;
+    struct serve_problem problem;
+    bool computed; /* the engine is done with job */
+    struct serve_job job;
+    int top_k;
+};
+
+/* The row of serve_metrics that counts this route; NULL: that of unknown paths. */
+int serve_route_index(const struct serve_route *route);
+
+/* ---- what answers are made of --------------------------------------------------------------------------------------- */
+
+enum serve_state serve_state_of(struct serve_server *server);
+const struct serve_model *serve_model_of(struct serve_server *server); /* NULL while loading */
+/* A header of the request; NULL: it has none of that name. */
+const char *serve_header(const struct serve_exchange *x, const char *name);
+/* Sends out's bytes, which become the response's. */
+enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const char *type, struct serve_bytes *out);
+/* Sends root as JSON and drops it; a closed connection when there is no memory even for that. */
+enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t *root);
+/* Sends x->problem. */
+enum MHD_Result serve_send_problem(struct serve_exchange *x);
+
+/* ---- the answers ------------------------------------------------------------------------------------------------------ */
+
+serve_answer_fn serve_answer_root, serve_answer_health, serve_answer_ready, serve_answer_model,
+    serve_answer_metrics;             /* facts.c */
+serve_answer_fn serve_answer_predict; /* predict.c */
+
+#endif

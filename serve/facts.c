@@ -1,0 +1,88 @@
+/* facts.c - the answers that wait for nothing: the page, health, readiness, the model's facts, metrics. */
+#include <string.h>
+#include "serve/clock.h"
+#include "serve/exchange.h"
+#include "serve/page.h"
+
+enum MHD_Result serve_answer_root(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    if (serve_accepts_json(serve_header(x, MHD_HTTP_HEADER_ACCEPT)))
+        return serve_send_json(
+            x, 200, serve_json_facts(serve_model_of(s), s->options.max_body, (uint64_t)(s->options.max_megapixels * 1e6)));
+    /* MHD's own copy rules: the page lives as long as the program. */
+    struct MHD_Response *page =
+        MHD_create_response_from_buffer(serve_page_size, (void *)(uintptr_t)serve_page, MHD_RESPMEM_PERSISTENT);
+    if (!page) return MHD_NO;
+    MHD_add_response_header(page, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8");
+    MHD_add_response_header(page, "Content-Security-Policy", s->csp);
+    MHD_add_response_header(page, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(page, "X-Frame-Options", "DENY");
+    MHD_add_response_header(page, "Referrer-Policy", "no-referrer");
+    MHD_add_response_header(page, MHD_HTTP_HEADER_VARY, "Accept");
+    MHD_add_response_header(page, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+    serve_metrics_request(s->metrics, serve_route_index(x->route), 200);
+    enum MHD_Result result = MHD_queue_response(x->connection, 200, page);
+    MHD_destroy_response(page);
+    return result;
+}
+
+enum MHD_Result serve_answer_health(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    return serve_send_json(x, 200,
+                           serve_json_health(serve_model_of(s), serve_state_of(s), (serve_now_ms() - s->started_ms) / 1e3));
+}
+
+/* "ready", or why not. */
+static const char *readiness(struct serve_server *s)
+{
+    enum serve_state state = serve_state_of(s);
+    return state == SERVE_READY && serve_engine_full(s->engine) ? "overloaded" : serve_state_name(state);
+}
+
+enum MHD_Result serve_answer_ready(struct serve_exchange *x)
+{
+    const char *status = readiness(x->server);
+    return serve_send_json(x, strcmp(status, "ready") ? 503 : 200, serve_json_status(status));
+}
+
+enum MHD_Result serve_answer_model(struct serve_exchange *x)
+{
+    return serve_send_json(x, 200, serve_json_model(&x->server->model));
+}
+
+static const char *class_name(const void *model, int index)
+{
+    return rudd_model_class_name(model, index);
+}
+
+enum MHD_Result serve_answer_metrics(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    const struct serve_model *m = serve_model_of(s);
+    pthread_mutex_lock(&s->mutex);
+    int in_flight = s->in_flight;
+    pthread_mutex_unlock(&s->mutex);
+    struct serve_gauges g = {.queue_depth = m ? serve_engine_waiting(s->engine) : 0,
+                             .queue_limit = s->options.queue,
+                             .workers = s->options.workers,
+                             .ready = !strcmp(readiness(s), "ready"),
+                             .in_flight = in_flight,
+                             .start_time = s->start_time,
+                             .class_name = class_name};
+    if (m) {
+        g.model = m->model;
+        g.model_name = m->name;
+        g.model_arch = rudd_model_arch(m->model);
+        g.model_version = m->version;
+        g.model_sha256 = m->model->sha256 ? m->model->sha256 : "";
+    }
+    struct serve_bytes out = {0};
+    if (serve_metrics_print(&out, s->metrics, &g)) {
+        rudd_free(out.data);
+        serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
+        return serve_send_problem(x);
+    }
+    return serve_send_bytes(x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+}

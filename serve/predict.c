@@ -1,0 +1,77 @@
+/* predict.c - answers that the engine computes.
+ *
+ *     body -> picture -> engine queue -> (connection suspended) -> worker: decode, network -> resume -> answer
+ *
+ * I/O threads never wait for the engine: while a picture is computed its connection is suspended, so /health and /metrics answer at once. */
+#include "serve/clock.h"
+#include "serve/exchange.h"
+#include <stdio.h>
+#include <sys/random.h>
+
+static void computed(struct serve_job *job)
+{
+    struct serve_exchange *x = job->user;
+    x->computed = true;
+    MHD_resume_connection(x->connection);
+}
+
+/* What the engine's status means to the client. The decoder's own words about the client's picture are fit to be shown. */
+static void refuse_computed(struct serve_problem *p, const struct serve_job *job)
+{
+    switch (job->status) {
+    case RUDD_FORMAT: serve_refuse(p, 422, "broken_image", "%.400s", job->err.message); break;
+    case RUDD_LIMIT: serve_refuse(p, 413, "too_many_pixels", "%.400s", job->err.message); break;
+    case RUDD_NO_MEMORY: serve_refuse(p, 503, "out_of_memory", "the server is short of memory; try again"); break;
+    case RUDD_CANCELLED: serve_refuse(p, 503, "draining", "the server is shutting down"); break;
+    default: serve_refuse(p, 500, "internal", "the prediction failed");
+    }
+}
+
+static enum MHD_Result send_prediction(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    unsigned char random[16];
+    char id[2 * sizeof random + 1] = "";
+    if (getrandom(random, sizeof random, 0) != sizeof random) return MHD_NO;
+    for (size_t i = 0; i < sizeof random; i++) snprintf(id + 2 * i, 3, "%02x", random[i]);
+
+    double total_ms = serve_now_ms() - x->start_ms;
+    json_t *root = serve_json_prediction(&s->model, &x->job, x->top_k, total_ms, id);
+    if (!root) {
+        serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
+        return serve_send_problem(x);
+    }
+    struct rudd_top top;
+    rudd_top_k(&top, 1, x->job.probabilities, s->model.model->class_count);
+    const double stages[SERVE_STAGES] = {x->job.queue_ms / 1e3, x->job.decode_ms / 1e3, x->job.infer_ms / 1e3};
+    serve_metrics_prediction(s->metrics, top.index, (double)top.probability, total_ms / 1e3, stages);
+    return serve_send_json(x, 200, root);
+}
+
+/* Hands the picture to the engine and lets the connection sleep; MHD asks again after the resume. */
+enum MHD_Result serve_answer_predict(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    int classes = s->model.model->class_count;
+    if (x->computed) {
+        if (x->job.status) refuse_computed(&x->problem, &x->job);
+        return x->problem.http ? serve_send_problem(x) : send_prediction(x);
+    }
+    const char *top_k = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "top_k");
+    if (!serve_top_k_parse(&x->top_k, top_k, 3, classes, &x->problem) || !serve_body_finish(&x->body, &x->problem))
+        return serve_send_problem(x);
+    x->job = (struct serve_job){
+        .bytes = x->body.bytes.data, .length = x->body.bytes.length, .done = computed, .user = x, .status = RUDD_CANCELLED};
+    x->job.probabilities = rudd_alloc(sizeof(float) * (size_t)classes);
+    if (!x->job.probabilities) {
+        serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
+        return serve_send_problem(x);
+    }
+    /* Suspended before the hand-over: the worker may be done before submit returns. */
+    MHD_suspend_connection(x->connection);
+    if (!serve_engine_submit(s->engine, &x->job)) {
+        serve_refuse(&x->problem, 503, "overloaded", "%d predictions wait already; try again in a second", s->options.queue);
+        MHD_resume_connection(x->connection);
+    }
+    return MHD_YES;
+}
