@@ -1,4 +1,4 @@
-/* exchange.c - sending an answer: see exchange.h. Every answer passes serve_send_bytes, so headers and counts are the same for all. */
+/* exchange.c - sending an answer: see exchange.h. Every answer passes serve_send_response, so headers and counts are the same for all. */
 #include "serve/exchange.h"
 
 enum serve_state serve_state_of(struct serve_server *s)
@@ -11,16 +11,9 @@ const struct serve_model *serve_model_of(struct serve_server *s)
     return serve_state_of(s) != SERVE_LOADING && s->model.model ? &s->model : NULL;
 }
 
-enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const char *type, struct serve_bytes *out)
+enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, struct MHD_Response *response)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(out->length, out->data, rudd_free);
-    if (!response) {
-        rudd_free(out->data);
-        return MHD_NO;
-    }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (http == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (http == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, x->route->post ? "POST" : "GET, HEAD");
     if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
@@ -29,6 +22,18 @@ enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const 
     enum MHD_Result result = MHD_queue_response(x->connection, http, response);
     MHD_destroy_response(response);
     return result;
+}
+
+enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const char *type, struct serve_bytes *out)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback(out->length, out->data, rudd_free);
+    if (!response) {
+        rudd_free(out->data);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    return serve_send_response(x, http, response);
 }
 
 enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t *root)

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+#include "serve/keys.h"
 #include "serve/request.h"
 #include "serve/routes.h"
 
@@ -24,6 +25,7 @@ struct serve_route {
     bool needs_model;  /* 503 while loading */
     const char *label; /* what the metrics call it; rows may share one */
     serve_answer_fn *answer;
+    unsigned roles; /* enum serve_role: holders of which keys may ask, where keys are asked for */
 };
 
 struct serve_exchange {
@@ -51,6 +53,8 @@ const struct serve_model *serve_model_of(struct serve_server *server); /* NULL w
 const char *serve_header(const struct serve_exchange *x, const char *name);
 /* Sends out's bytes, which become the response's. */
 enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const char *type, struct serve_bytes *out);
+/* Sends response, after the headers that every answer has, and drops it. Everything that is sent passes here. */
+enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, struct MHD_Response *response);
 /* Sends root as JSON and drops it; a closed connection when there is no memory even for that. */
 enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t *root);
 /* Sends x->problem. */

@@ -11,15 +11,15 @@
 #include <sys/socket.h>
 
 static const struct serve_route routes[] = {
-    {"/", false, false, "/", serve_answer_root},
-    {"/predict", true, true, "/predict", serve_answer_predict},
-    {"/health", false, false, "/health", serve_answer_health},
-    {"/healthcheck", false, false, "/health", serve_answer_health},
-    {"/livez", false, false, "/health", serve_answer_health},
-    {"/ready", false, false, "/ready", serve_answer_ready},
-    {"/readyz", false, false, "/ready", serve_answer_ready},
-    {"/model_info", false, true, "/model_info", serve_answer_model},
-    {"/metrics", false, false, "/metrics", serve_answer_metrics},
+    {"/", false, false, "/", serve_answer_root, SERVE_OPEN},
+    {"/predict", true, true, "/predict", serve_answer_predict, SERVE_PREDICT},
+    {"/health", false, false, "/health", serve_answer_health, SERVE_OPEN},
+    {"/healthcheck", false, false, "/health", serve_answer_health, SERVE_OPEN},
+    {"/livez", false, false, "/health", serve_answer_health, SERVE_OPEN},
+    {"/ready", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
+    {"/readyz", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
+    {"/model_info", false, true, "/model_info", serve_answer_model, SERVE_PREDICT | SERVE_OBSERVE},
+    {"/metrics", false, false, "/metrics", serve_answer_metrics, SERVE_OBSERVE},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
