@@ -21,6 +21,7 @@ struct serve_job {
     struct rudd_error err;
     float *probabilities; /* [classes], the submitter's memory */
     double queue_ms, decode_ms, infer_ms;
+    bool cached; /* the probabilities were there already: the engine never saw this job */
 
     /* The engine's own. */
     double submitted_ms;

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
+#include "serve/cache.h"
 #include "serve/keys.h"
 #include "serve/request.h"
 #include "serve/routes.h"
@@ -39,6 +40,7 @@ struct serve_exchange {
     struct serve_problem problem;
     bool computed; /* the engine is done with job */
     struct serve_job job;
+    struct serve_cache_query query; /* for the picture in job */
     int top_k;
 };
 

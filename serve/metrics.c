@@ -98,7 +98,7 @@ void serve_metrics_prediction(struct serve_metrics *m, int class, double confide
     pthread_mutex_lock(&m->mutex);
     m->predictions[class][i]++;
     observe(&m->latency, seconds);
-    for (int s = 0; s < SERVE_STAGES; s++) observe(&m->stages[s], stages[s]);
+    for (int s = 0; stages && s < SERVE_STAGES; s++) observe(&m->stages[s], stages[s]);
     pthread_mutex_unlock(&m->mutex);
 }
 

@@ -23,7 +23,7 @@ void serve_metrics_destroy(struct serve_metrics *metrics);
 enum rudd_status serve_metrics_set_classes(struct serve_metrics *metrics, int count, struct rudd_error *err);
 
 void serve_metrics_request(struct serve_metrics *metrics, int route, unsigned code);
-/* class: index of the top class; confidence 0..1; stages in seconds. */
+/* class: index of the top class; confidence 0..1; stages in seconds; NULL for one that came from the cache. */
 void serve_metrics_prediction(struct serve_metrics *metrics, int class, double confidence, double seconds,
                               const double stages[SERVE_STAGES]);
 

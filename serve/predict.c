@@ -1,6 +1,7 @@
 /* predict.c - answers that the engine computes.
  *
- *     body -> picture -> engine queue -> (connection suspended) -> worker: decode, network -> resume -> answer
+ *     body -> picture -> cache -> answer at once
+ *                          -> engine queue -> (connection suspended) -> worker: decode, network -> resume -> answer
  *
  * I/O threads never wait for the engine: while a picture is computed its connection is suspended, so /health and /metrics answer at once. */
 #include "serve/clock.h"
@@ -43,9 +44,22 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
     }
     struct rudd_top top;
     rudd_top_k(&top, 1, x->job.probabilities, s->model.model->class_count);
+    if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, s->model.model->class_count);
     const double stages[SERVE_STAGES] = {x->job.queue_ms / 1e3, x->job.decode_ms / 1e3, x->job.infer_ms / 1e3};
-    serve_metrics_prediction(s->metrics, top.index, (double)top.probability, total_ms / 1e3, stages);
+    serve_metrics_prediction(s->metrics, top.index, (double)top.probability, total_ms / 1e3, x->job.cached ? NULL : stages);
     return serve_send_json(x, 200, root);
+}
+
+/* Whether the picture's probabilities are in the cache, from where they come into the job. */
+static bool in_cache(struct serve_exchange *x)
+{
+    const struct nn_model *m = x->server->model.model;
+    if (!m->sha256) return false; /* a model without a name for what it holds */
+    char scope[128];              /* all that an answer depends on beside the picture */
+    snprintf(scope, sizeof scope, "%s%s", m->sha256, x->server->options.calibrated ? ":calibrated" : "");
+    x->job.cached =
+        serve_cache_find(x->server->cache, &x->query, x->job.bytes, x->job.length, scope, x->job.probabilities, m->class_count);
+    return x->job.cached;
 }
 
 /* Hands the picture to the engine and lets the connection sleep; MHD asks again after the resume. */
@@ -67,6 +81,7 @@ enum MHD_Result serve_answer_predict(struct serve_exchange *x)
         serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
         return serve_send_problem(x);
     }
+    if (in_cache(x)) return send_prediction(x);
     /* Suspended before the hand-over: the worker may be done before submit returns. */
     MHD_suspend_connection(x->connection);
     if (!serve_engine_submit(s->engine, &x->job)) {

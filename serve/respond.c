@@ -54,7 +54,7 @@ json_t *serve_json_prediction(const struct serve_model *model, const struct serv
                              "all_predictions", all_probabilities(m, job->probabilities), "processing_time_ms", total_ms, //
                              "prediction_time", total_ms / 1e3, "queue_ms", job->queue_ms, "decode_ms", job->decode_ms,   //
                              "infer_ms", job->infer_ms, "model_name", model->name, "model_version", model->version,       //
-                             "cached", 0, "prediction_id", id);
+                             "cached", job->cached, "prediction_id", id);
     rudd_free(top);
     return root;
 }

@@ -5,16 +5,18 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include "serve/watch.h"
+#include "serve/cache.h"
 #include "serve/engine.h"
 #include "serve/metrics.h"
 #include "serve/respond.h"
 #include "serve/server.h"
+#include "serve/watch.h"
 
 struct serve_server {
     struct serve_options options;
     struct MHD_Daemon *daemon;
     struct serve_metrics *metrics;
+    struct serve_cache *cache;
     struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */
     struct serve_model model;

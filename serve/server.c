@@ -22,7 +22,8 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .connections = 512,
                                                     .max_body = 16 << 20,
                                                     .max_megapixels = 100,
-                                                    .timeout_s = 60};
+                                                    .timeout_s = 60,
+                                                    .cache = {.entries = 10000, .bytes = 64 << 20, .ttl_s = 3600}};
 
 enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
 {
@@ -123,6 +124,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     pthread_mutex_init(&s->mutex, NULL);
 
     enum rudd_status status = serve_routes_count(&s->metrics, err);
+    if (!status) status = serve_cache_create(&s->cache, &options->cache, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, options->listen, err);
     if (!status) {
@@ -222,6 +224,7 @@ void serve_server_destroy(struct serve_server *s)
     if (s->daemon) MHD_stop_daemon(s->daemon);
     serve_engine_destroy(s->engine);
     serve_watch_destroy(s->watch);
+    serve_cache_destroy(s->cache);
     serve_metrics_destroy(s->metrics);
     rudd_free(s->model.name);
     rudd_model_close(s->model.model);

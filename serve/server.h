@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include "nn/rudd.h"
+#include "serve/cache.h"
 
 struct serve_options {
     const char *model_path;
@@ -22,6 +23,7 @@ struct serve_options {
     double max_megapixels;
     bool calibrated; /* probabilities by the model's temperature */
     int timeout_s;   /* for a request to arrive whole, and for an idle connection */
+    struct serve_cache_options cache;
 };
 extern const struct serve_options serve_options_default;
 

@@ -200,7 +200,7 @@ static void prediction_is_the_superset(void **state)
         assert_string_equal(name, label);
         assert_string_equal(version, "run-7");
         assert_int_equal(strlen(key), 32);
-        assert_true(ms > 0 && seconds > 0 && seconds < ms && !cached);
+        assert_true(ms > 0 && seconds > 0 && seconds < ms && cached == (k > 0));
         json_decref(root);
         answer_free(&a);
     }
@@ -408,7 +408,7 @@ static void hundred_clients(void **state)
 {
     enum { CLIENTS = 100 };
     (void)state;
-    struct server s = server_start(model_path, "--queue", "128", "--workers", "2", NULL);
+    struct server s = server_start(model_path, "--queue", "128", "--workers", "2", "--cache-entries", "0", NULL);
     struct client clients[CLIENTS];
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){.port = s.port, .index = i};
@@ -455,7 +455,7 @@ static void full_queue(void **state)
 {
     enum { CLIENTS = 20 };
     (void)state;
-    struct server s = server_start(model_path, "--queue", "1", NULL);
+    struct server s = server_start(model_path, "--queue", "1", "--cache-entries", "0", NULL);
     int fds[CLIENTS], done = 0, refused = 0;
     hold(fds, CLIENTS, s.port);
     for (int i = 0; i < CLIENTS; i++) assert_true(client_send(fds[i], &large.data[large.length - 1], 1));
@@ -483,7 +483,7 @@ static void sigterm_finishes(void **state)
 {
     enum { CLIENTS = 8 };
     (void)state;
-    struct server s = server_start(model_path, "--drain-seconds", "300", NULL); /* however busy the machine */
+    struct server s = server_start(model_path, "--drain-seconds", "300", "--cache-entries", "0", NULL); /* however busy the machine */
     int fds[CLIENTS], code = 200;
     hold(fds, CLIENTS, s.port);
     kill(s.pid, SIGTERM);

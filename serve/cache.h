@@ -1,0 +1,38 @@
+/* cache.h - predictions made before: in the process, and in a Redis that several servers may share.
+ *
+ *     picture's bytes, model, options --key--> serve_cache_find: in the process --------------------hit--> probabilities, at once
+ *                                        miss: serve_cache_ask: Redis, on its own thread, a few ms --hit--> query->done(true)
+ *                                        miss: the engine computes --> serve_cache_keep: both
+ *
+ * Only probabilities are kept; the answer is written anew for each request. A cache never fails a request: what goes wrong is a miss. */
+#ifndef SERVE_CACHE_H
+#define SERVE_CACHE_H
+
+#include "serve/lru.h"
+
+struct serve_cache_options {
+    int entries;  /* 0: nothing is kept in the process */
+    size_t bytes; /* of entries in the process */
+    int ttl_s;
+};
+
+/* One picture's way through the cache; lives in its request. */
+struct serve_cache_query {
+    uint64_t key[2];
+};
+
+struct serve_cache;
+enum rudd_status serve_cache_create(struct serve_cache **cache, const struct serve_cache_options *options,
+                                    struct rudd_error *err);
+void serve_cache_destroy(struct serve_cache *cache); /* NULL is fine */
+
+/* Whether the probabilities [count] of these bytes are in the process; scope names what else they depend on: the model's hash and the
+ * options that change them. Fills query, also on a miss. Thread-safe. */
+bool serve_cache_find(struct serve_cache *cache, struct serve_cache_query *query, const void *bytes, size_t n,
+                      const char *scope, float *probabilities, int count);
+/* Keeps what the engine found for query. Thread-safe. */
+void serve_cache_keep(struct serve_cache *cache, const struct serve_cache_query *query, const float *probabilities, int count);
+
+void serve_cache_stats(struct serve_lru_stats *stats, struct serve_cache *cache);
+
+#endif
