@@ -132,18 +132,25 @@ static void average(rudd_session *s, int count, bool first, bool last)
     s->averaged = last;
 }
 
+/* The prepared pixels [S,S,3] become image i of the plan's input. */
+static void fill(rudd_session *s, int i, const uint8_t *square)
+{
+    const struct nn_preprocess *p = &s->model->preprocess;
+    const size_t pixels = (size_t)p->image_size * (size_t)p->image_size;
+    data_normalise(nn_plan_input(s->plan) + (size_t)i * pixels * 3, square, pixels, p);
+}
+
 static enum rudd_status predict_image(rudd_session *s, const struct data_image *image, double started,
                                       struct rudd_timing *timing, struct rudd_error *err)
 {
     const struct nn_preprocess *p = &s->model->preprocess;
-    const size_t pixels = (size_t)p->image_size * (size_t)p->image_size;
     double inferring = 0;
     for (int done = 0; done < s->views;) {
         int n = s->views - done < s->max_batch ? s->views - done : s->max_batch;
         for (int i = 0; i < n; i++) {
             enum rudd_status status = data_preprocess_view(s->square, image, p, p->image_size, done + i, err);
             if (status) return status;
-            data_normalise(nn_plan_input(s->plan) + (size_t)i * pixels * 3, s->square, pixels, p);
+            fill(s, i, s->square);
         }
         inferring += infer(s, n);
         if (s->views > 1) average(s, n, done == 0, done + n == s->views);
@@ -180,6 +187,28 @@ enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int
     if (w < 1 || h < 1) return rudd_fail(err, RUDD_ARGUMENT, "a picture of %d x %d pixels", w, h);
     struct data_image image = {w, h, (uint8_t *)rgb}; /* read only */
     return predict_image(session, &image, now_ms(), timing, err);
+}
+
+enum rudd_status rudd_prepare_rgb(uint8_t *out, const rudd_model *model, const uint8_t *rgb, int w, int h,
+                                  struct rudd_error *err)
+{
+    if (w < 1 || h < 1) return rudd_fail(err, RUDD_ARGUMENT, "a picture of %d x %d pixels", w, h);
+    const struct data_image image = {w, h, (uint8_t *)rgb}; /* read only */
+    return data_preprocess(out, &image, &model->preprocess, model->preprocess.image_size, err);
+}
+
+enum rudd_status rudd_predict_prepared(rudd_session *session, const uint8_t *const *pictures, int count,
+                                       struct rudd_timing *timing, struct rudd_error *err)
+{
+    if (count < 1 || count > session->max_batch)
+        return rudd_fail(err, RUDD_ARGUMENT, "%d pictures; this session takes 1 to %d", count, session->max_batch);
+    if (session->views != 1)
+        return rudd_fail(err, RUDD_ARGUMENT, "prepared pictures have one view; this session averages %d", session->views);
+    double started = now_ms();
+    for (int i = 0; i < count; i++) fill(session, i, pictures[i]);
+    double filled = now_ms(), inferring = infer(session, count);
+    if (timing) *timing = (struct rudd_timing){filled - started, inferring};
+    return RUDD_OK;
 }
 
 enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,

@@ -101,6 +101,15 @@ enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int
 enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,
                                      struct rudd_error *err);
 
+/* The same in two halves, so that some threads prepare pictures while others run the network over several at once.
+ * First half: out [S,S,3], S = rudd_model_image_size, gets the picture resized and cropped as the model wants it. Any thread. */
+enum rudd_status rudd_prepare_rgb(uint8_t *out, const rudd_model *model, const uint8_t *rgb, int w, int h,
+                                  struct rudd_error *err);
+/* Second half: count <= max_batch prepared pictures, one view of each; the results are those of predicting them one by one. Allocates
+ * nothing. RUDD_ARGUMENT for other counts, and for a session of several views. */
+enum rudd_status rudd_predict_prepared(rudd_session *session, const uint8_t *const *pictures, int count,
+                                       struct rudd_timing *timing, struct rudd_error *err);
+
 /* Results of the last prediction, [count, classes]; valid until the next one. */
 const float *rudd_session_logits(const rudd_session *session);
 const float *rudd_session_probabilities(const rudd_session *session);

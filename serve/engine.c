@@ -1,121 +1,394 @@
-/* engine.c - the queue and the workers: see engine.h.
+/* engine.c - see engine.h. One mutex guards the lists; decoders sleep on `decodable`, workers on `runnable`.
  *
- * One mutex guards the list; workers sleep on one condition. Decoding happens on the worker, so that a picture that takes long
- * to decode holds up no I/O thread and the queue's bound covers it as well; it is a function of its own, ready to move.
+ *     waiting --decoder takes a job and a free slot--> (decoding) --> prepared --worker takes those of one net--> (running)
  *
- * Not here: several pictures in one run of the network. */
+ * Slots bound how much is decoded ahead: two batches for each worker, so that one fills while the other runs, and one for each decoder.
+ * A slot's memory grows to the largest picture that a network asked for, and stays.
+ *
+ * Deadlines are the decoders' side business: whichever sleeps wakes when the next one passes and ends the jobs that are late.
+ *
+ * Not here: which networks there are (models.c), who asked (predict.c). */
 #include "serve/engine.h"
 #include "serve/clock.h"
 #include <string.h>
 
+struct list {
+    struct serve_job *first, **last;
+    int count;
+};
+
+struct slot {
+    uint8_t *pixels;
+    size_t capacity;
+    int next; /* the free slot below; -1: none */
+};
+
 struct worker {
     struct serve_engine *engine;
-    rudd_session *session;
+    int index;
     pthread_t thread;
     bool running;
+    struct serve_job **batch; /* [max_batch] */
+    const uint8_t **pictures; /* [max_batch] */
 };
 
 struct serve_engine {
+    struct serve_engine_options options;
     pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    struct serve_job *first, **last;
-    int waiting, limit, classes;
+    pthread_cond_t decodable, runnable;
+    struct list waiting, prepared;
+    int decoding; /* jobs between the lists */
     bool stopping;
-    struct data_limits limits;
-    int worker_count;
-    struct worker workers[];
+    struct slot *slots;
+    int slot_count, free_slot; /* top of the stack of free slots; -1: none */
+    struct worker *decoders, *workers;
 };
 
-static enum rudd_status compute(rudd_session *session, struct serve_job *job, const struct data_limits *limits, int classes)
+/* ---- networks -------------------------------------------------------------------------------------------------------- */
+
+enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
+                                struct rudd_error *err)
 {
-    struct data_image image = {0};
-    struct rudd_timing timing = {0};
-    double start = serve_now_ms();
-    enum rudd_status status = data_image_decode(&image, job->bytes, job->length, "the picture", limits, &job->err);
-    job->decode_ms = serve_now_ms() - start;
-    if (status) return status;
-    status = rudd_predict_rgb(session, image.rgb, image.w, image.h, &timing, &job->err);
-    data_image_free(&image);
-    if (status) return status;
-    job->decode_ms += timing.decode_ms; /* resizing */
-    job->infer_ms = timing.infer_ms;
-    memcpy(job->probabilities, rudd_session_probabilities(session), sizeof(float) * (size_t)classes);
-    return RUDD_OK;
+    struct serve_net n = {.model = model, .workers = workers, .max_batch = max_batch};
+    enum rudd_status status = RUDD_OK;
+    n.sessions = rudd_zalloc((size_t)workers, sizeof(rudd_session *));
+    if (!n.sessions) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d sessions", workers);
+    for (int i = 0; i < workers && !status; i++) {
+        status = rudd_session_create(&n.sessions[i], model, max_batch, err);
+        if (!status && calibrated) status = rudd_session_calibrate(n.sessions[i], err);
+    }
+    if (status)
+        serve_net_free(&n);
+    else
+        *net = n;
+    return status;
 }
 
-/* The oldest waiting job; NULL when the engine stops and nothing waits. */
-static struct serve_job *take(struct serve_engine *e)
+void serve_net_free(struct serve_net *net)
 {
+    for (int i = 0; i < net->workers && net->sessions; i++) rudd_session_destroy(net->sessions[i]);
+    rudd_free(net->sessions);
+    *net = (struct serve_net){0};
+}
+
+/* ---- lists (all under the mutex) ---------------------------------------------------------------------------------------- */
+
+static void list_init(struct list *l)
+{
+    *l = (struct list){.last = &l->first};
+}
+
+static void list_add(struct list *l, struct serve_job *job)
+{
+    job->next = NULL;
+    *l->last = job;
+    l->last = &job->next;
+    l->count++;
+}
+
+/* Takes the job that *link points to; *link is then the one behind it. */
+static struct serve_job *list_take(struct list *l, struct serve_job **link)
+{
+    struct serve_job *job = *link;
+    *link = job->next;
+    if (!*link) l->last = link;
+    l->count--;
+    return job;
+}
+
+static void free_slot(struct serve_engine *e, int slot)
+{
+    e->slots[slot].next = e->free_slot;
+    e->free_slot = slot;
+    pthread_cond_signal(&e->decodable);
+}
+
+static double wait_over(struct serve_job *job)
+{
+    double now = serve_now_ms();
+    job->queue_ms += now - job->since_ms;
+    return now;
+}
+
+/* Moves the jobs of both lists whose deadline has passed, or all of them, to a list of their own; its first. */
+static struct serve_job *take_late(struct serve_engine *e, double now, bool all)
+{
+    struct list late, *from[] = {&e->waiting, &e->prepared};
+    list_init(&late);
+    for (int i = 0; i < 2; i++)
+        for (struct serve_job **link = &from[i]->first; *link;) {
+            if (!all && !((*link)->deadline_ms > 0 && (*link)->deadline_ms <= now)) {
+                link = &(*link)->next;
+                continue;
+            }
+            struct serve_job *job = list_take(from[i], link);
+            if (job->slot >= 0) free_slot(e, job->slot);
+            job->late = !all;
+            list_add(&late, job);
+        }
+    pthread_cond_broadcast(&e->runnable); /* nothing may be on its way any more */
+    return late.first;
+}
+
+static void end_late(struct serve_job *job)
+{
+    while (job) {
+        struct serve_job *next = job->next; /* done may free the job */
+        wait_over(job);
+        job->status = rudd_fail(&job->err, RUDD_CANCELLED,
+                                job->late ? "the deadline passed while it waited" : "the server is shutting down");
+        job->done(job);
+        job = next;
+    }
+}
+
+/* The next deadline of a job that no thread works on; 0: there is none. */
+static double next_deadline(const struct serve_engine *e)
+{
+    double next = 0;
+    const struct list *lists[] = {&e->waiting, &e->prepared};
+    for (int i = 0; i < 2; i++)
+        for (const struct serve_job *job = lists[i]->first; job; job = job->next)
+            if (job->deadline_ms > 0 && (next == 0 || job->deadline_ms < next)) next = job->deadline_ms;
+    return next;
+}
+
+/* ---- decoders ---------------------------------------------------------------------------------------------------------- */
+
+static enum rudd_status prepare(struct serve_job *job, struct slot *slot, const struct data_limits *limits)
+{
+    struct data_image image = {0};
+    size_t side = (size_t)rudd_model_image_size(job->net->model), need = side * side * 3;
+    double started = serve_now_ms();
+    enum rudd_status status = data_image_decode(&image, job->bytes, job->length, "the picture", limits, &job->err);
+    double decoded = serve_now_ms();
+    job->decode_ms = decoded - started;
+    if (!status && slot->capacity < need) {
+        rudd_free(slot->pixels);
+        slot->pixels = rudd_alloc(need);
+        slot->capacity = slot->pixels ? need : 0;
+        if (!slot->pixels) status = rudd_fail(&job->err, RUDD_NO_MEMORY, "out of memory for a picture");
+    }
+    if (!status) status = rudd_prepare_rgb(slot->pixels, job->net->model, image.rgb, image.w, image.h, &job->err);
+    job->resize_ms = serve_now_ms() - decoded;
+    data_image_free(&image);
+    return status;
+}
+
+/* The oldest waiting job, with a slot; NULL when the engine stops and nothing waits. Ends late jobs meanwhile. */
+static struct serve_job *take_waiting(struct serve_engine *e)
+{
+    struct serve_job *job = NULL;
     pthread_mutex_lock(&e->mutex);
-    while (!e->first && !e->stopping) pthread_cond_wait(&e->changed, &e->mutex);
-    struct serve_job *job = e->first;
-    if (job) {
-        e->first = job->next;
-        if (!e->first) e->last = &e->first;
-        e->waiting--;
+    while (!job && (e->waiting.first || e->prepared.first || !e->stopping)) {
+        double deadline = next_deadline(e);
+        if (deadline > 0 && deadline <= serve_now_ms()) {
+            struct serve_job *late = take_late(e, serve_now_ms(), false);
+            pthread_mutex_unlock(&e->mutex);
+            end_late(late);
+            pthread_mutex_lock(&e->mutex);
+        } else if (e->waiting.first && e->free_slot >= 0) {
+            job = list_take(&e->waiting, &e->waiting.first);
+            job->slot = e->free_slot;
+            e->free_slot = e->slots[job->slot].next;
+            e->decoding++;
+        } else if (deadline > 0) {
+            struct timespec t = serve_timespec(deadline);
+            pthread_cond_timedwait(&e->decodable, &e->mutex, &t);
+        } else {
+            pthread_cond_wait(&e->decodable, &e->mutex);
+        }
     }
     pthread_mutex_unlock(&e->mutex);
     return job;
 }
 
-static void *work(void *arg)
+static void *decode(void *arg)
 {
-    struct worker *w = arg;
-    for (struct serve_job *job; (job = take(w->engine));) {
-        job->queue_ms = serve_now_ms() - job->submitted_ms;
-        job->status = compute(w->session, job, &w->engine->limits, w->engine->classes);
-        job->done(job);
+    struct serve_engine *e = ((struct worker *)arg)->engine;
+    for (struct serve_job *job; (job = take_waiting(e));) {
+        wait_over(job);
+        job->status = prepare(job, &e->slots[job->slot], &e->options.limits);
+        bool failed = job->status != RUDD_OK;
+        pthread_mutex_lock(&e->mutex);
+        e->decoding--;
+        if (failed) {
+            free_slot(e, job->slot);
+        } else {
+            job->since_ms = serve_now_ms();
+            list_add(&e->prepared, job);
+        }
+        pthread_cond_broadcast(&e->runnable); /* a batch that waited for this one may be complete, or all there is */
+        pthread_mutex_unlock(&e->mutex);
+        if (failed) job->done(job);
     }
     return NULL;
 }
 
-enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, bool calibrated, int workers,
-                                     int limit, const struct data_limits *limits, struct rudd_error *err)
+/* ---- workers ----------------------------------------------------------------------------------------------------------- */
+
+/* Prepared jobs of the oldest one's network, at most max. */
+static int count_batch(const struct serve_engine *e, int max)
 {
-    struct serve_engine *e = rudd_zalloc(1, sizeof *e + sizeof *e->workers * (size_t)workers);
-    if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d workers", workers);
-    pthread_mutex_init(&e->mutex, NULL);
-    pthread_cond_init(&e->changed, NULL);
-    e->last = &e->first;
-    e->limit = limit;
-    e->limits = *limits;
-    e->classes = rudd_model_class_count(model);
-    e->worker_count = workers;
-    for (int i = 0; i < workers; i++) {
-        struct worker *w = &e->workers[i];
-        w->engine = e;
-        enum rudd_status status = rudd_session_create(&w->session, model, 1, err);
-        if (!status && calibrated) status = rudd_session_calibrate(w->session, err);
-        if (!status && pthread_create(&w->thread, NULL, work, w))
-            status = rudd_fail(err, RUDD_IO, "worker %d: the system starts no more threads; lower --workers", i);
-        if (status) {
-            serve_engine_destroy(e);
-            return status;
+    int n = 0;
+    for (const struct serve_job *job = e->prepared.first; job && n < max; job = job->next)
+        n += job->net == e->prepared.first->net;
+    return n;
+}
+
+/* The jobs of the next run; 0 when the engine stops and nothing is left. */
+static int take_batch(struct worker *w)
+{
+    struct serve_engine *e = w->engine;
+    const int max = e->options.max_batch;
+    int n = 0;
+    pthread_mutex_lock(&e->mutex);
+    while (!n && (!e->stopping || e->waiting.first || e->decoding || e->prepared.first)) {
+        const struct serve_job *oldest = e->prepared.first;
+        if (!oldest) {
+            pthread_cond_wait(&e->runnable, &e->mutex);
+            continue;
         }
-        w->running = true;
+        double until = oldest->since_ms + e->options.max_delay_ms;
+        bool more = e->waiting.first || e->decoding;
+        if (more && serve_now_ms() < until && count_batch(e, max) < max) {
+            struct timespec t = serve_timespec(until);
+            pthread_cond_timedwait(&e->runnable, &e->mutex, &t);
+            continue;
+        }
+        const struct serve_net *net = oldest->net;
+        for (struct serve_job **link = &e->prepared.first; *link && n < max;) {
+            if ((*link)->net == net)
+                w->batch[n++] = list_take(&e->prepared, link);
+            else
+                link = &(*link)->next;
+        }
     }
-    *engine = e;
+    if (!n) pthread_cond_broadcast(&e->runnable); /* the last one out wakes the others */
+    pthread_mutex_unlock(&e->mutex);
+    return n;
+}
+
+static void run_batch(struct worker *w, int n)
+{
+    struct serve_engine *e = w->engine;
+    const struct serve_net *net = w->batch[0]->net;
+    rudd_session *session = net->sessions[w->index];
+    const size_t classes = (size_t)rudd_model_class_count(net->model);
+    for (int i = 0; i < n; i++) {
+        wait_over(w->batch[i]);
+        w->pictures[i] = e->slots[w->batch[i]->slot].pixels;
+    }
+    struct rudd_error err = {RUDD_OK, ""};
+    double started = serve_now_ms();
+    enum rudd_status status = rudd_predict_prepared(session, w->pictures, n, NULL, &err);
+    double took = serve_now_ms() - started;
+
+    pthread_mutex_lock(&e->mutex);
+    for (int i = 0; i < n; i++) free_slot(e, w->batch[i]->slot);
+    pthread_mutex_unlock(&e->mutex);
+    for (int i = 0; i < n; i++) {
+        struct serve_job *job = w->batch[i];
+        job->status = status;
+        if (status)
+            job->err = err;
+        else
+            memcpy(job->probabilities, rudd_session_probabilities(session) + (size_t)i * classes, sizeof(float) * classes);
+        job->infer_ms = took;
+        job->batch = n;
+        job->done(job);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    for (int n; (n = take_batch(w)) > 0;) run_batch(w, n);
+    return NULL;
+}
+
+/* ---- the engine -------------------------------------------------------------------------------------------------------- */
+
+static enum rudd_status start(struct worker *w, struct serve_engine *e, int index, void *(*body)(void *),
+                              struct rudd_error *err)
+{
+    w->engine = e;
+    w->index = index;
+    if (body == run) {
+        w->batch = rudd_zalloc((size_t)e->options.max_batch, sizeof(struct serve_job *));
+        w->pictures = rudd_zalloc((size_t)e->options.max_batch, sizeof(uint8_t *));
+        if (!w->batch || !w->pictures) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a worker");
+    }
+    if (pthread_create(&w->thread, NULL, body, w))
+        return rudd_fail(err, RUDD_IO, "the system starts no more threads; lower --workers or --decoders");
+    w->running = true;
     return RUDD_OK;
+}
+
+enum rudd_status serve_engine_create(struct serve_engine **engine, const struct serve_engine_options *o, struct rudd_error *err)
+{
+    struct serve_engine *e = rudd_zalloc(1, sizeof *e);
+    if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the engine");
+    e->options = *o;
+    e->slot_count = 2 * o->workers * o->max_batch + o->decoders;
+    e->free_slot = -1;
+    list_init(&e->waiting);
+    list_init(&e->prepared);
+    pthread_mutex_init(&e->mutex, NULL);
+    serve_cond_init(&e->decodable);
+    serve_cond_init(&e->runnable);
+    enum rudd_status status = RUDD_OK;
+    e->slots = rudd_zalloc((size_t)e->slot_count, sizeof *e->slots);
+    e->decoders = rudd_zalloc((size_t)o->decoders, sizeof *e->decoders);
+    e->workers = rudd_zalloc((size_t)o->workers, sizeof *e->workers);
+    if (!e->slots || !e->decoders || !e->workers)
+        status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d workers", o->workers);
+    for (int i = 0; i < e->slot_count && !status; i++) free_slot(e, i);
+    for (int i = 0; i < o->workers && !status; i++) status = start(&e->workers[i], e, i, run, err);
+    for (int i = 0; i < o->decoders && !status; i++) status = start(&e->decoders[i], e, i, decode, err);
+    if (status)
+        serve_engine_destroy(e);
+    else
+        *engine = e;
+    return status;
+}
+
+static void join(struct worker *w, int count)
+{
+    for (int i = 0; w && i < count; i++) {
+        if (w[i].running) pthread_join(w[i].thread, NULL);
+        w[i].running = false;
+    }
 }
 
 void serve_engine_stop(struct serve_engine *e)
 {
     pthread_mutex_lock(&e->mutex);
     e->stopping = true;
-    pthread_cond_broadcast(&e->changed);
+    pthread_cond_broadcast(&e->decodable);
+    pthread_cond_broadcast(&e->runnable);
     pthread_mutex_unlock(&e->mutex);
-    for (int i = 0; i < e->worker_count; i++) {
-        if (e->workers[i].running) pthread_join(e->workers[i].thread, NULL);
-        e->workers[i].running = false;
-    }
+    join(e->workers, e->options.workers);
+    pthread_mutex_lock(&e->mutex);
+    pthread_cond_broadcast(&e->decodable); /* those that kept watch over deadlines of prepared jobs */
+    pthread_mutex_unlock(&e->mutex);
+    join(e->decoders, e->options.decoders);
 }
 
 void serve_engine_destroy(struct serve_engine *e)
 {
     if (!e) return;
     serve_engine_stop(e);
-    for (int i = 0; i < e->worker_count; i++) rudd_session_destroy(e->workers[i].session);
-    pthread_cond_destroy(&e->changed);
+    for (int i = 0; e->slots && i < e->slot_count; i++) rudd_free(e->slots[i].pixels);
+    for (int i = 0; e->workers && i < e->options.workers; i++) {
+        rudd_free(e->workers[i].batch);
+        rudd_free(e->workers[i].pictures);
+    }
+    rudd_free(e->slots);
+    rudd_free(e->decoders);
+    rudd_free(e->workers);
+    pthread_cond_destroy(&e->decodable);
+    pthread_cond_destroy(&e->runnable);
     pthread_mutex_destroy(&e->mutex);
     rudd_free(e);
 }
@@ -123,14 +396,15 @@ void serve_engine_destroy(struct serve_engine *e)
 bool serve_engine_submit(struct serve_engine *e, struct serve_job *job)
 {
     pthread_mutex_lock(&e->mutex);
-    bool room = e->waiting < e->limit && !e->stopping;
+    bool room = e->waiting.count < e->options.limit && !e->stopping;
     if (room) {
-        job->submitted_ms = serve_now_ms();
-        job->next = NULL;
-        *e->last = job;
-        e->last = &job->next;
-        e->waiting++;
-        pthread_cond_signal(&e->changed);
+        job->since_ms = serve_now_ms();
+        job->queue_ms = job->decode_ms = job->resize_ms = job->infer_ms = 0;
+        job->batch = 0;
+        job->slot = -1;
+        job->late = false;
+        list_add(&e->waiting, job);
+        pthread_cond_signal(&e->decodable);
     }
     pthread_mutex_unlock(&e->mutex);
     return room;
@@ -139,24 +413,15 @@ bool serve_engine_submit(struct serve_engine *e, struct serve_job *job)
 void serve_engine_cancel(struct serve_engine *e)
 {
     pthread_mutex_lock(&e->mutex);
-    struct serve_job *job = e->first;
-    e->first = NULL;
-    e->last = &e->first;
-    e->waiting = 0;
+    struct serve_job *all = take_late(e, 0, true);
     pthread_mutex_unlock(&e->mutex);
-    while (job) {
-        struct serve_job *next = job->next; /* done may free the job */
-        job->queue_ms = serve_now_ms() - job->submitted_ms;
-        job->status = rudd_fail(&job->err, RUDD_CANCELLED, "the server is shutting down");
-        job->done(job);
-        job = next;
-    }
+    end_late(all);
 }
 
 int serve_engine_waiting(struct serve_engine *e)
 {
     pthread_mutex_lock(&e->mutex);
-    int waiting = e->waiting;
+    int waiting = e->waiting.count;
     pthread_mutex_unlock(&e->mutex);
     return waiting;
 }
@@ -164,7 +429,18 @@ int serve_engine_waiting(struct serve_engine *e)
 bool serve_engine_full(struct serve_engine *e)
 {
     pthread_mutex_lock(&e->mutex);
-    bool full = e->waiting >= e->limit;
+    bool full = e->waiting.count >= e->options.limit;
     pthread_mutex_unlock(&e->mutex);
     return full;
+}
+
+bool serve_engine_fit(int *workers, int *threads, int processors)
+{
+    int w = *workers, t = *threads;
+    if (w > processors) w = processors;
+    if (t == 0 || w * t > processors) t = processors / w;
+    bool lowered = w < *workers || (*threads && t < *threads);
+    *workers = w;
+    *threads = t;
+    return lowered;
 }

@@ -1,8 +1,14 @@
-/* engine.h - the part of the server that computes: a bounded queue of pictures and the worker threads that own the sessions.
+/* engine.h - the part of the server that computes: a bounded queue of pictures, threads that decode them, and threads that run networks over
+ * several pictures at once.
  *
- *     I/O threads --submit--> | job | job | job |  (at most `limit` waiting) --> worker: decode, network --> job->done(job)
+ *     submit --> | waiting (at most `limit`) | --> decoders: decode, resize --> | prepared | --> workers: up to max_batch pictures
+ *                                                                                           of one network --> job->done(job)
  *
- * A job is never dropped: once submitted, done is called exactly once, also when the engine is stopped. */
+ * A worker takes what is prepared at once when nothing else is on its way; else it waits at most max_delay_ms for the batch to fill. A job
+ * is never dropped: once submitted, done is called exactly once, also when its deadline passes or the engine is stopped.
+ *
+ * Running a network allocates nothing: prepared pictures lie in slots that the engine owns, sessions have their memory from the start.
+ * Decoding allocates what the picture asks for. */
 #ifndef SERVE_ENGINE_H
 #define SERVE_ENGINE_H
 
@@ -10,40 +16,66 @@
 #include "data/decode.h"
 #include "nn/rudd.h"
 
+/* A network as the engine runs it: one session for each worker. */
+struct serve_net {
+    const rudd_model *model;
+    rudd_session **sessions; /* [workers] */
+    int workers, max_batch;
+};
+/* The model must outlive the net. calibrated: probabilities by the model's temperature. */
+enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
+                                struct rudd_error *err);
+void serve_net_free(struct serve_net *net); /* none of its jobs may be in an engine; all zero is fine */
+
 struct serve_job {
-    const uint8_t *bytes; /* one JPEG or PNG file; the submitter keeps it alive until done */
+    const struct serve_net *net; /* with as many workers as the engine; stays until done */
+    const uint8_t *bytes;        /* one JPEG or PNG file; the submitter keeps it alive until done */
     size_t length;
-    void (*done)(struct serve_job *job); /* called on a worker's thread, its last touch of the job */
+    double deadline_ms; /* of serve_now_ms; when it passes before the network runs, the job ends late. 0: none */
+    void (*done)(struct serve_job *job); /* called on a thread of the engine, its last touch of the job; must not wait */
     void *user;
 
     /* Filled before done. */
-    enum rudd_status status;
+    enum rudd_status status; /* RUDD_CANCELLED: late, or the engine was told to give up */
+    bool late;
     struct rudd_error err;
     float *probabilities; /* [classes], the submitter's memory */
-    double queue_ms, decode_ms, infer_ms;
+    /* Waiting for a decoder and for a worker; decoding; resizing; the network's run, which served `batch` pictures. */
+    double queue_ms, decode_ms, resize_ms, infer_ms;
+    int batch;
     bool cached; /* the probabilities were there already: the engine never saw this job */
 
     /* The engine's own. */
-    double submitted_ms;
+    double since_ms;
+    int slot; /* where its prepared picture lies */
     struct serve_job *next;
 };
 
-struct serve_engine;
+struct serve_engine_options {
+    int workers;   /* threads that run networks, each on as many processors as rudd_set_threads says */
+    int decoders;  /* threads that decode and resize */
+    int max_batch; /* pictures in one run */
+    double max_delay_ms;
+    int limit;                 /* jobs that may wait for a decoder */
+    struct data_limits limits; /* of pictures */
+};
 
-/* workers >= 1 threads, each with its own session of the model, calibrated or not; limit >= 1 jobs may wait beyond those being computed. The model
- * must outlive the engine. */
-enum rudd_status serve_engine_create(struct serve_engine **engine, const rudd_model *model, bool calibrated, int workers,
-                                     int limit, const struct data_limits *limits, struct rudd_error *err);
-/* Refuses what comes, finishes what waits, joins the workers; again is fine. Not from two threads at a time. */
+struct serve_engine;
+enum rudd_status serve_engine_create(struct serve_engine **engine, const struct serve_engine_options *options,
+                                     struct rudd_error *err);
+/* Refuses what comes, finishes what waits, joins the threads; again is fine. Not from two threads at a time. */
 void serve_engine_stop(struct serve_engine *engine);
 /* Stops and frees. NULL is fine. */
 void serve_engine_destroy(struct serve_engine *engine);
 
 /* false: the queue is full or the engine stopped; done will not be called. Thread-safe. */
 bool serve_engine_submit(struct serve_engine *engine, struct serve_job *job);
-/* Ends every waiting job with RUDD_CANCELLED; those being computed run to their end. Thread-safe. */
+/* Ends every job that no thread works on with RUDD_CANCELLED; the others run to their end. Thread-safe. */
 void serve_engine_cancel(struct serve_engine *engine);
-int serve_engine_waiting(struct serve_engine *engine); /* jobs in the queue now. Thread-safe. */
+int serve_engine_waiting(struct serve_engine *engine); /* jobs that wait for a decoder now. Thread-safe. */
 bool serve_engine_full(struct serve_engine *engine);   /* whether a submit would be refused now. Thread-safe. */
+
+/* Lowers workers, then threads, until workers x threads <= processors; threads 0: what fits. Whether it lowered what was asked for. */
+bool serve_engine_fit(int *workers, int *threads, int processors);
 
 #endif

@@ -6,9 +6,11 @@ enum serve_state serve_state_of(struct serve_server *s)
     return (enum serve_state)atomic_load(&s->state);
 }
 
-const struct serve_model *serve_model_of(struct serve_server *s)
+const struct serve_model *serve_model_of(struct serve_exchange *x)
 {
-    return serve_state_of(s) != SERVE_LOADING && s->model.model ? &s->model : NULL;
+    struct serve_server *s = x->server;
+    if (!x->model && serve_state_of(s) != SERVE_LOADING && s->model.model) x->model = &s->model;
+    return x->model;
 }
 
 enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, struct MHD_Response *response)

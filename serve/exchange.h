@@ -38,7 +38,8 @@ struct serve_exchange {
     struct serve_deadline deadline; /* for its last byte to arrive */
     struct serve_body body;
     struct serve_problem problem;
-    bool computed; /* the engine is done with job */
+    const struct serve_model *model; /* of serve_model_of */
+    bool computed;                   /* the engine is done with job */
     struct serve_job job;
     struct serve_cache_query query; /* for the picture in job */
     int top_k;
@@ -50,7 +51,8 @@ int serve_route_index(const struct serve_route *route);
 /* ---- what answers are made of --------------------------------------------------------------------------------------- */
 
 enum serve_state serve_state_of(struct serve_server *server);
-const struct serve_model *serve_model_of(struct serve_server *server); /* NULL while loading */
+/* The one model that this exchange is about, from the first call to the exchange's end, whatever is loaded meanwhile. NULL while loading. */
+const struct serve_model *serve_model_of(struct serve_exchange *x);
 /* A header of the request; NULL: it has none of that name. */
 const char *serve_header(const struct serve_exchange *x, const char *name);
 /* Sends out's bytes, which become the response's. */

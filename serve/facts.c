@@ -9,7 +9,7 @@ enum MHD_Result serve_answer_root(struct serve_exchange *x)
     struct serve_server *s = x->server;
     if (serve_accepts_json(serve_header(x, MHD_HTTP_HEADER_ACCEPT)))
         return serve_send_json(
-            x, 200, serve_json_facts(serve_model_of(s), s->options.max_body, (uint64_t)(s->options.max_megapixels * 1e6)));
+            x, 200, serve_json_facts(serve_model_of(x), s->options.max_body, (uint64_t)(s->options.max_megapixels * 1e6)));
     /* MHD's own copy rules: the page lives as long as the program. */
     struct MHD_Response *page =
         MHD_create_response_from_buffer(serve_page_size, (void *)(uintptr_t)serve_page, MHD_RESPMEM_PERSISTENT);
@@ -27,7 +27,7 @@ enum MHD_Result serve_answer_health(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
     return serve_send_json(x, 200,
-                           serve_json_health(serve_model_of(s), serve_state_of(s), (serve_now_ms() - s->started_ms) / 1e3));
+                           serve_json_health(serve_model_of(x), serve_state_of(s), (serve_now_ms() - s->started_ms) / 1e3));
 }
 
 /* "ready", or why not. */
@@ -45,7 +45,7 @@ enum MHD_Result serve_answer_ready(struct serve_exchange *x)
 
 enum MHD_Result serve_answer_model(struct serve_exchange *x)
 {
-    return serve_send_json(x, 200, serve_json_model(&x->server->model));
+    return serve_send_json(x, 200, serve_json_model(serve_model_of(x)));
 }
 
 static const char *class_name(const void *model, int index)
@@ -56,7 +56,7 @@ static const char *class_name(const void *model, int index)
 enum MHD_Result serve_answer_metrics(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
-    const struct serve_model *m = serve_model_of(s);
+    const struct serve_model *m = serve_model_of(x);
     pthread_mutex_lock(&s->mutex);
     int in_flight = s->in_flight;
     pthread_mutex_unlock(&s->mutex);

@@ -2,7 +2,9 @@
  *
  * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
  * with 0. A second one ends it at once. */
+#include "kernels/kern.h"
 #include "nn/options.h"
+#include "serve/engine.h"
 #include "serve/server.h"
 #include <pthread.h>
 #include <signal.h>
@@ -48,8 +50,15 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    rudd_set_threads(s->threads);
-    enum rudd_status status = serve_server_create(&server, &s->server, err);
+    struct serve_options o = s->server;
+    int threads = s->threads, processors;
+    rudd_set_threads(0);
+    processors = kern_threads();
+    if (serve_engine_fit(&o.workers, &threads, processors))
+        fprintf(stderr, "rudd-serve: --workers %d x --threads %d are more than the %d processors here; taking %d x %d\n",
+                s->server.workers, s->threads, processors, o.workers, threads);
+    rudd_set_threads(threads);
+    enum rudd_status status = serve_server_create(&server, &o, err);
     if (!status) status = serve_server_load(server, err);
     if (!status) {
         printf("rudd-serve: listening on %s\n", serve_server_url(server));
@@ -69,9 +78,15 @@ int main(int argc, char **argv)
     const struct nn_option rows[] = {
         {"model|m", NN_OPTION_STRING, &o->model_path, "FILE", 0, 0, "model file to answer with"},
         {"listen", NN_OPTION_STRING, &o->listen, "HOST:PORT", 0, 0, "where to listen; port 0 picks a free one"},
-        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "processors the network uses; 0: all"},
-        {"workers", NN_OPTION_INT, &o->workers, "N", 1, 64, "predictions computed at a time, each with its own memory"},
-        {"queue", NN_OPTION_INT, &o->queue, "N", 1, 100000, "predictions that may wait; more get 503"},
+        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64,
+         "processors one run of the network uses; 0: all, shared by the workers"},
+        {"workers", NN_OPTION_INT, &o->workers, "N", 1, 64, "runs of the network at a time, each with its own memory"},
+        {"decoders", NN_OPTION_INT, &o->decoders, "N", 1, 64, "threads that decode and resize pictures"},
+        {"max-batch", NN_OPTION_INT, &o->max_batch, "N", 1, 256, "pictures in one run of the network"},
+        {"max-delay-us", NN_OPTION_INT, &o->max_delay_us, "N", 0, 1000000,
+         "microseconds a picture waits for others that are being decoded to share its run"},
+        {"deadline-ms", NN_OPTION_INT, &o->deadline_ms, "N", 0, 3600000, "longest wait before 503; 0: none"},
+        {"queue", NN_OPTION_INT, &o->queue, "N", 1, 100000, "pictures that may wait to be decoded; more get 503"},
         {"io-threads", NN_OPTION_INT, &o->io_threads, "N", 1, 64, "threads that read requests and write answers"},
         {"connections", NN_OPTION_INT, &o->connections, "N", 64, 100000, "connections at a time"},
         {"max-body", NN_OPTION_BYTES, &o->max_body, "BYTES", 1024, 1 << 30, "largest request body"},

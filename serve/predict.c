@@ -1,7 +1,7 @@
 /* predict.c - answers that the engine computes.
  *
  *     body -> picture -> cache -> answer at once
- *                          -> engine queue -> (connection suspended) -> worker: decode, network -> resume -> answer
+ *                          -> engine (connection suspended) -> resume -> answer
  *
  * I/O threads never wait for the engine: while a picture is computed its connection is suspended, so /health and /metrics answer at once. */
 #include "serve/clock.h"
@@ -19,6 +19,7 @@ static void computed(struct serve_job *job)
 /* What the engine's status means to the client. The decoder's own words about the client's picture are fit to be shown. */
 static void refuse_computed(struct serve_problem *p, const struct serve_job *job)
 {
+    if (job->late) serve_refuse(p, 503, "deadline", "the server is busy: the picture waited longer than it may; try again");
     switch (job->status) {
     case RUDD_FORMAT: serve_refuse(p, 422, "broken_image", "%.400s", job->err.message); break;
     case RUDD_LIMIT: serve_refuse(p, 413, "too_many_pixels", "%.400s", job->err.message); break;
@@ -37,14 +38,15 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
     for (size_t i = 0; i < sizeof random; i++) snprintf(id + 2 * i, 3, "%02x", random[i]);
 
     double total_ms = serve_now_ms() - x->start_ms;
-    json_t *root = serve_json_prediction(&s->model, &x->job, x->top_k, total_ms, id);
+    const struct serve_model *model = serve_model_of(x);
+    json_t *root = serve_json_prediction(model, &x->job, x->top_k, total_ms, id);
     if (!root) {
         serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
         return serve_send_problem(x);
     }
     struct rudd_top top;
-    rudd_top_k(&top, 1, x->job.probabilities, s->model.model->class_count);
-    if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, s->model.model->class_count);
+    rudd_top_k(&top, 1, x->job.probabilities, model->model->class_count);
+    if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, model->model->class_count);
     const double stages[SERVE_STAGES] = {x->job.queue_ms / 1e3, x->job.decode_ms / 1e3, x->job.infer_ms / 1e3};
     serve_metrics_prediction(s->metrics, top.index, (double)top.probability, total_ms / 1e3, x->job.cached ? NULL : stages);
     return serve_send_json(x, 200, root);
@@ -53,7 +55,7 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
 /* Whether the picture's probabilities are in the cache, from where they come into the job. */
 static bool in_cache(struct serve_exchange *x)
 {
-    const struct nn_model *m = x->server->model.model;
+    const struct nn_model *m = serve_model_of(x)->model;
     if (!m->sha256) return false; /* a model without a name for what it holds */
     char scope[128];              /* all that an answer depends on beside the picture */
     snprintf(scope, sizeof scope, "%s%s", m->sha256, x->server->options.calibrated ? ":calibrated" : "");
@@ -66,7 +68,8 @@ static bool in_cache(struct serve_exchange *x)
 enum MHD_Result serve_answer_predict(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
-    int classes = s->model.model->class_count;
+    const struct serve_model *model = serve_model_of(x);
+    int classes = model->model->class_count;
     if (x->computed) {
         if (x->job.status) refuse_computed(&x->problem, &x->job);
         return x->problem.http ? serve_send_problem(x) : send_prediction(x);
@@ -74,8 +77,13 @@ enum MHD_Result serve_answer_predict(struct serve_exchange *x)
     const char *top_k = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "top_k");
     if (!serve_top_k_parse(&x->top_k, top_k, 3, classes, &x->problem) || !serve_body_finish(&x->body, &x->problem))
         return serve_send_problem(x);
-    x->job = (struct serve_job){
-        .bytes = x->body.bytes.data, .length = x->body.bytes.length, .done = computed, .user = x, .status = RUDD_CANCELLED};
+    x->job = (struct serve_job){.net = &model->net,
+                                .deadline_ms = s->options.deadline_ms ? serve_now_ms() + s->options.deadline_ms : 0,
+                                .bytes = x->body.bytes.data,
+                                .length = x->body.bytes.length,
+                                .done = computed,
+                                .user = x,
+                                .status = RUDD_CANCELLED};
     x->job.probabilities = rudd_alloc(sizeof(float) * (size_t)classes);
     if (!x->job.probabilities) {
         serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");

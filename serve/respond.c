@@ -47,13 +47,14 @@ json_t *serve_json_prediction(const struct serve_model *model, const struct serv
     if (!top) return NULL;
     int count = rudd_top_k(top, top_k, job->probabilities, m->class_count);
     const char *name = m->classes[top[0].index].name;
-    json_t *root = json_pack("{s:i,s:s,s:s,s:f,s:i,s:s,s:o,s:o,s:f,s:f,s:f,s:f,s:f,s:s,s:s,s:b,s:s}",                     //
+    json_t *root = json_pack("{s:i,s:s,s:s,s:f,s:i,s:s,s:o,s:o,s:f,s:f,s:f,s:f,s:f,s:f,s:i,s:s,s:s,s:b,s:s}",             //
                              "species_id", top[0].index, "species_name", name, "class", name,                             //
                              "confidence", (double)top[0].probability, "predicted_class", top[0].index,                   //
                              "predicted_label", name, "top_3_predictions", top_list(m, top, count),                       //
                              "all_predictions", all_probabilities(m, job->probabilities), "processing_time_ms", total_ms, //
                              "prediction_time", total_ms / 1e3, "queue_ms", job->queue_ms, "decode_ms", job->decode_ms,   //
-                             "infer_ms", job->infer_ms, "model_name", model->name, "model_version", model->version,       //
+                             "resize_ms", job->resize_ms, "infer_ms", job->infer_ms, "batch_size", job->batch, "model_name",
+                             model->name, "model_version", model->version, //
                              "cached", job->cached, "prediction_id", id);
     rudd_free(top);
     return root;

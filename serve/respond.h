@@ -17,6 +17,7 @@ const char *serve_state_name(enum serve_state state); /* "loading", "ready", "dr
 struct serve_model {
     rudd_model *model;
     char *name;       /* as users know it: --name, or the file's name without its ending */
+    struct serve_net net;
     char version[65]; /* the run it came from, or the first 12 digits of the file's SHA-256 */
 };
 

@@ -17,7 +17,11 @@
 
 const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .workers = 1,
+                                                    .decoders = 2,
+                                                    .max_batch = 4,
+                                                    .max_delay_us = 2000,
                                                     .queue = 64,
+                                                    .deadline_ms = 10000,
                                                     .io_threads = 2,
                                                     .connections = 512,
                                                     .max_body = 16 << 20,
@@ -163,7 +167,13 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
 {
     struct serve_model m = {0};
     const struct serve_options *o = &s->options;
-    const struct data_limits limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)};
+    const struct serve_engine_options engine = {
+        .workers = o->workers,
+        .decoders = o->decoders,
+        .max_batch = o->max_batch,
+        .max_delay_ms = o->max_delay_us / 1e3,
+        .limit = o->queue,
+        .limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)}};
     const struct weights_load_options as_it_is = {.predict_only = true,
                                                   .hash = true}; /* answers name the model by its file's hash */
     enum rudd_status status = weights_model_load(&m.model, o->model_path, &as_it_is, NULL, err);
@@ -178,8 +188,10 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
             snprintf(m.version, sizeof m.version, "%.12s", m.model->sha256 ? m.model->sha256 : "unknown");
         status = serve_metrics_set_classes(s->metrics, rudd_model_class_count(m.model), err);
     }
-    if (!status) status = serve_engine_create(&s->engine, m.model, o->calibrated, o->workers, o->queue, &limits, err);
+    if (!status) status = serve_net_init(&m.net, m.model, o->calibrated, o->workers, o->max_batch, err);
+    if (!status) status = serve_engine_create(&s->engine, &engine, err);
     if (status) {
+        serve_net_free(&m.net);
         rudd_free(m.name);
         rudd_model_close(m.model);
         return status;
@@ -226,6 +238,7 @@ void serve_server_destroy(struct serve_server *s)
     serve_watch_destroy(s->watch);
     serve_cache_destroy(s->cache);
     serve_metrics_destroy(s->metrics);
+    serve_net_free(&s->model.net);
     rudd_free(s->model.name);
     rudd_model_close(s->model.model);
     pthread_cond_destroy(&s->idle);

@@ -16,7 +16,12 @@ struct serve_options {
     const char *model_path;
     const char *name;   /* NULL: the file's name without its ending */
     const char *listen; /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
-    int workers, queue; /* predictions at a time, and waiting beyond those */
+    int workers;        /* runs of the network at a time */
+    int decoders;       /* threads that decode and resize pictures */
+    int max_batch;      /* pictures in one run */
+    int max_delay_us;   /* that a prepared picture waits for others to share its run, while others are on their way */
+    int queue;          /* pictures that may wait for a decoder */
+    int deadline_ms;    /* that a picture may wait in all; 0: for ever */
     int io_threads;     /* threads that read requests and write answers */
     int connections;    /* at most; more are not accepted */
     size_t max_body;    /* bytes */
