@@ -97,7 +97,7 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 
 $(B)/tests/test_serve: | $(B)/rudd-serve
 $(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache: | $(B)/rudd
-$(addprefix $(B)/tests/test_,decode resize augment loader predict runs views): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
