@@ -1,4 +1,5 @@
 /* exchange.c - sending an answer: see exchange.h. Every answer passes serve_send_response, so headers and counts are the same for all. */
+#include "serve/clock.h"
 #include "serve/exchange.h"
 
 enum serve_state serve_state_of(struct serve_server *s)
@@ -20,7 +21,7 @@ enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, str
     if (http == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, x->route->post ? "POST" : "GET, HEAD");
     if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     /* Counted before it is sent, so that a client that then asks for /metrics finds itself there. */
-    serve_metrics_request(x->server->metrics, serve_route_index(x->route), http);
+    serve_metrics_request(x->server->metrics, serve_route_label(x->route), http, (serve_now_ms() - x->start_ms) / 1e3);
     enum MHD_Result result = MHD_queue_response(x->connection, http, response);
     MHD_destroy_response(response);
     return result;

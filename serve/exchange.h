@@ -45,8 +45,8 @@ struct serve_exchange {
     int top_k;
 };
 
-/* The row of serve_metrics that counts this route; NULL: that of unknown paths. */
-int serve_route_index(const struct serve_route *route);
+/* What the metrics and the log call this route; NULL: unknown paths. */
+const char *serve_route_label(const struct serve_route *route);
 
 /* ---- what answers are made of --------------------------------------------------------------------------------------- */
 

@@ -48,34 +48,33 @@ enum MHD_Result serve_answer_model(struct serve_exchange *x)
     return serve_send_json(x, 200, serve_json_model(serve_model_of(x)));
 }
 
-static const char *class_name(const void *model, int index)
+/* The numbers of the moment, which nobody keeps while nobody asks. */
+static void set_gauges(struct serve_server *s, const struct serve_model *model)
 {
-    return rudd_model_class_name(model, index);
+    struct serve_metrics *m = s->metrics;
+    struct serve_lru_stats kept;
+    pthread_mutex_lock(&s->mutex);
+    int in_flight = s->in_flight;
+    pthread_mutex_unlock(&s->mutex);
+    serve_cache_stats(&kept, s->cache);
+    serve_metrics_set(m, SERVE_M_IN_FLIGHT, in_flight);
+    serve_metrics_set(m, SERVE_M_READY, !strcmp(readiness(s), "ready"));
+    serve_metrics_set(m, SERVE_M_QUEUE_DEPTH, model ? serve_engine_waiting(s->engine) : 0);
+    serve_metrics_set(m, SERVE_M_QUEUE_LIMIT, s->options.queue);
+    serve_metrics_set(m, SERVE_M_WORKERS, s->options.workers);
+    serve_metrics_set(m, SERVE_M_START_TIME, s->start_time);
+    serve_metrics_set(m, SERVE_M_CACHE_HITS, (double)kept.hits, "memory");
+    serve_metrics_set(m, SERVE_M_CACHE_MISSES, (double)kept.misses, "memory");
+    serve_metrics_set(m, SERVE_M_CACHE_EVICTIONS, (double)kept.evictions);
+    serve_metrics_set(m, SERVE_M_CACHE_ENTRIES, (double)kept.entries);
+    serve_metrics_set(m, SERVE_M_CACHE_BYTES, (double)kept.bytes);
 }
 
 enum MHD_Result serve_answer_metrics(struct serve_exchange *x)
 {
-    struct serve_server *s = x->server;
-    const struct serve_model *m = serve_model_of(x);
-    pthread_mutex_lock(&s->mutex);
-    int in_flight = s->in_flight;
-    pthread_mutex_unlock(&s->mutex);
-    struct serve_gauges g = {.queue_depth = m ? serve_engine_waiting(s->engine) : 0,
-                             .queue_limit = s->options.queue,
-                             .workers = s->options.workers,
-                             .ready = !strcmp(readiness(s), "ready"),
-                             .in_flight = in_flight,
-                             .start_time = s->start_time,
-                             .class_name = class_name};
-    if (m) {
-        g.model = m->model;
-        g.model_name = m->name;
-        g.model_arch = rudd_model_arch(m->model);
-        g.model_version = m->version;
-        g.model_sha256 = m->model->sha256 ? m->model->sha256 : "";
-    }
     struct serve_bytes out = {0};
-    if (serve_metrics_print(&out, s->metrics, &g)) {
+    set_gauges(x->server, serve_model_of(x));
+    if (serve_metrics_print(&out, x->server->metrics)) {
         rudd_free(out.data);
         serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
         return serve_send_problem(x);

@@ -1,19 +1,32 @@
-/* metrics.c - see metrics.h. Format: prometheus.io/docs/instrumenting/exposition_formats. */
+/* metrics.c - see metrics.h. Format: prometheus.io/docs/instrumenting/exposition_formats.
+ *
+ *     families[id] -> series -> series -> ...      one series for each combination of labels, in order of first use
+ *     buckets[hash(id, labels)] -> the same series, to find them
+ *
+ * Series without labels exist from the start, so that their first scrape says 0 rather than nothing. */
 #include "serve/metrics.h"
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Upper bounds in seconds: from a small model on a fast machine to a large one behind a full queue. */
-static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
-enum { BOUNDS = sizeof bounds / sizeof *bounds };
+enum type { COUNTER, GAUGE, INFO, SECONDS, SIZES };
 
-struct histogram {
-    uint64_t buckets[BOUNDS + 1]; /* not cumulative; the last is beyond every bound */
-    double sum;
+static const struct family {
+    enum type type;
+    const char *name, *labels, *help;
+} families[SERVE_METRICS] = {
+#define METRIC(id, type, name, labels, help) {type, name, labels, help},
+#include "serve/metrics.def"
+#undef METRIC
 };
+
+enum { BOUNDS = 14 };
+/* Upper bounds, 0 at the end: from a cached answer to a large model behind a full queue; of batches. */
+static const double seconds_bounds[BOUNDS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+static const double sizes_bounds[BOUNDS] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 
 static const struct {
     double below; /* confidence */
@@ -21,33 +34,89 @@ static const struct {
 } confidences[] = {{0.5, "0.0-0.5"}, {0.7, "0.5-0.7"}, {0.9, "0.7-0.9"}, {2, "0.9-1.0"}};
 enum { CONFIDENCES = sizeof confidences / sizeof *confidences };
 
-/* Every status the server sends. */
-static const unsigned codes[] = {200, 304, 400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 503};
-enum { CODES = sizeof codes / sizeof *codes };
-
-static const char *const stage_names[SERVE_STAGES] = {"queue", "decode", "infer"};
-
-struct serve_metrics {
-    pthread_mutex_t mutex;
-    const char *const *routes;
-    int route_count, class_count;
-    uint64_t (*requests)[CODES];          /* [routes] */
-    uint64_t (*predictions)[CONFIDENCES]; /* [classes] */
-    struct histogram latency, stages[SERVE_STAGES];
+struct series {
+    struct series *next, *chain; /* in the family; in the bucket */
+    enum serve_metric id;
+    double value;            /* a histogram's sum */
+    uint64_t counts[BOUNDS]; /* a histogram's, not cumulative; the last used is beyond every bound */
+    char labels[];           /* the values, each with its 0 */
 };
 
-enum rudd_status serve_metrics_create(struct serve_metrics **metrics, const char *const *routes, int route_count,
-                                      struct rudd_error *err)
+enum { BUCKETS = 1024, MAX_SERIES = 32768 };
+struct serve_metrics {
+    pthread_mutex_t mutex;
+    struct series *first[SERVE_METRICS], **last[SERVE_METRICS];
+    struct series *buckets[BUCKETS];
+    int count;
+};
+
+static int label_count(enum serve_metric id)
+{
+    const char *names = families[id].labels;
+    int n = *names != 0;
+    for (; *names; names++) n += *names == ',';
+    return n;
+}
+
+static const double *bounds_of(enum serve_metric id)
+{
+    return families[id].type == SECONDS ? seconds_bounds : families[id].type == SIZES ? sizes_bounds : NULL;
+}
+
+/* FNV-1a over the values and their ends. */
+static unsigned bucket_of(enum serve_metric id, int n, const char *const labels[])
+{
+    uint32_t h = 2166136261u ^ (uint32_t)id;
+    for (int i = 0; i < n; i++)
+        for (const char *p = labels[i] ? labels[i] : "";; p++) {
+            h = (h ^ (unsigned char)*p) * 16777619u;
+            if (!*p) break;
+        }
+    return h % BUCKETS;
+}
+
+static bool same_labels(const struct series *s, int n, const char *const labels[])
+{
+    const char *have = s->labels;
+    for (int i = 0; i < n; i++, have += strlen(have) + 1)
+        if (strcmp(have, labels[i] ? labels[i] : "")) return false;
+    return true;
+}
+
+/* Finds or makes it; NULL when there is no memory, or there are so many that somebody counts what he should not. */
+static struct series *find(struct serve_metrics *m, enum serve_metric id, const char *const labels[])
+{
+    int n = label_count(id);
+    struct series **bucket = &m->buckets[bucket_of(id, n, labels)], *s = *bucket;
+    while (s && (s->id != id || !same_labels(s, n, labels))) s = s->chain;
+    if (s || m->count == MAX_SERIES) return s;
+    size_t size = 0;
+    for (int i = 0; i < n; i++) size += strlen(labels[i] ? labels[i] : "") + 1;
+    s = rudd_zalloc(1, sizeof *s + size);
+    if (!s) return NULL;
+    s->id = id;
+    char *to = s->labels;
+    for (int i = 0; i < n; i++) to = stpcpy(to, labels[i] ? labels[i] : "") + 1;
+    s->chain = *bucket;
+    *bucket = s;
+    *m->last[id] = s;
+    m->last[id] = &s->next;
+    m->count++;
+    return s;
+}
+
+enum rudd_status serve_metrics_create(struct serve_metrics **metrics, struct rudd_error *err)
 {
     struct serve_metrics *m = rudd_zalloc(1, sizeof *m);
-    if (m) m->requests = rudd_zalloc((size_t)route_count, sizeof *m->requests);
-    if (!m || !m->requests) {
-        rudd_free(m);
-        return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the metrics");
-    }
+    if (!m) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the metrics");
     pthread_mutex_init(&m->mutex, NULL);
-    m->routes = routes;
-    m->route_count = route_count;
+    for (int id = 0; id < SERVE_METRICS; id++) m->last[id] = &m->first[id];
+    for (int id = 0; id < SERVE_METRICS; id++)
+        if (!label_count(id) && families[id].type != GAUGE && !find(m, id, NULL)) {
+            serve_metrics_destroy(m);
+            return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the metrics");
+        }
+    serve_metrics_set(m, SERVE_M_BUILD_INFO, 1, RUDD_VERSION);
     *metrics = m;
     return RUDD_OK;
 }
@@ -55,162 +124,142 @@ enum rudd_status serve_metrics_create(struct serve_metrics **metrics, const char
 void serve_metrics_destroy(struct serve_metrics *m)
 {
     if (!m) return;
+    for (int id = 0; id < SERVE_METRICS; id++)
+        for (struct series *s = m->first[id], *next; s; s = next) {
+            next = s->next;
+            rudd_free(s);
+        }
     pthread_mutex_destroy(&m->mutex);
-    rudd_free(m->requests);
-    rudd_free(m->predictions);
     rudd_free(m);
 }
 
-enum rudd_status serve_metrics_set_classes(struct serve_metrics *m, int count, struct rudd_error *err)
+void serve_metrics_change(struct serve_metrics *m, enum serve_metric id, bool set, double value,
+                          const char *const labels[SERVE_LABELS + 1])
 {
-    uint64_t(*table)[CONFIDENCES] = rudd_zalloc((size_t)count, sizeof *table);
-    if (!table) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the counters of %d classes", count);
+    if (!m) return;
+    const double *bounds = bounds_of(id);
     pthread_mutex_lock(&m->mutex);
-    m->predictions = table;
-    m->class_count = count;
-    pthread_mutex_unlock(&m->mutex);
-    return RUDD_OK;
-}
-
-void serve_metrics_request(struct serve_metrics *m, int route, unsigned code)
-{
-    int i = 0;
-    while (i < CODES && codes[i] != code) i++;
-    if (i == CODES) return;
-    pthread_mutex_lock(&m->mutex);
-    m->requests[route][i]++;
+    struct series *s = find(m, id, labels + 1);
+    if (s && bounds) {
+        int i = 0;
+        while (bounds[i] > 0 && value > bounds[i]) i++;
+        s->counts[i]++;
+    }
+    if (s) s->value = set ? value : s->value + value;
     pthread_mutex_unlock(&m->mutex);
 }
 
-static void observe(struct histogram *h, double seconds)
+void serve_metrics_request(struct serve_metrics *m, const char *route, unsigned code, double seconds)
 {
-    int i = 0;
-    while (i < BOUNDS && seconds > bounds[i]) i++;
-    h->buckets[i]++;
-    h->sum += seconds;
+    char text[16];
+    snprintf(text, sizeof text, "%u", code);
+    serve_metrics_add(m, SERVE_M_REQUESTS, 1, route, text);
+    serve_metrics_observe(m, SERVE_M_REQUEST_SECONDS, seconds, route);
 }
 
-void serve_metrics_prediction(struct serve_metrics *m, int class, double confidence, double seconds,
-                              const double stages[SERVE_STAGES])
+void serve_metrics_prediction(struct serve_metrics *m, const char *class, double confidence, double seconds)
 {
     int i = 0;
     while (i < CONFIDENCES - 1 && confidence >= confidences[i].below) i++;
-    pthread_mutex_lock(&m->mutex);
-    m->predictions[class][i]++;
-    observe(&m->latency, seconds);
-    for (int s = 0; stages && s < SERVE_STAGES; s++) observe(&m->stages[s], stages[s]);
-    pthread_mutex_unlock(&m->mutex);
+    serve_metrics_add(m, SERVE_M_PREDICTIONS, 1, class, confidences[i].label);
+    serve_metrics_observe(m, SERVE_M_LATENCY, seconds);
 }
 
-/* ---- text -------------------------------------------------------------------------------------------------------------------
- */
-
-static void head(struct serve_bytes *out, const char *name, const char *type, const char *help)
+const char *serve_metric_name(enum serve_metric id)
 {
-    serve_bytes_print(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    return families[id].name;
 }
 
-static void gauge(struct serve_bytes *out, const char *name, const char *help, double value)
-{
-    head(out, name, "gauge", help);
-    serve_bytes_print(out, "%s %.17g\n", name, value);
-}
+/* ---- the process ---------------------------------------------------------------------------------------------------- */
 
-/* A label's value, quoted: backslash, quote and line end are escaped. */
-static void label(struct serve_bytes *out, const char *name, const char *text)
+/* Linux: sizes from /proc/self/statm and counts of its folders; what cannot be read is not set. */
+static void set_process(struct serve_metrics *m)
 {
-    serve_bytes_print(out, "%s=\"", name);
-    for (; *text; text++) serve_bytes_print(out, *text == '\n' ? "\\n" : *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
-    serve_bytes_print(out, "\"");
-}
-
-/* labels: "" or `stage="infer"` */
-static void print_histogram(struct serve_bytes *out, const char *name, const char *labels, const struct histogram *h)
-{
-    const char *comma = *labels ? "," : "", *open = *labels ? "{" : "", *close = *labels ? "}" : "";
-    uint64_t count = 0;
-    for (int i = 0; i < BOUNDS; i++) {
-        count += h->buckets[i];
-        serve_bytes_print(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, labels, comma, bounds[i], (unsigned long long)count);
-    }
-    count += h->buckets[BOUNDS];
-    serve_bytes_print(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, labels, comma, (unsigned long long)count);
-    serve_bytes_print(out, "%s_sum%s%s%s %.9g\n", name, open, labels, close, h->sum);
-    serve_bytes_print(out, "%s_count%s%s%s %llu\n", name, open, labels, close, (unsigned long long)count);
-}
-
-static void print_counters(struct serve_bytes *out, const struct serve_metrics *m, const struct serve_gauges *g)
-{
-    head(out, "predictions_total", "counter", "Predictions by top class and its probability.");
-    for (int c = 0; c < m->class_count; c++)
-        for (int i = 0; i < CONFIDENCES; i++) {
-            if (!m->predictions[c][i]) continue;
-            serve_bytes_print(out, "predictions_total{");
-            label(out, "class", g->class_name(g->model, c));
-            serve_bytes_print(out, ",confidence_bucket=\"%s\"} %llu\n", confidences[i].label,
-                              (unsigned long long)m->predictions[c][i]);
-        }
-    head(out, "prediction_latency_seconds", "histogram", "From a prediction's first header to its answer.");
-    print_histogram(out, "prediction_latency_seconds", "", &m->latency);
-    head(out, "rudd_stage_seconds", "histogram", "Parts of a prediction: waiting, pixels, network.");
-    for (int s = 0; s < SERVE_STAGES; s++) {
-        char labels[32];
-        snprintf(labels, sizeof labels, "stage=\"%s\"", stage_names[s]);
-        print_histogram(out, "rudd_stage_seconds", labels, &m->stages[s]);
-    }
-    head(out, "rudd_http_requests_total", "counter", "Answers by route and status.");
-    for (int r = 0; r < m->route_count; r++)
-        for (int i = 0; i < CODES; i++)
-            if (m->requests[r][i])
-                serve_bytes_print(out, "rudd_http_requests_total{route=\"%s\",code=\"%u\"} %llu\n", m->routes[r], codes[i],
-                                  (unsigned long long)m->requests[r][i]);
-}
-
-/* Linux: the second number of /proc/self/statm, in pages. 0 elsewhere. */
-static double resident_bytes(void)
-{
-    unsigned long pages = 0;
+    unsigned long pages = 0, resident = 0;
+    static const struct {
+        const char *folder;
+        enum serve_metric id;
+        int more; /* entries that are not counted: . and .., and the descriptor of the folder itself */
+    } folders[] = {{"/proc/self/task", SERVE_M_THREADS, 2}, {"/proc/self/fd", SERVE_M_OPEN_FDS, 3}};
     FILE *f = fopen("/proc/self/statm", "r");
-    if (!f) return 0;
-    if (fscanf(f, "%*u %lu", &pages) != 1) pages = 0;
-    fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE);
-}
-
-static void print_process(struct serve_bytes *out, const struct serve_gauges *g)
-{
+    if (f && fscanf(f, "%lu %lu", &pages, &resident) == 2) {
+        serve_metrics_set(m, SERVE_M_VIRTUAL, (double)pages * (double)sysconf(_SC_PAGESIZE));
+        serve_metrics_set(m, SERVE_M_RESIDENT, (double)resident * (double)sysconf(_SC_PAGESIZE));
+    }
+    if (f) fclose(f);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        DIR *d = opendir(folders[i].folder);
+        if (!d) continue;
+        int count = -folders[i].more;
+        while (readdir(d)) count++;
+        closedir(d);
+        serve_metrics_set(m, folders[i].id, count);
+    }
     struct rusage use;
-    gauge(out, "process_start_time_seconds", "Start, in seconds since 1970.", g->start_time);
-    gauge(out, "process_resident_memory_bytes", "Memory of the process that lies in RAM.", resident_bytes());
+    struct rlimit files;
     getrusage(RUSAGE_SELF, &use);
-    head(out, "process_cpu_seconds_total", "counter", "Processor time, user and system.");
-    serve_bytes_print(out, "process_cpu_seconds_total %.6f\n",
+    serve_metrics_set(m, SERVE_M_CPU,
                       (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+    if (!getrlimit(RLIMIT_NOFILE, &files)) serve_metrics_set(m, SERVE_M_MAX_FDS, (double)files.rlim_cur);
 }
 
-enum rudd_status serve_metrics_print(struct serve_bytes *out, struct serve_metrics *m, const struct serve_gauges *g)
+/* ---- text ------------------------------------------------------------------------------------------------------------- */
+
+/* name="value",name="value"; a value's backslashes, quotes and line ends are escaped. */
+static void print_labels(struct serve_bytes *out, const struct series *s)
 {
-    pthread_mutex_lock(&m->mutex);
-    print_counters(out, m, g);
-    pthread_mutex_unlock(&m->mutex);
-    gauge(out, "rudd_queue_depth", "Predictions that wait for a worker.", g->queue_depth);
-    gauge(out, "rudd_queue_limit", "Predictions that may wait; more are answered 503.", g->queue_limit);
-    gauge(out, "rudd_workers", "Predictions computed at a time.", g->workers);
-    gauge(out, "rudd_requests_in_flight", "Requests begun and not yet answered, this one included.", g->in_flight);
-    gauge(out, "rudd_ready", "1 when /ready answers 200.", g->ready);
-    if (g->model_name) {
-        head(out, "rudd_model_info", "gauge", "The model that answers; always 1.");
-        serve_bytes_print(out, "rudd_model_info{");
-        label(out, "name", g->model_name);
-        serve_bytes_print(out, ",");
-        label(out, "arch", g->model_arch);
-        serve_bytes_print(out, ",");
-        label(out, "version", g->model_version);
-        serve_bytes_print(out, ",");
-        label(out, "sha256", g->model_sha256);
-        serve_bytes_print(out, "} 1\n");
+    const char *value = s->labels;
+    for (const char *name = families[s->id].labels; *name; value++) {
+        size_t n = strcspn(name, ",");
+        serve_bytes_print(out, "%.*s=\"", (int)n, name);
+        for (; *value; value++)
+            serve_bytes_print(out, *value == '\n' ? "\\n" : *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
+        serve_bytes_print(out, "\"%s", name[n] ? "," : "");
+        name += n + (name[n] != 0);
     }
-    print_process(out, g);
+}
+
+/* name_suffix{labels} value, with an upper bound `le` when there is one. */
+static void print_line(struct serve_bytes *out, const struct series *s, const char *suffix, const char *le, double value)
+{
+    bool labels = *families[s->id].labels != 0;
+    serve_bytes_print(out, "%s%s%s", families[s->id].name, suffix, labels || le ? "{" : "");
+    print_labels(out, s);
+    if (le) serve_bytes_print(out, "%sle=\"%s\"", labels ? "," : "", le);
+    serve_bytes_print(out, "%s %.15g\n", labels || le ? "}" : "", value);
+}
+
+static void print_histogram(struct serve_bytes *out, const struct series *s, const double *bounds)
+{
+    uint64_t count = 0;
+    int i = 0;
+    for (; bounds[i] > 0; i++) {
+        char le[32];
+        snprintf(le, sizeof le, "%g", bounds[i]);
+        print_line(out, s, "_bucket", le, (double)(count += s->counts[i]));
+    }
+    count += s->counts[i];
+    print_line(out, s, "_bucket", "+Inf", (double)count);
+    print_line(out, s, "_sum", NULL, s->value);
+    print_line(out, s, "_count", NULL, (double)count);
+}
+
+enum rudd_status serve_metrics_print(struct serve_bytes *out, struct serve_metrics *m)
+{
+    static const char *const types[] = {"counter", "gauge", "gauge", "histogram", "histogram"};
+    set_process(m);
+    pthread_mutex_lock(&m->mutex);
+    for (int id = 0; id < SERVE_METRICS; id++) {
+        const struct family *f = &families[id];
+        const double *bounds = bounds_of(id);
+        serve_bytes_print(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, types[f->type]);
+        for (const struct series *s = m->first[id]; s; s = s->next)
+            if (bounds)
+                print_histogram(out, s, bounds);
+            else if (f->type != INFO || s->value != 0)
+                print_line(out, s, "", NULL, s->value);
+    }
+    pthread_mutex_unlock(&m->mutex);
     return out->lost ? RUDD_NO_MEMORY : RUDD_OK;
 }

@@ -29,6 +29,15 @@ static void refuse_computed(struct serve_problem *p, const struct serve_job *job
     }
 }
 
+static void count_stages(struct serve_metrics *m, const struct serve_job *job)
+{
+    serve_metrics_observe(m, SERVE_M_STAGES, job->queue_ms / 1e3, "queue");
+    serve_metrics_observe(m, SERVE_M_STAGES, job->decode_ms / 1e3, "decode");
+    serve_metrics_observe(m, SERVE_M_STAGES, job->resize_ms / 1e3, "resize");
+    serve_metrics_observe(m, SERVE_M_STAGES, job->infer_ms / 1e3, "infer");
+    serve_metrics_observe(m, SERVE_M_BATCH_SIZE, job->batch);
+}
+
 static enum MHD_Result send_prediction(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
@@ -47,8 +56,8 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
     struct rudd_top top;
     rudd_top_k(&top, 1, x->job.probabilities, model->model->class_count);
     if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, model->model->class_count);
-    const double stages[SERVE_STAGES] = {x->job.queue_ms / 1e3, x->job.decode_ms / 1e3, x->job.infer_ms / 1e3};
-    serve_metrics_prediction(s->metrics, top.index, (double)top.probability, total_ms / 1e3, x->job.cached ? NULL : stages);
+    serve_metrics_prediction(s->metrics, model->model->classes[top.index].name, (double)top.probability, total_ms / 1e3);
+    if (!x->job.cached) count_stages(s->metrics, &x->job);
     return serve_send_json(x, 200, root);
 }
 

@@ -35,19 +35,9 @@ static const struct serve_route *find_route(const char *path, const char **tail)
     return NULL;
 }
 
-int serve_route_index(const struct serve_route *route)
+const char *serve_route_label(const struct serve_route *route)
 {
-    int i = 0;
-    while (route && strcmp(routes[i].label, route->label)) i++;
-    return route ? i : ROUTES;
-}
-
-enum rudd_status serve_routes_count(struct serve_metrics **metrics, struct rudd_error *err)
-{
-    static const char *labels[ROUTES + 1];
-    for (int i = 0; i < ROUTES; i++) labels[i] = routes[i].label;
-    labels[ROUTES] = "other";
-    return serve_metrics_create(metrics, labels, ROUTES + 1, err);
+    return route ? route->label : "other";
 }
 
 /* What the headers alone can refuse. */
@@ -159,7 +149,7 @@ void serve_expired(struct serve_deadline *deadline)
             json.length, (int)json.length, (const char *)json.data)) {
         /* A client that does not read either loses the answer: nothing here waits for it. */
         if (send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
-            serve_metrics_request(x->server->metrics, serve_route_index(x->route), 408);
+            serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
     }
     if (info) shutdown(info->connect_fd, SHUT_RDWR);
     rudd_free(json.data);

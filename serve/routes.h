@@ -28,9 +28,6 @@ struct serve_server {
     int in_flight;       /* requests between their first header and the last byte of their answer */
 };
 
-/* Metrics with a row for each route's label. */
-enum rudd_status serve_routes_count(struct serve_metrics **metrics, struct rudd_error *err);
-
 /* MHD_AccessHandlerCallback and MHD_RequestCompletedCallback; user is the struct serve_server. */
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
                              const char *version, const char *data, size_t *size, void **slot);

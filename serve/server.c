@@ -127,7 +127,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     serve_cond_init(&s->idle);
     pthread_mutex_init(&s->mutex, NULL);
 
-    enum rudd_status status = serve_routes_count(&s->metrics, err);
+    enum rudd_status status = serve_metrics_create(&s->metrics, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, options->listen, err);
@@ -186,7 +186,6 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
             snprintf(m.version, sizeof m.version, "%s", m.model->run);
         else
             snprintf(m.version, sizeof m.version, "%.12s", m.model->sha256 ? m.model->sha256 : "unknown");
-        status = serve_metrics_set_classes(s->metrics, rudd_model_class_count(m.model), err);
     }
     if (!status) status = serve_net_init(&m.net, m.model, o->calibrated, o->workers, o->max_batch, err);
     if (!status) status = serve_engine_create(&s->engine, &engine, err);
@@ -197,6 +196,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
         return status;
     }
     s->model = m;
+    serve_metrics_set(s->metrics, SERVE_M_MODEL_INFO, 1, m.name, rudd_model_arch(m.model), m.version, m.model->sha256);
     atomic_store(&s->state, SERVE_READY);
     return RUDD_OK;
 }
