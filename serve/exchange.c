@@ -16,7 +16,7 @@ const struct serve_model *serve_model_of(struct serve_exchange *x)
 
 enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, struct MHD_Response *response)
 {
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    serve_guard_add_headers(x, http, response);
     if (http == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (http == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, x->route->post ? "POST" : "GET, HEAD");
     if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <microhttpd.h>
 #include "serve/cache.h"
+#include "serve/guard.h"
 #include "serve/keys.h"
 #include "serve/request.h"
 #include "serve/routes.h"
@@ -38,6 +39,9 @@ struct serve_exchange {
     struct serve_deadline deadline; /* for its last byte to arrive */
     struct serve_body body;
     struct serve_problem problem;
+    char client[SERVE_KEY_NAME]; /* the name of the key that asks; "": none */
+    int retry_after_s;           /* 0: nothing to say about it */
+    bool preflight;
     const struct serve_model *model; /* of serve_model_of */
     bool computed;                   /* the engine is done with job */
     struct serve_job job;

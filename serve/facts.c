@@ -16,8 +16,6 @@ enum MHD_Result serve_answer_root(struct serve_exchange *x)
     if (!page) return MHD_NO;
     MHD_add_response_header(page, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8");
     MHD_add_response_header(page, "Content-Security-Policy", s->csp);
-    MHD_add_response_header(page, "X-Frame-Options", "DENY");
-    MHD_add_response_header(page, "Referrer-Policy", "no-referrer");
     MHD_add_response_header(page, MHD_HTTP_HEADER_VARY, "Accept");
     MHD_add_response_header(page, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
     return serve_send_response(x, 200, page);

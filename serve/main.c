@@ -4,27 +4,57 @@
  * with 0. A second one ends it at once. */
 #include "kernels/kern.h"
 #include "nn/options.h"
+#include "serve/keys.h"
 #include "serve/engine.h"
 #include "serve/server.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 struct settings {
     struct serve_options server;
     int threads;
     double drain_s;
+    const char *new_key, *hash_key; /* NAME:ROLES */
     bool version;
 };
 
 #define COUNT(rows) ((int)(sizeof(rows) / sizeof *(rows)))
+
+static enum rudd_status print_line(const char *who, const char *key, struct rudd_error *err)
+{
+    char line[SERVE_KEY_LINE];
+    enum rudd_status status = serve_keys_line(line, who, key, err);
+    if (!status) puts(line);
+    return status;
+}
+
+/* The key goes to stderr, so that `--new-key phone:predict >> keys` leaves only its hash in a file. */
+static enum rudd_status make_key(const char *who, struct rudd_error *err)
+{
+    char key[SERVE_KEY_MAX];
+    enum rudd_status status = serve_keys_draw(key, err);
+    if (!status) status = print_line(who, key, err);
+    if (!status) fprintf(stderr, "%s\n", key);
+    return status;
+}
+
+static enum rudd_status hash_key(const char *who, struct rudd_error *err)
+{
+    char key[SERVE_KEY_MAX + 2] = "";
+    if (!fgets(key, sizeof key, stdin))
+        return rudd_fail(err, RUDD_ARGUMENT, "--hash-key: expected a key on the first line of stdin");
+    key[strcspn(key, "\r\n")] = 0;
+    return print_line(who, key, err);
+}
 
 /* *done: help or the version was printed. */
 static enum rudd_status parse(struct settings *s, struct nn_options *options, bool *done, int argc, char **argv,
                               struct rudd_error *err)
 {
     enum rudd_status status = nn_options_parse(options, argc, argv, err);
-    *done = options->help || s->version;
+    *done = options->help || s->version || s->new_key || s->hash_key;
     if (!status && options->help) {
         char *text = nn_options_help(options);
         if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
@@ -32,6 +62,8 @@ static enum rudd_status parse(struct settings *s, struct nn_options *options, bo
         rudd_free(text);
     } else if (s->version) {
         printf("rudd-serve %s\n", RUDD_VERSION);
+    } else if (!status && (s->new_key || s->hash_key)) {
+        status = s->new_key ? make_key(s->new_key, err) : hash_key(s->hash_key, err);
     } else if (!status && !s->server.model_path) {
         status = rudd_fail(err, RUDD_ARGUMENT, "no model given; say --model FILE (rudd train writes RUN/model.safetensors)");
     }
@@ -99,6 +131,19 @@ int main(int argc, char **argv)
         {"name", NN_OPTION_STRING, &o->name, "NAME", 0, 0, "the model's name in answers; else the file's"},
         {"calibrated", NN_OPTION_FLAG, &o->calibrated, NULL, 0, 0,
          "probabilities with the temperature fitted on validation pictures"},
+        {"keys", NN_OPTION_STRING, &o->guard.keys, "FILE", 0, 0,
+         "keys that may ask, `name roles hash` a line; read again when it changes"},
+        {"rate-limit", NN_OPTION_DOUBLE, &o->guard.rate, "X", 0, 1e6,
+         "requests a second for each key, or address without one; 0: any"},
+        {"rate-burst", NN_OPTION_DOUBLE, &o->guard.burst, "X", 1, 1e6, "requests at once, before that counts"},
+        {"cors", NN_OPTION_STRING, &o->guard.cors, "ORIGINS", 0, 0,
+         "other sites whose pages may ask, with commas between, or *"},
+        {"tls-cert", NN_OPTION_STRING, &o->tls_certificate, "FILE", 0, 0, "PEM certificate, with its chain: speak HTTPS"},
+        {"tls-key", NN_OPTION_STRING, &o->tls_key, "FILE", 0, 0, "PEM private key of the certificate"},
+        {"insecure-open", NN_OPTION_FLAG, &o->guard.insecure_open, NULL, 0, 0, "listen beyond this machine without --keys"},
+        {"new-key", NN_OPTION_STRING, &s.new_key, "NAME:ROLES", 0, 0,
+         "print a new key (stderr) and its line for --keys (stdout), and end"},
+        {"hash-key", NN_OPTION_STRING, &s.hash_key, "NAME:ROLES", 0, 0, "the same for a key that is read from stdin"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
     };

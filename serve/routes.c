@@ -2,7 +2,7 @@
  *
  *     headers --route, limits--> body pieces --serve_body--> route->answer --> serve_send_bytes
  *
- * Not here: batching, cache, authentication, TLS (put a proxy in front). */
+ * Not here: who may ask (guard.h), answers (exchange.h names their files). */
 #include "serve/clock.h"
 #include "serve/exchange.h"
 #include <stddef.h>
@@ -50,9 +50,12 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
         serve_refuse(&x->problem, 404, "not_found", "there is no %.80s here; GET / lists what there is", path);
         return;
     }
+    x->preflight = serve_guard_is_preflight(x, method);
+    if (x->preflight) return;
     bool allowed = x->route->post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (!allowed)
         serve_refuse(&x->problem, 405, "method_not_allowed", "%s takes %s", x->route->path, x->route->post ? "POST" : "GET");
+    serve_guard_admit(x, method);
     if (x->route->needs_model && serve_state_of(s) == SERVE_LOADING)
         serve_refuse(&x->problem, 503, "loading", "the model is being loaded; try again in a second");
     if (x->route->post && serve_state_of(s) == SERVE_DRAINING)
@@ -112,7 +115,8 @@ enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, cons
         return result;
     }
     serve_watch_remove(x->server->watch, &x->deadline);
-    return x->problem.http ? serve_send_problem(x) : x->route->answer(x);
+    if (x->problem.http) return serve_send_problem(x);
+    return x->preflight ? serve_guard_send_preflight(x) : x->route->answer(x);
 }
 
 void serve_completed(void *user, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
@@ -148,7 +152,9 @@ void serve_expired(struct serve_deadline *deadline)
             "Cache-Control: no-store\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
             json.length, (int)json.length, (const char *)json.data)) {
         /* A client that does not read either loses the answer: nothing here waits for it. */
-        if (send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
+        /* Nor does one that expects TLS: its records are MHD's to write. */
+        if (!x->server->tls.key &&
+            send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
             serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
     }
     if (info) shutdown(info->connect_fd, SHUT_RDWR);

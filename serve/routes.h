@@ -7,9 +7,11 @@
 #include <stdatomic.h>
 #include "serve/cache.h"
 #include "serve/engine.h"
+#include "serve/guard.h"
 #include "serve/metrics.h"
 #include "serve/respond.h"
 #include "serve/server.h"
+#include "serve/tls.h"
 #include "serve/watch.h"
 
 struct serve_server {
@@ -17,6 +19,8 @@ struct serve_server {
     struct MHD_Daemon *daemon;
     struct serve_metrics *metrics;
     struct serve_cache *cache;
+    struct serve_guard *guard;
+    struct serve_tls tls;
     struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */
     struct serve_model model;

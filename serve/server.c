@@ -27,7 +27,8 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .max_body = 16 << 20,
                                                     .max_megapixels = 100,
                                                     .timeout_s = 60,
-                                                    .cache = {.entries = 10000, .bytes = 64 << 20, .ttl_s = 3600}};
+                                                    .cache = {.entries = 10000, .bytes = 64 << 20, .ttl_s = 3600},
+                                                    .guard = {.burst = 20}};
 
 enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
 {
@@ -52,7 +53,7 @@ enum rudd_status serve_listen_parse(char host[256], int *port, const char *text,
 }
 
 /* A bound, listening socket, and the URL it is reached by. */
-static enum rudd_status listen_on(int *fd, char url[320], const char *text, struct rudd_error *err)
+static enum rudd_status listen_on(int *fd, char url[320], const char *scheme, const char *text, struct rudd_error *err)
 {
     char host[256], service[8];
     int port, s = -1, on = 1;
@@ -73,7 +74,7 @@ static enum rudd_status listen_on(int *fd, char url[320], const char *text, stru
         bool v6 = found->ai_family == AF_INET6;
         getsockname(s, (struct sockaddr *)&bound, &size);
         port = ntohs(v6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
-        snprintf(url, 320, v6 ? "http://[%s]:%d" : "http://%s:%d", host, port);
+        snprintf(url, 320, v6 ? "%s://[%s]:%d" : "%s://%s:%d", scheme, host, port);
         *fd = s;
         s = -1;
     }
@@ -128,25 +129,36 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     pthread_mutex_init(&s->mutex, NULL);
 
     enum rudd_status status = serve_metrics_create(&s->metrics, err);
+    if (!status) status = serve_guard_create(&s->guard, &options->guard, err);
+    if (!status) status = serve_tls_read(&s->tls, options->tls_certificate, options->tls_key, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
-    if (!status) status = listen_on(&fd, s->url, options->listen, err);
+    if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
+    if (!status) status = serve_guard_check_listen(&options->guard, fd, options->listen, err);
     if (!status) {
         enum { GRACE_S = 5 }; /* MHD's own patience ends after the watch's, which has an answer */
         /* MHD divides work among its pool; a pool of one is spelled 0. */
         unsigned pool = options->io_threads > 1 ? (unsigned)options->io_threads : 0;
+        struct MHD_OptionItem tls[4];
+        serve_tls_options(tls, &s->tls);
         s->daemon = MHD_start_daemon(
-            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, serve_handle, s,
-            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s, MHD_OPTION_THREAD_POOL_SIZE, pool,
-            MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)options->timeout_s + GRACE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_END);
+            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls.key ? MHD_USE_TLS : 0), 0, NULL,
+            NULL, serve_handle, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s,
+            MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->timeout_s + GRACE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+            (size_t)64 * 1024, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!s->daemon) {
-            close(fd);
             status =
-                rudd_fail(err, RUDD_IO, "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
-                          options->listen);
+                s->tls.key
+                    ? rudd_fail(err, RUDD_IO,
+                                "--tls-cert %.200s: the HTTPS server does not start; --tls-key must be its key, both in PEM",
+                                options->tls_certificate)
+                    : rudd_fail(err, RUDD_IO,
+                                "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
+                                options->listen);
         }
     }
+    if (status && fd >= 0 && !s->daemon) close(fd);
     if (status)
         serve_server_destroy(s);
     else
@@ -237,6 +249,8 @@ void serve_server_destroy(struct serve_server *s)
     serve_engine_destroy(s->engine);
     serve_watch_destroy(s->watch);
     serve_cache_destroy(s->cache);
+    serve_guard_destroy(s->guard);
+    serve_tls_free(&s->tls);
     serve_metrics_destroy(s->metrics);
     serve_net_free(&s->model.net);
     rudd_free(s->model.name);

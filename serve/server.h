@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include "nn/rudd.h"
 #include "serve/cache.h"
+#include "serve/guard.h"
 
 struct serve_options {
     const char *model_path;
@@ -29,6 +30,8 @@ struct serve_options {
     bool calibrated; /* probabilities by the model's temperature */
     int timeout_s;   /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;
+    struct serve_guard_options guard;
+    const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
 };
 extern const struct serve_options serve_options_default;
 
