@@ -19,7 +19,7 @@ VERSION := $(shell sed -n 's/.*RUDD_VERSION "\(.*\)".*/\1/p' nn/rudd.h)
 
 # What pkg-config must know, and the Debian package that teaches it. OpenBLAS in its OpenMP form, so that it and our own kernels share
 # one pool of threads; a machine that already has another form keeps it.
-DEPS_PC := openblas libjpeg libpng zlib jansson libmicrohttpd
+DEPS_PC := openblas libjpeg libpng zlib jansson libmicrohttpd sqlite3
 TEST_PC := cmocka
 PACKAGE_openblas := libopenblas-openmp-dev
 PACKAGE_libjpeg := libjpeg-dev
@@ -27,14 +27,20 @@ PACKAGE_libpng := libpng-dev
 PACKAGE_zlib := zlib1g-dev
 PACKAGE_jansson := libjansson-dev
 PACKAGE_libmicrohttpd := libmicrohttpd-dev
+PACKAGE_sqlite3 := libsqlite3-dev
 PACKAGE_cmocka := libcmocka-dev
+# Used where they are installed (HAVE_LIBPQ ...); without one, the option that needs it says what is missing. `make deps` installs them along
+# with the others, but does not start for their sake.
+OPTIONAL_PC := libpq
+PACKAGE_libpq := libpq-dev
+HAVE_PC := $(foreach p,$(OPTIONAL_PC),$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
 TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
-CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(TEST_PC) 2>/dev/null)
-LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) 2>/dev/null) -fopenmp -lm
+CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(shell echo $(HAVE_PC:%=-DHAVE_%) | tr a-z A-Z)
+LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) $(HAVE_PC) 2>/dev/null) -fopenmp -lm
 
 LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c)
 TRAIN_SRC := $(wildcard train/*.c)
@@ -122,6 +128,7 @@ have-deps:
 
 deps: ## installs missing Debian packages (apt-get, as root or by sudo); does nothing when all is there
 	@missing=$(MISSING); [ -z "$$missing" ] || { set -e; \
+	    missing="$$missing $(foreach p,$(filter-out $(HAVE_PC),$(OPTIONAL_PC)),$(PACKAGE_$(p)))"; \
 	    echo "installing" $$missing; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -q -o Acquire::Retries=3; \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $$missing; }
 
