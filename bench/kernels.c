@@ -31,6 +31,7 @@ struct work {
     float *x[BUFFERS];  /* each as large as the case's largest operand */
     float *v[VECTORS];  /* [oc] and [n,oc] */
     float *scratch;
+    const struct kern_taps *taps; /* resize */
     double flops, bytes;
     char shape[KERN_TEXT];
 };
@@ -128,12 +129,23 @@ static const struct kern_lion lion = {0, 1, 1, 0, 1};
 MAPS(BENCH)
 #undef BENCH
 
+/* A strip of a photograph, 16 rows of IN pixels; and one output row from what it reads of OUT pixels a row. */
+enum { RESIZE_IN = 4000, RESIZE_OUT = 224, RESIZE_ROWS = 16, RESIZE_TAPS = 72 };
+static void run_resize_rows(struct work *w)
+{
+    ((kern_resize_rows_u8 *)w->row->run)((uint8_t *)w->x[0], (const uint8_t *)w->x[1], RESIZE_ROWS, 3 * RESIZE_IN, w->taps);
+}
+static void run_resize_cols(struct work *w)
+{
+    ((kern_resize_cols_u8 *)w->row->run)((uint8_t *)w->x[0], (const uint8_t *)w->x[1], 3 * RESIZE_OUT, w->taps, 0);
+}
+
 /* Every reference row has its run_<name>, or this does not compile. */
-#define KERN_RUN_ref(name) {#name "_f32", run_##name},
-#define KERN_RUN_blas(name)
-#define KERN_RUN_avx2(name)
-#define KERN_RUN_avx512(name)
-#define KERNEL(name, type, tier, cpu) KERN_RUN_##tier(name)
+#define KERN_RUN_ref(name, type) {#name "_" #type, run_##name},
+#define KERN_RUN_blas(name, type)
+#define KERN_RUN_avx2(name, type)
+#define KERN_RUN_avx512(name, type)
+#define KERNEL(name, type, tier, cpu) KERN_RUN_##tier(name, type)
 static const struct runner {
     const char *name;
     void (*run)(struct work *w);
@@ -248,7 +260,7 @@ static bool runs_on(const char *row, enum bench_kind kind, bool maps)
     const bool packed = !strcmp(row, "conv_packed_f32") || !strcmp(row, "pack_f32");
     const bool dense = !packed && starts_with(row, "conv_");
     const bool deep = starts_with(row, "dwconv_") || starts_with(row, "expand_");
-    if (starts_with(row, "gemm_")) return false;
+    if (starts_with(row, "gemm_") || starts_with(row, "resize_")) return false;
     if (packed) return kind != BENCH_DEPTHWISE;
     if (dense) return kind == BENCH_DENSE;
     return kind == BENCH_DEPTHWISE && (deep || maps);
@@ -302,6 +314,30 @@ static enum rudd_status bench_pointwise(struct bench *b, const struct bench_laye
     for (int i = 0; i < 3 && !status; i++) status = bench_gemm(b, &g[i], err);
     const struct kern_conv s = bench_conv(l);
     return status ? status : bench_layer_rows(b, &s, BENCH_POINTWISE, false, 0, err);
+}
+
+static enum rudd_status bench_resize(struct bench *b, struct rudd_error *err)
+{
+    int rows, start[RESIZE_OUT], count[RESIZE_OUT];
+    static int16_t weights[RESIZE_OUT * RESIZE_TAPS];
+    const struct kern_taps taps = {RESIZE_OUT, RESIZE_TAPS, start, count, weights, weights};
+    const struct kern_row *row = kern_rows(&rows);
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < RESIZE_OUT; i++) {
+        start[i] = i * (RESIZE_IN - RESIZE_TAPS) / (RESIZE_OUT - 1);
+        count[i] = RESIZE_TAPS;
+    }
+    for (int r = 0; r < rows && !status; r++) {
+        if (!starts_with(row[r].name, "resize_")) continue;
+        const bool along = !strcmp(row[r].name, "resize_rows_u8");
+        const double in = 3.0 * (along ? RESIZE_ROWS * RESIZE_IN : RESIZE_TAPS * RESIZE_OUT);
+        const double out = 3.0 * RESIZE_OUT * (along ? RESIZE_ROWS : 1);
+        struct work w = {.row = &row[r], .taps = &taps, .flops = 2 * out * RESIZE_TAPS, .bytes = in + out};
+        snprintf(w.shape, sizeof w.shape, along ? "%dx%d->%d" : "%dx%d->1x%d", along ? RESIZE_ROWS : RESIZE_TAPS,
+                 along ? RESIZE_IN : RESIZE_OUT, RESIZE_OUT);
+        status = run_case(b, &w, along ? run_resize_rows : run_resize_cols, 3 * RESIZE_ROWS * RESIZE_IN / 4, err);
+    }
+    return status;
 }
 
 /* A case that a filter spells in full, as a failing test and a line of RUDD_TRACE do. */
@@ -403,7 +439,7 @@ static enum rudd_status bench_all(struct bench *b, struct rudd_error *err)
     struct spelled c;
     if (spelled(&c, b)) return c.g.m ? bench_gemm(b, &c.g, err) : bench_layer_rows(b, &c.s, c.kind, c.maps, c.expand_from, err);
 
-    enum rudd_status status = RUDD_OK;
+    enum rudd_status status = bench_resize(b, err);
     for (int i = 0; i < BENCH_LAYERS && !status; i++) {
         const struct kern_conv s = bench_conv(&bench_layers[i]);
         if (bench_layers[i].kind == BENCH_POINTWISE)

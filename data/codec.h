@@ -4,6 +4,7 @@
 #ifndef DATA_CODEC_H
 #define DATA_CODEC_H
 
+#include <stdbool.h>
 #include "data/decode.h"
 
 typedef enum rudd_status data_codec(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
@@ -19,5 +20,14 @@ enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const
  *   1 upright  2 mirrored  3 turned by 180  4 upside down  5 transposed  6 needs a quarter turn clockwise  7 transverse  8 counter-
  *                                                                                                 Exif 2.3, section 4.6.4 A */
 int data_exif_orientation(const uint8_t *tiff, size_t length);
+
+/* Pixel (x, y) of the upright picture is stored at column (transpose ? y : x), counted from the right if flip_column, and row
+ * (transpose ? x : y), counted from below if flip_row. */
+struct data_turn {
+    bool transpose, flip_column, flip_row;
+};
+struct data_turn data_turn_of(int orientation); /* 1..8 */
+/* The upright picture of in [ih, iw, 3]. */
+void data_turn_rgb(uint8_t *restrict out, const uint8_t *restrict in, int iw, int ih, struct data_turn t);
 
 #endif

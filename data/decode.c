@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,23 +25,19 @@ enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const
     return RUDD_OK;
 }
 
-/* Pixel (x, y) of the upright picture is stored at column (transpose ? y : x), counted from the right if flip_column, and row
- * (transpose ? x : y), counted from below if flip_row. Indexed by orientation - 1. */
-static const struct turn {
-    bool transpose, flip_column, flip_row;
-} turns[8] = {{0, 0, 0}, {0, 1, 0}, {0, 1, 1}, {0, 0, 1}, {1, 0, 0}, {1, 0, 1}, {1, 1, 1}, {1, 1, 0}};
-
-static enum rudd_status make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err)
+struct data_turn data_turn_of(int orientation)
 {
-    if (orientation == 1) return RUDD_OK;
-    struct turn t = turns[orientation - 1];
-    ptrdiff_t iw = image->w, ih = image->h, w = t.transpose ? ih : iw, h = t.transpose ? iw : ih;
-    uint8_t *out = rudd_alloc((size_t)w * (size_t)h * 3);
-    if (!out) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %td x %td pixels upright", name, iw, ih);
+    static const struct data_turn turns[8] = {{0, 0, 0}, {0, 1, 0}, {0, 1, 1}, {0, 0, 1},
+                                              {1, 0, 0}, {1, 0, 1}, {1, 1, 1}, {1, 1, 0}};
+    return turns[orientation - 1];
+}
 
+void data_turn_rgb(uint8_t *restrict out, const uint8_t *restrict in, int in_w, int in_h, struct data_turn t)
+{
+    ptrdiff_t iw = in_w, ih = in_h, w = t.transpose ? ih : iw, h = t.transpose ? iw : ih;
     ptrdiff_t column = t.flip_column ? -3 : 3, row = t.flip_row ? -3 * iw : 3 * iw;
     ptrdiff_t step_x = t.transpose ? row : column, step_y = t.transpose ? column : row;
-    const uint8_t *origin = image->rgb + (t.flip_column ? 3 * (iw - 1) : 0) + (t.flip_row ? 3 * iw * (ih - 1) : 0);
+    const uint8_t *origin = in + (t.flip_column ? 3 * (iw - 1) : 0) + (t.flip_row ? 3 * iw * (ih - 1) : 0);
 
     /* In tiles: a transposed walk touches a new cache line at each pixel, which the next rows of the tile find again. */
     enum { TILE = 32 };
@@ -51,9 +46,18 @@ static enum rudd_status make_upright(struct data_image *image, int orientation, 
             for (ptrdiff_t y = y0; y < h && y < y0 + TILE; y++)
                 for (ptrdiff_t x = x0; x < w && x < x0 + TILE; x++)
                     memcpy(out + (y * w + x) * 3, origin + y * step_y + x * step_x, 3);
+}
 
+static enum rudd_status make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err)
+{
+    if (orientation == 1) return RUDD_OK;
+    struct data_turn t = data_turn_of(orientation);
+    int iw = image->w, ih = image->h;
+    uint8_t *out = rudd_alloc((size_t)iw * (size_t)ih * 3);
+    if (!out) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %d x %d pixels upright", name, iw, ih);
+    data_turn_rgb(out, image->rgb, iw, ih, t);
     rudd_free(image->rgb);
-    *image = (struct data_image){(int)w, (int)h, out};
+    *image = (struct data_image){t.transpose ? ih : iw, t.transpose ? iw : ih, out};
     return RUDD_OK;
 }
 

@@ -18,4 +18,14 @@ struct data_resize {
  * price of the window only. RUDD_ARGUMENT for boxes and windows outside their picture. Thread-safe. */
 enum rudd_status data_resize(uint8_t *out, const struct data_image *image, const struct data_resize *r, struct rudd_error *err);
 
+/* The same for a picture whose rows come one after another, so that it need never be whole in memory; the result is equal to the last bit. */
+struct data_resizer;
+/* w, h and r are those of the upright picture; rows will come as it is stored under this orientation (1..8, codec.h). out [ch, cw, 3],
+ * upright, is complete when the last row was given; it must outlive that. */
+enum rudd_status data_resizer_create(struct data_resizer **resizer, uint8_t *out, int w, int h, int orientation,
+                                     const struct data_resize *r, struct rudd_error *err);
+/* Stored rows y .. y+count-1, rgb [count, stored width, 3]; calls follow each other without gaps from row 0 on. */
+void data_resizer_rows(struct data_resizer *resizer, const uint8_t *rgb, int y, int count);
+void data_resizer_destroy(struct data_resizer *resizer); /* NULL is fine */
+
 #endif
