@@ -91,7 +91,8 @@ INLINE void resize_pixel(uint8_t *restrict out, size_t out_stride, const uint8_t
     UNROLL for (int y = 0; y < rows; y++) hi[y] = lo[y] = words_zero();
     for (int k = 0; k < t->count[i]; k += GROUP) {
         const words h = pairs_load(wh + k), l = pairs_load(wl + k);
-        UNROLL for (int y = 0; y < rows; y++) {
+        UNROLL for (int y = 0; y < rows; y++)
+        {
             const words v = words_load(px + (size_t)y * in_stride + 3 * k, 3 * (t->count[i] - k));
             hi[y] = words_madd(hi[y], v, h);
             lo[y] = words_madd(lo[y], v, l);
@@ -165,7 +166,8 @@ INLINE __m128i resize_columns(const uint8_t *in, size_t bytes, size_t n, const s
     return _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
 }
 
-void TIER(kern_resize_cols_u8)(uint8_t *restrict out, const uint8_t *restrict in, size_t bytes, const struct kern_taps *t, int i)
+void TIER(kern_resize_cols_u8)(uint8_t *restrict out, const uint8_t *restrict in, size_t bytes, const struct kern_taps *t,
+                               int i)
 {
     size_t x = 0;
     for (; x + 16 <= bytes; x += 16) _mm_storeu_si128((__m128i *)(out + x), resize_columns(in + x, bytes, 16, t, i));
