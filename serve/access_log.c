@@ -75,7 +75,7 @@ static void *write_lines(void *arg)
     bool stopping = false;
     while (!stopping) {
         pthread_mutex_lock(&log->mutex);
-        while (!log->waiting.length && !log->stopping) pthread_cond_wait(&log->changed, &log->mutex);
+        while (!log->waiting.length && !log->reopen && !log->stopping) pthread_cond_wait(&log->changed, &log->mutex);
         struct serve_bytes full = log->waiting;
         log->waiting = log->writing;
         log->waiting.length = 0;
@@ -155,6 +155,7 @@ void serve_log_reopen(struct serve_log *log)
     if (!log) return;
     pthread_mutex_lock(&log->mutex);
     log->reopen = true;
+    pthread_cond_signal(&log->changed);
     pthread_mutex_unlock(&log->mutex);
 }
 
@@ -164,9 +165,9 @@ static int utf8_length(const unsigned char *text)
     static const struct {
         unsigned char first, last, low, high; /* lead bytes; range of the second byte */
         int length;
-    } forms[] = {{0x20, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-                 {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-                 {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    } forms[] = {{0x20, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+                 {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if (text[0] < forms[i].first || text[0] > forms[i].last) continue;
         int n = 1;

@@ -11,13 +11,14 @@
 
 struct serve_log;
 /* path "-": standard output. Appends; the file is made (0640) if it is not there. metrics may be NULL and must outlive the log. */
-enum rudd_status serve_log_open(struct serve_log **log, const char *path, struct serve_metrics *metrics, struct rudd_error *err);
+enum rudd_status serve_log_open(struct serve_log **log, const char *path, struct serve_metrics *metrics,
+                                struct rudd_error *err);
 /* Writes what waits, for a second at most, and ends. NULL is fine. */
 void serve_log_close(struct serve_log *log);
 
 /* line ends in \n. Never waits. Thread-safe; a NULL log takes nothing. */
 void serve_log_line(struct serve_log *log, const struct serve_bytes *line);
-/* Before its next line the file is opened anew, for who has renamed it; when that fails, the old one goes on. Thread-safe. */
+/* The file is opened anew, for who has renamed it; when that fails, the old one goes on. Thread-safe. */
 void serve_log_reopen(struct serve_log *log);
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */

@@ -20,8 +20,10 @@ enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, str
     if (http == 503) MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
     if (http == 405) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, x->route->post ? "POST" : "GET, HEAD");
     if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    serve_observe_headers(x, response);
+    x->status = http;
     /* Counted before it is sent, so that a client that then asks for /metrics finds itself there. */
-    serve_metrics_request(x->server->metrics, serve_route_label(x->route), http, (serve_now_ms() - x->start_ms) / 1e3);
+    serve_metrics_request(x->server->metrics, serve_route_label(x->route), http, (x->answer_ms - x->start_ms) / 1e3);
     enum MHD_Result result = MHD_queue_response(x->connection, http, response);
     MHD_destroy_response(response);
     return result;
@@ -36,6 +38,7 @@ enum MHD_Result serve_send_bytes(struct serve_exchange *x, unsigned http, const 
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    x->sent = out->length;
     return serve_send_response(x, http, response);
 }
 

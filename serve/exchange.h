@@ -17,6 +17,7 @@
 #include "serve/keys.h"
 #include "serve/request.h"
 #include "serve/routes.h"
+#include "serve/trace_context.h"
 
 struct serve_exchange;
 typedef enum MHD_Result serve_answer_fn(struct serve_exchange *x);
@@ -36,6 +37,10 @@ struct serve_exchange {
     const struct serve_route *route; /* NULL: there is none */
     const char *tail;                /* what an asterisk in the route's path stands for; lives as long as the call */
     double start_ms;
+    struct serve_trace trace;
+    char method[16];
+    unsigned status;                /* of the answer; 0: there is none yet */
+    size_t sent;                    /* bytes of its body */
     struct serve_deadline deadline; /* for its last byte to arrive */
     struct serve_body body;
     struct serve_problem problem;
@@ -67,6 +72,12 @@ enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, str
 enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t *root);
 /* Sends x->problem. */
 enum MHD_Result serve_send_problem(struct serve_exchange *x);
+
+/* What a request leaves behind (observe.c): its ids are read at the begin; the answer's header names them and the prediction's stages; at the
+ * end it is logged. */
+void serve_observe_begin(struct serve_exchange *x, const char *method);
+void serve_observe_headers(struct serve_exchange *x, struct MHD_Response *response);
+void serve_observe_end(struct serve_exchange *x);
 
 /* ---- the answers ------------------------------------------------------------------------------------------------------ */
 

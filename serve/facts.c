@@ -18,6 +18,7 @@ enum MHD_Result serve_answer_root(struct serve_exchange *x)
     MHD_add_response_header(page, "Content-Security-Policy", s->csp);
     MHD_add_response_header(page, MHD_HTTP_HEADER_VARY, "Accept");
     MHD_add_response_header(page, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+    x->sent = serve_page_size;
     return serve_send_response(x, 200, page);
 }
 

@@ -79,6 +79,7 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
@@ -95,7 +96,7 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     if (!status) {
         printf("rudd-serve: listening on %s\n", serve_server_url(server));
         fflush(stdout);
-        sigwait(&signals, &which);
+        while (!sigwait(&signals, &which) && which == SIGHUP) serve_server_hangup(server);
         pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
         serve_server_drain(server, s->drain_s);
     }
@@ -128,6 +129,7 @@ int main(int argc, char **argv)
         {"cache-entries", NN_OPTION_INT, &o->cache.entries, "N", 0, 10000000, "predictions kept in memory; 0: none"},
         {"cache-bytes", NN_OPTION_BYTES, &o->cache.bytes, "BYTES", 0, 0, "memory for them"},
         {"cache-ttl", NN_OPTION_INT, &o->cache.ttl_s, "SECONDS", 1, 31536000, "how long a prediction is kept"},
+        {"access-log", NN_OPTION_STRING, &o->access_log, "FILE", 0, 0, "a line of JSON for each request; -: standard output"},
         {"name", NN_OPTION_STRING, &o->name, "NAME", 0, 0, "the model's name in answers; else the file's"},
         {"calibrated", NN_OPTION_FLAG, &o->calibrated, NULL, 0, 0,
          "probabilities with the temperature fitted on validation pictures"},

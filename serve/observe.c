@@ -20,7 +20,7 @@ void serve_observe_begin(struct serve_exchange *x, const char *method)
 /* Whether this request is a prediction that was made. */
 static bool is_predicted(const struct serve_exchange *x)
 {
-    return x->job.probabilities && x->job.status == RUDD_OK && x->model && (x->computed || x->job.cached);
+    return x->model && x->job.probabilities && (x->job.cached || (x->computed && x->job.status == RUDD_OK));
 }
 
 void serve_observe_headers(struct serve_exchange *x, struct MHD_Response *response)
@@ -68,16 +68,18 @@ void serve_observe_end(struct serve_exchange *x)
     struct serve_bytes line = {0};
     struct timespec now;
     struct tm utc;
-    char time[32];
+    char when[32];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
-    strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%S", &utc);
-    serve_bytes_print(&line, "{\"time\":\"%s.%03ldZ\",\"request_id\":\"%s\",\"trace_id\":\"%s\",\"span_id\":\"%s\"", time,
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &utc);
+    serve_bytes_print(&line, "{\"time\":\"%s.%03ldZ\",\"request_id\":\"%s\",\"trace_id\":\"%s\",\"span_id\":\"%s\"", when,
                       now.tv_nsec / 1000000, x->trace.request_id, x->trace.trace_id, x->trace.span_id);
     print_field(&line, "method", x->method);
     /* status 0: the client left before there was an answer */
-    serve_bytes_print(&line, ",\"route\":\"%s\",\"status\":%u,\"bytes\":%zu,\"ms\":%.3f", serve_route_label(x->route), x->status,
-                      x->sent, serve_now_ms() - x->start_ms);
+    serve_bytes_print(&line, ",\"route\":\"%s\",\"status\":%u,\"bytes\":%zu,\"ms\":%.3f", serve_route_label(x->route),
+                      x->status, strcmp(x->method, "HEAD") ? x->sent : 0,
+                      (x->status ? x->answer_ms : serve_now_ms()) - x->start_ms);
+    if (x->client[0]) print_field(&line, "key", x->client);
     if (x->problem.http) print_field(&line, "code", x->problem.code);
     if (is_predicted(x)) print_prediction(&line, x);
     serve_bytes_print(&line, "}\n");

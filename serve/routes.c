@@ -83,6 +83,7 @@ static enum MHD_Result begin(struct serve_exchange **slot, struct serve_server *
     x->server = s;
     x->connection = connection;
     x->start_ms = serve_now_ms();
+    serve_observe_begin(x, method);
     *slot = x;
     pthread_mutex_lock(&s->mutex);
     s->in_flight++;
@@ -126,6 +127,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     struct serve_exchange *x = *slot;
     if (!x) return;
     serve_watch_remove(s->watch, &x->deadline);
+    serve_observe_end(x);
     serve_body_free(&x->body);
     rudd_free(x->job.probabilities);
     rudd_free(x);
@@ -149,14 +151,15 @@ void serve_expired(struct serve_deadline *deadline)
         !serve_bytes_print(
             &out,
             "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
-            "Cache-Control: no-store\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
-            json.length, (int)json.length, (const char *)json.data)) {
+            "Cache-Control: no-store\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
+            x->trace.request_id, json.length, (int)json.length, (const char *)json.data)) {
         /* A client that does not read either loses the answer: nothing here waits for it. */
         /* Nor does one that expects TLS: its records are MHD's to write. */
         if (!x->server->tls.key &&
             send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
             serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
     }
+    x->status = 408;
     if (info) shutdown(info->connect_fd, SHUT_RDWR);
     rudd_free(json.data);
     rudd_free(out.data);

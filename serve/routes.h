@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "serve/access_log.h"
 #include "serve/cache.h"
 #include "serve/engine.h"
 #include "serve/guard.h"
@@ -18,6 +19,7 @@ struct serve_server {
     struct serve_options options;
     struct MHD_Daemon *daemon;
     struct serve_metrics *metrics;
+    struct serve_log *log; /* NULL: none is kept */
     struct serve_cache *cache;
     struct serve_guard *guard;
     struct serve_tls tls;

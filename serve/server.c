@@ -131,6 +131,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     enum rudd_status status = serve_metrics_create(&s->metrics, err);
     if (!status) status = serve_guard_create(&s->guard, &options->guard, err);
     if (!status) status = serve_tls_read(&s->tls, options->tls_certificate, options->tls_key, err);
+    if (!status && options->access_log) status = serve_log_open(&s->log, options->access_log, s->metrics, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
@@ -213,6 +214,11 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
     return RUDD_OK;
 }
 
+void serve_server_hangup(struct serve_server *s)
+{
+    serve_log_reopen(s->log);
+}
+
 const char *serve_server_url(const struct serve_server *s)
 {
     return s->url;
@@ -251,6 +257,7 @@ void serve_server_destroy(struct serve_server *s)
     serve_cache_destroy(s->cache);
     serve_guard_destroy(s->guard);
     serve_tls_free(&s->tls);
+    serve_log_close(s->log);
     serve_metrics_destroy(s->metrics);
     serve_net_free(&s->model.net);
     rudd_free(s->model.name);

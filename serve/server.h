@@ -30,6 +30,7 @@ struct serve_options {
     bool calibrated; /* probabilities by the model's temperature */
     int timeout_s;   /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;
+    const char *access_log; /* file for a line of JSON for each request, "-": standard output; NULL: none */
     struct serve_guard_options guard;
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
 };
@@ -39,6 +40,8 @@ struct serve_server;
 enum rudd_status serve_server_create(struct serve_server **server, const struct serve_options *options, struct rudd_error *err);
 /* Opens options->model_path and starts the workers. Once. */
 enum rudd_status serve_server_load(struct serve_server *server, struct rudd_error *err);
+/* What SIGHUP asks for: the access log's file is opened anew. Thread-safe. */
+void serve_server_hangup(struct serve_server *server);
 /* "http://127.0.0.1:8080", the real port; lives as long as the server. */
 const char *serve_server_url(const struct serve_server *server);
 /* Waits until every request that began is answered, or seconds have passed; then what still waits is answered 503. */
