@@ -22,6 +22,7 @@ enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, str
     if (serve_state_of(x->server) == SERVE_DRAINING) MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     serve_observe_headers(x, response);
     x->status = http;
+    x->answer_ms = serve_now_ms();
     /* Counted before it is sent, so that a client that then asks for /metrics finds itself there. */
     serve_metrics_request(x->server->metrics, serve_route_label(x->route), http, (x->answer_ms - x->start_ms) / 1e3);
     enum MHD_Result result = MHD_queue_response(x->connection, http, response);

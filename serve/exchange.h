@@ -40,6 +40,7 @@ struct serve_exchange {
     struct serve_trace trace;
     char method[16];
     unsigned status;                /* of the answer; 0: there is none yet */
+    double answer_ms;               /* serve_now_ms() when there was one */
     size_t sent;                    /* bytes of its body */
     struct serve_deadline deadline; /* for its last byte to arrive */
     struct serve_body body;

@@ -160,6 +160,7 @@ void serve_expired(struct serve_deadline *deadline)
             serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
     }
     x->status = 408;
+    x->answer_ms = serve_now_ms();
     if (info) shutdown(info->connect_fd, SHUT_RDWR);
     rudd_free(json.data);
     rudd_free(out.data);
