@@ -11,6 +11,19 @@ typedef enum rudd_status data_codec(struct data_image *image, int *orientation, 
                                     const char *name, const struct data_limits *limits, struct rudd_error *err);
 data_codec data_jpeg_decode, data_png_decode;
 
+/* Takes a picture row by row as it is decoded, so that it need never be whole in memory. */
+struct data_rows {
+    /* Once, before any row: the size of the upright picture, and how it is stored. A failure ends the decoding. */
+    enum rudd_status (*begin)(struct data_rows *to, int w, int h, int orientation, struct rudd_error *err);
+    /* Stored rows y .. y+count-1, [count, stored width, 3]; from 0 on, in order. */
+    void (*add)(struct data_rows *to, const uint8_t *rgb, int y, int count);
+};
+/* As data_image_decode, into *to; the rows of a picture that turns out to be broken have been added in part. */
+enum rudd_status data_image_rows(struct data_rows *to, const void *bytes, size_t length, const char *name,
+                                 const struct data_limits *limits, struct rudd_error *err);
+enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size_t length, const char *name,
+                                const struct data_limits *limits, struct rudd_error *err);
+
 /* RUDD_LIMIT when w*h exceeds limits, or a side 65535 (JPEG's own bound): called with the header's figures before any allocation. */
 enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const struct data_limits *limits,
                                  struct rudd_error *err);

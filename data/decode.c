@@ -61,29 +61,56 @@ static enum rudd_status make_upright(struct data_image *image, int orientation, 
     return RUDD_OK;
 }
 
+/* Which decoder these bytes are for, by the first of them. */
+static enum rudd_status choose(data_codec **decode, const void *bytes, size_t length, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
+{
+    static const uint8_t jpeg_magic[3] = {0xff, 0xd8, 0xff}, png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    if (length > limits->max_bytes)
+        return rudd_fail(err, RUDD_LIMIT, "%s: %zu bytes; at most %zu are accepted", name, length, limits->max_bytes);
+    if (length >= sizeof jpeg_magic && memcmp(bytes, jpeg_magic, sizeof jpeg_magic) == 0)
+        *decode = data_jpeg_decode;
+    else if (length >= sizeof png_magic && memcmp(bytes, png_magic, sizeof png_magic) == 0)
+        *decode = data_png_decode;
+    else
+        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty",
+                         name);
+    return RUDD_OK;
+}
+
 enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length, const char *name,
                                    const struct data_limits *limits, struct rudd_error *err)
 {
-    static const uint8_t jpeg_magic[3] = {0xff, 0xd8, 0xff}, png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     if (!limits) limits = &data_limits_default;
-    if (length > limits->max_bytes)
-        return rudd_fail(err, RUDD_LIMIT, "%s: %zu bytes; at most %zu are accepted", name, length, limits->max_bytes);
-
     data_codec *decode = NULL;
-    if (length >= sizeof jpeg_magic && memcmp(bytes, jpeg_magic, sizeof jpeg_magic) == 0) decode = data_jpeg_decode;
-    if (length >= sizeof png_magic && memcmp(bytes, png_magic, sizeof png_magic) == 0) decode = data_png_decode;
-    if (!decode)
-        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty",
-                         name);
-
     struct data_image fresh = {0};
     int orientation = 1;
-    enum rudd_status status = decode(&fresh, &orientation, bytes, length, name, limits, err);
+    enum rudd_status status = choose(&decode, bytes, length, name, limits, err);
+    if (!status) status = decode(&fresh, &orientation, bytes, length, name, limits, err);
     if (!status) status = make_upright(&fresh, orientation, name, err);
     if (status)
         data_image_free(&fresh);
     else
         *image = fresh;
+    return status;
+}
+
+enum rudd_status data_image_rows(struct data_rows *to, const void *bytes, size_t length, const char *name,
+                                 const struct data_limits *limits, struct rudd_error *err)
+{
+    if (!limits) limits = &data_limits_default;
+    data_codec *decode = NULL;
+    enum rudd_status status = choose(&decode, bytes, length, name, limits, err);
+    if (status) return status;
+    if (decode == data_jpeg_decode) return data_jpeg_rows(to, bytes, length, name, limits, err);
+
+    struct data_image image = {0};
+    int orientation = 1;
+    status = decode(&image, &orientation, bytes, length, name, limits, err);
+    const bool sideways = data_turn_of(orientation).transpose;
+    if (!status) status = to->begin(to, sideways ? image.h : image.w, sideways ? image.w : image.h, orientation, err);
+    if (!status) to->add(to, image.rgb, 0, image.h);
+    data_image_free(&image);
     return status;
 }
 

@@ -21,7 +21,7 @@
 
 enum {
     MAX_SCANS = 500, /* real progressive files have about 10; libjpeg-turbo's own fuzzers stop at 500 */
-    ROWS = 16        /* asked for at a time; the library gives at most a few */
+    ROWS = 16        /* in a band: those of the largest MCU */
 };
 
 struct decoder {
@@ -32,8 +32,9 @@ struct decoder {
     enum rudd_status status;
     char text[JMSG_LENGTH_MAX];
     int orientation;
-    uint8_t *rgb;  /* [h, w, 3] */
-    uint8_t *cmyk; /* [w, 4] */
+    struct data_rows *to; /* NULL: the picture is wanted whole */
+    uint8_t *rgb;         /* [h, w, 3]; for *to a band of ROWS rows */
+    uint8_t *cmyk;        /* [w, 4] */
 };
 
 static _Noreturn void stop(j_common_ptr cinfo)
@@ -92,22 +93,34 @@ static int marker_orientation(const struct jpeg_decompress_struct *cinfo)
     return 1;
 }
 
-static void read_rows(struct decoder *d)
+/* The next n rows. */
+static void read_band(struct decoder *d, uint8_t *at, JDIMENSION n)
 {
     struct jpeg_decompress_struct *c = &d->cinfo;
-    size_t w = c->output_width;
-    while (c->output_scanline < c->output_height) {
-        uint8_t *at = d->rgb + (size_t)c->output_scanline * w * 3;
+    const size_t w = c->output_width;
+    const JDIMENSION first = c->output_scanline;
+    while (c->output_scanline < first + n) {
+        const JDIMENSION done = c->output_scanline - first;
         if (d->cmyk) {
             JSAMPROW row = d->cmyk;
             jpeg_read_scanlines(c, &row, 1);
-            cmyk_to_rgb(at, d->cmyk, w);
+            cmyk_to_rgb(at + done * w * 3, d->cmyk, w);
         } else {
-            JSAMPROW rows[ROWS];
-            JDIMENSION left = c->output_height - c->output_scanline, n = left < ROWS ? left : ROWS;
-            for (JDIMENSION i = 0; i < n; i++) rows[i] = at + i * w * 3;
-            jpeg_read_scanlines(c, rows, n);
+            JSAMPROW rows[ROWS]; /* the library gives a few at a time */
+            for (JDIMENSION i = 0; i < n - done; i++) rows[i] = at + (done + i) * w * 3;
+            jpeg_read_scanlines(c, rows, n - done);
         }
+    }
+}
+
+static void read_rows(struct decoder *d)
+{
+    struct jpeg_decompress_struct *c = &d->cinfo;
+    while (c->output_scanline < c->output_height) {
+        const JDIMENSION y = c->output_scanline, left = c->output_height - y, n = left < ROWS ? left : ROWS;
+        uint8_t *at = d->to ? d->rgb : d->rgb + (size_t)y * c->output_width * 3;
+        read_band(d, at, n);
+        if (d->to) d->to->add(d->to, at, (int)y, (int)n);
     }
 }
 
@@ -141,16 +154,37 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     c->do_block_smoothing = TRUE;
 
     size_t w = c->image_width, h = c->image_height;
-    d->rgb = rudd_alloc(w * h * 3);
+    d->rgb = rudd_alloc(w * 3 * (d->to ? ROWS : h));
     if (parts == 4) d->cmyk = rudd_alloc(w * 4);
     if (!d->rgb || (parts == 4 && !d->cmyk))
         return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
 
     d->orientation = marker_orientation(c); /* jpeg_finish_decompress drops the saved markers */
+    if (d->to) {
+        const bool sideways = data_turn_of(d->orientation).transpose;
+        status = d->to->begin(d->to, (int)(sideways ? h : w), (int)(sideways ? w : h), d->orientation, err);
+        if (status) return status;
+    }
     jpeg_start_decompress(c);
     read_rows(d);
     jpeg_finish_decompress(c);
     return RUDD_OK;
+}
+
+static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t length, const char *name,
+                            const struct data_limits *limits, struct rudd_error *err)
+{
+    d->cinfo.err = jpeg_std_error(&d->errors);
+    d->errors.error_exit = stop;
+    d->errors.emit_message = on_message;
+    d->errors.output_message = on_output;
+    d->progress.progress_monitor = on_progress;
+    d->cinfo.client_data = d;
+
+    enum rudd_status status = decode(d, bytes, length, name, limits, err);
+    jpeg_destroy_decompress(&d->cinfo); /* fine after any failure, also of its own creation */
+    rudd_free(d->cmyk);
+    return status;
 }
 
 enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
@@ -158,21 +192,23 @@ enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, co
 {
     struct decoder d;
     memset(&d, 0, sizeof d);
-    d.cinfo.err = jpeg_std_error(&d.errors);
-    d.errors.error_exit = stop;
-    d.errors.emit_message = on_message;
-    d.errors.output_message = on_output;
-    d.progress.progress_monitor = on_progress;
-    d.cinfo.client_data = &d;
-
-    enum rudd_status status = decode(&d, bytes, length, name, limits, err);
+    enum rudd_status status = run(&d, bytes, length, name, limits, err);
     if (!status) {
         *image = (struct data_image){(int)d.cinfo.output_width, (int)d.cinfo.output_height, d.rgb};
         *orientation = d.orientation;
         d.rgb = NULL;
     }
-    jpeg_destroy_decompress(&d.cinfo); /* fine after any failure, also of its own creation */
-    rudd_free(d.cmyk);
+    rudd_free(d.rgb);
+    return status;
+}
+
+enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size_t length, const char *name,
+                                const struct data_limits *limits, struct rudd_error *err)
+{
+    struct decoder d;
+    memset(&d, 0, sizeof d);
+    d.to = to;
+    enum rudd_status status = run(&d, bytes, length, name, limits, err);
     rudd_free(d.rgb);
     return status;
 }

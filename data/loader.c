@@ -80,12 +80,20 @@ static enum rudd_status load_view(float *x, uint8_t *square, const char *path, c
                                   uint64_t epoch, uint64_t key, int view, struct rudd_error *err)
 {
     struct data_image image = {0};
-    enum rudd_status status = data_image_read(&image, path, NULL, err);
-    if (!status && o->augment)
-        status = data_augment_view(square, &image, o->augment, &o->preprocess, o->image_size, o->seed, epoch, key, err);
-    else if (!status)
-        status = data_preprocess_view(square, &image, &o->preprocess, o->image_size, view, err);
+    uint8_t *bytes = NULL;
+    size_t length;
+    enum rudd_status status;
+    if (o->augment) {
+        status = data_image_read(&image, path, NULL, err);
+        if (!status)
+            status = data_augment_view(square, &image, o->augment, &o->preprocess, o->image_size, o->seed, epoch, key, err);
+    } else {
+        status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);
+        if (!status)
+            status = data_preprocess_bytes(square, bytes, length, path, NULL, &o->preprocess, o->image_size, view, NULL, err);
+    }
     if (!status) data_normalise(x, square, (size_t)o->image_size * (size_t)o->image_size, &o->preprocess);
+    rudd_free(bytes);
     data_image_free(&image);
     return status;
 }

@@ -160,24 +160,41 @@ static enum rudd_status predict_image(rudd_session *s, const struct data_image *
     return RUDD_OK;
 }
 
+/* One view needs no whole picture: it is resized while it is decoded. */
+static enum rudd_status predict_encoded(rudd_session *s, const void *bytes, size_t length, const char *name, double started,
+                                        struct rudd_timing *timing, struct rudd_error *err)
+{
+    struct data_image image = {0};
+    enum rudd_status status;
+    if (s->views == 1) {
+        const struct nn_preprocess *p = &s->model->preprocess;
+        status = data_preprocess_bytes(s->square, bytes, length, name, NULL, p, p->image_size, 0, NULL, err);
+        if (status) return status;
+        fill(s, 0, s->square);
+        double inferring = infer(s, 1);
+        if (timing) *timing = (struct rudd_timing){now_ms() - started - inferring, inferring};
+        return RUDD_OK;
+    }
+    status = data_image_decode(&image, bytes, length, name, NULL, err);
+    if (!status) status = predict_image(s, &image, started, timing, err);
+    data_image_free(&image);
+    return status;
+}
+
 enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, size_t length, struct rudd_timing *timing,
                                     struct rudd_error *err)
 {
-    double started = now_ms();
-    struct data_image image = {0};
-    enum rudd_status status = data_image_decode(&image, bytes, length, "image", NULL, err);
-    if (!status) status = predict_image(session, &image, started, timing, err);
-    data_image_free(&image);
-    return status;
+    return predict_encoded(session, bytes, length, "image", now_ms(), timing, err);
 }
 
 enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err)
 {
     double started = now_ms();
-    struct data_image image = {0};
-    enum rudd_status status = data_image_read(&image, path, NULL, err);
-    if (!status) status = predict_image(session, &image, started, timing, err);
-    data_image_free(&image);
+    uint8_t *bytes = NULL;
+    size_t length;
+    enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);
+    if (!status) status = predict_encoded(session, bytes, length, path, started, timing, err);
+    rudd_free(bytes);
     return status;
 }
 

@@ -11,10 +11,12 @@
  * choices are part of the contract: one pixel of offset moves logits. (torchvision cuts the long side and rounds the offset.)
  * Only the window that is kept is resampled. */
 #include "data/preprocess.h"
+#include "data/codec.h"
 #include "data/resize.h"
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 /* A side under the scale that brings the shorter side to `to`. */
 static int scaled(int to, int side, int shorter)
@@ -58,60 +60,128 @@ enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, 
     return RUDD_OK;
 }
 
-/* The window of `size` pixels at (x, y) of the picture as evaluation would see it at `side` pixels. */
-static enum rudd_status window(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int side, int x,
-                               int y, int size, struct rudd_error *err)
+/* One view of one picture, whose rows come from memory or from a decoder. */
+struct view {
+    struct data_rows rows; /* the first member: what a decoder knows of it */
+    const struct nn_preprocess *p;
+    int size, which;
+    uint8_t *out;
+
+    /* NN_RESIZE_PAD: the whole of the picture, of which the view shows `size` pixels from (x, y) of the padded square on. */
+    uint8_t *middle;
+    struct data_placement at;
+    int x, y;
+    struct data_resizer *resizer;
+    double resize_ms;
+};
+
+/* Where the view lies in a picture of w x h pixels as evaluation sees it. Corners count from the top left along the rows. With NN_RESIZE_CROP
+ * there is more picture around the centre crop than the fraction says on the long side: the corner is that of the picture. */
+static void place(struct view *v, int w, int h)
 {
-    struct data_placement at = data_place(image, p, side);
-    struct data_resize *r = &at.resize;
-    if (p->mode != NN_RESIZE_PAD) {
-        r->cx += x;
-        r->cy += y;
-        r->cw = r->ch = size;
-        return data_resize(out, image, r, err);
+    const struct data_image shape = {w, h, NULL};
+    const bool corner = v->which >= 2, right = (v->which - 2) & 1, bottom = (v->which - 2) % 4 & 2;
+    struct nn_preprocess p = *v->p;
+    struct data_resize *r = &v->at.resize;
+    int side = v->size;
+    if (corner && !(p.crop_fraction > 0.05 && p.crop_fraction < 1)) p.crop_fraction = 0.875;
+    if (corner && p.mode != NN_RESIZE_CROP) {
+        side = (int)nearbyint(v->size / p.crop_fraction);
+        v->x = right ? side - v->size : 0;
+        v->y = bottom ? side - v->size : 0;
     }
-    uint8_t *middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3);
-    if (!middle) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
-    enum rudd_status status = data_resize(middle, image, r, err);
-    for (int i = 0; i < size && !status; i++)
+    v->at = data_place(&shape, &p, side);
+    if (corner && p.mode == NN_RESIZE_CROP) {
+        v->x = (right ? r->w - v->size : 0) - r->cx;
+        v->y = (bottom ? r->h - v->size : 0) - r->cy;
+    }
+    if (p.mode == NN_RESIZE_PAD) return;
+    r->cx += v->x;
+    r->cy += v->y;
+    r->cw = r->ch = v->size;
+}
+
+static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int orientation, struct rudd_error *err)
+{
+    struct view *v = (struct view *)rows;
+    place(v, w, h);
+    const struct data_resize *r = &v->at.resize;
+    if (v->p->mode == NN_RESIZE_PAD && !(v->middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3)))
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
+    return data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static void view_add(struct data_rows *rows, const uint8_t *rgb, int y, int count)
+{
+    struct view *v = (struct view *)rows;
+    const double started = now_ms();
+    data_resizer_rows(v->resizer, rgb, y, count);
+    v->resize_ms += now_ms() - started;
+}
+
+static void pad(const struct view *v)
+{
+    const struct data_resize *r = &v->at.resize;
+    const int size = v->size;
+    for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++) {
-            int px = x + j - at.x, py = y + i - at.y;
+            int px = v->x + j - v->at.x, py = v->y + i - v->at.y;
             bool inside = px >= 0 && px < r->w && py >= 0 && py < r->h;
             for (int c = 0; c < 3; c++)
-                out[((size_t)i * size + j) * 3 + c] =
-                    inside ? middle[((size_t)py * r->w + px) * 3 + c] : data_mean_colour(p, c);
+                v->out[((size_t)i * size + j) * 3 + c] =
+                    inside ? v->middle[((size_t)py * r->w + px) * 3 + c] : data_mean_colour(v->p, c);
         }
-    rudd_free(middle);
+}
+
+/* After the last row, or a failure, which it passes on. */
+static enum rudd_status view_end(struct view *v, enum rudd_status status)
+{
+    if (!status && v->middle) pad(v);
+    if (!status && (v->which == 1 || v->which >= 6)) data_mirror(v->out, v->size, true, false);
+    data_resizer_destroy(v->resizer);
+    rudd_free(v->middle);
     return status;
 }
 
-/* A corner, from the top left along the rows. With NN_RESIZE_CROP there is more picture around the centre crop than the fraction says
- * on the long side: the corner is that of the picture. */
-static enum rudd_status corner(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size, int which,
-                               struct rudd_error *err)
+static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_preprocess *p, int size, int which,
+                                  struct rudd_error *err)
 {
-    struct nn_preprocess wider = *p;
-    if (!(p->crop_fraction > 0.05 && p->crop_fraction < 1)) wider.crop_fraction = 0.875;
-    const bool right = which & 1, bottom = which & 2;
-    if (p->mode != NN_RESIZE_CROP) {
-        int side = (int)nearbyint(size / wider.crop_fraction);
-        return window(out, image, &wider, side, right ? side - size : 0, bottom ? side - size : 0, size, err);
-    }
-    struct data_placement at = data_place(image, &wider, size);
-    const struct data_resize *r = &at.resize;
-    return window(out, image, &wider, size, (right ? r->w - size : 0) - r->cx, (bottom ? r->h - size : 0) - r->cy, size, err);
+    enum rudd_status status = data_preprocess_check(p, size, err);
+    if (status) return status;
+    if (which < 0 || which >= DATA_VIEWS)
+        return rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", which, DATA_VIEWS - 1);
+    *v = (struct view){.rows = {view_begin, view_add}, .p = p, .size = size, .which = which, .out = out};
+    return RUDD_OK;
 }
 
 enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                       int view, struct rudd_error *err)
 {
-    enum rudd_status status = data_preprocess_check(p, size, err);
-    if (!status && (view < 0 || view >= DATA_VIEWS))
-        status = rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", view, DATA_VIEWS - 1);
+    struct view v;
+    enum rudd_status status = view_init(&v, out, p, size, view, err);
     if (status) return status;
-    status = view < 2 ? window(out, image, p, size, 0, 0, size, err) : corner(out, image, p, size, (view - 2) % 4, err);
-    if (!status && (view == 1 || view >= 6)) data_mirror(out, size, true, false);
-    return status;
+    status = view_begin(&v.rows, image->w, image->h, 1, err);
+    if (!status) view_add(&v.rows, image->rgb, 0, image->h);
+    return view_end(&v, status);
+}
+
+enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length, const char *name,
+                                       const struct data_limits *limits, const struct nn_preprocess *p, int size, int view,
+                                       double *resize_ms, struct rudd_error *err)
+{
+    struct view v;
+    enum rudd_status status = view_init(&v, out, p, size, view, err);
+    if (status) return status;
+    status = data_image_rows(&v.rows, bytes, length, name, limits, err);
+    if (resize_ms) *resize_ms = v.resize_ms;
+    return view_end(&v, status);
 }
 
 enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,

@@ -31,6 +31,11 @@ enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, c
 enum { DATA_VIEWS = 10 };
 enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                       int view, struct rudd_error *err);
+/* data_image_decode and data_preprocess_view in one, to the same bits: a JPEG's rows are resized as they are decoded, so that the picture is
+ * never whole in memory. name is for messages, limits may be NULL; *resize_ms, unless NULL, gets the milliseconds that were not decoding. */
+enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length, const char *name,
+                                       const struct data_limits *limits, const struct nn_preprocess *p, int size, int view,
+                                       double *resize_ms, struct rudd_error *err);
 /* flip: left for right, vflip: top for bottom; rgb [size,size,3], in place. */
 void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip);
 /* out[i,c] = (rgb[i,c]/255 - mean[c]) / std[c] for count pixels. */

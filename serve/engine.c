@@ -9,6 +9,8 @@
  *
  * Not here: which networks there are (models.c), who asked (predict.c). */
 #include "serve/engine.h"
+#include "data/preprocess.h"
+#include "nn/model.h"
 #include "serve/clock.h"
 #include <string.h>
 
@@ -157,21 +159,18 @@ static double next_deadline(const struct serve_engine *e)
 
 static enum rudd_status prepare(struct serve_job *job, struct slot *slot, const struct data_limits *limits)
 {
-    struct data_image image = {0};
-    size_t side = (size_t)rudd_model_image_size(job->net->model), need = side * side * 3;
+    const struct nn_preprocess *p = &job->net->model->preprocess;
+    const size_t side = (size_t)p->image_size, need = side * side * 3;
     double started = serve_now_ms();
-    enum rudd_status status = data_image_decode(&image, job->bytes, job->length, "the picture", limits, &job->err);
-    double decoded = serve_now_ms();
-    job->decode_ms = decoded - started;
-    if (!status && slot->capacity < need) {
+    if (slot->capacity < need) {
         rudd_free(slot->pixels);
         slot->pixels = rudd_alloc(need);
         slot->capacity = slot->pixels ? need : 0;
-        if (!slot->pixels) status = rudd_fail(&job->err, RUDD_NO_MEMORY, "out of memory for a picture");
+        if (!slot->pixels) return rudd_fail(&job->err, RUDD_NO_MEMORY, "out of memory for a picture");
     }
-    if (!status) status = rudd_prepare_rgb(slot->pixels, job->net->model, image.rgb, image.w, image.h, &job->err);
-    job->resize_ms = serve_now_ms() - decoded;
-    data_image_free(&image);
+    enum rudd_status status = data_preprocess_bytes(slot->pixels, job->bytes, job->length, "the picture", limits, p,
+                                                    p->image_size, 0, &job->resize_ms, &job->err);
+    job->decode_ms = serve_now_ms() - started - job->resize_ms;
     return status;
 }
 

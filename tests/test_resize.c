@@ -84,6 +84,70 @@ static void windows(void **state)
     data_image_free(&image);
 }
 
+/* However few rows come at a time, the result is that of the whole picture. */
+static void row_by_row(void **state)
+{
+    (void)state;
+    struct data_image image = pattern(53, 137);
+    static const int sizes[][2] = {{53, 137}, {20, 9}, {64, 200}, {11, 1}, {1, 64}};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        const int w = sizes[s][0], h = sizes[s][1];
+        const struct data_resize r = {NN_BICUBIC, 1.5f, 20, 53, 130.25f, w, h, 0, h / 3, w, h - h / 3};
+        uint8_t *whole = malloc((size_t)(w * h * 3)), *out = malloc((size_t)(w * h * 3));
+        assert_int_equal(data_resize(whole, &image, &r, NULL), RUDD_OK);
+        for (int step = 1; step < 150; step += step < 20 ? 1 : 23) {
+            struct data_resizer *resizer;
+            memset(out, 0, (size_t)(w * h * 3));
+            assert_int_equal(data_resizer_create(&resizer, out, 53, 137, 1, &r, NULL), RUDD_OK);
+            for (int y = 0; y < 137; y += step)
+                data_resizer_rows(resizer, image.rgb + (size_t)y * 53 * 3, y, y + step < 137 ? step : 137 - y);
+            data_resizer_destroy(resizer);
+            assert_memory_equal(out, whole, (size_t)(r.cw * r.ch * 3));
+        }
+        free(out);
+        free(whole);
+    }
+    data_image_free(&image);
+}
+
+/* From the file's bytes in one go, however the picture is stored: the same pixels as decoding, turning upright and resizing one after the other. */
+static void straight_from_bytes(void **state)
+{
+    (void)state;
+    enum { SIZES = 3, MOST = 130 };
+    static const int sizes[SIZES] = {20, 61, MOST};
+    uint8_t *want = malloc(MOST * MOST * 3), *got = malloc(MOST * MOST * 3);
+    for (int k = 0; k < 8 * 2 * 3 * SIZES; k++) {
+        const int orientation = k % 8 + 1, mode = k / 16 % 3, size = sizes[k / 48], view = (k * 7) % DATA_VIEWS;
+        struct picture picture = {.w = 97, .h = 61, .orientation = orientation, .progressive = k % 5 == 0};
+        struct bytes b = k / 8 % 2 ? picture_png(&picture) : picture_jpeg(&picture);
+        struct nn_preprocess p = {.mode = (enum nn_resize_mode)mode, .filter = (enum nn_filter)(k % 2), .crop_fraction = 0.9};
+        struct data_image image;
+        double resize_ms = -1;
+        assert_int_equal(data_image_decode(&image, b.at, b.length, "x", NULL, NULL), RUDD_OK);
+        assert_int_equal(image.w, orientation > 4 ? 61 : 97);
+        assert_int_equal(data_preprocess_view(want, &image, &p, size, view, NULL), RUDD_OK);
+        memset(got, 0, MOST * MOST * 3);
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", NULL, &p, size, view, k % 3 ? &resize_ms : NULL, NULL),
+                         RUDD_OK);
+        if (memcmp(got, want, (size_t)(size * size * 3)) != 0)
+            fail_msg("orientation %d, mode %d, %d pixels, view %d: other pixels", orientation, mode, size, view);
+        assert_true((resize_ms >= 0) == (k % 3 != 0));
+        data_image_free(&image);
+
+        /* Cut short it is refused, with nothing left behind. */
+        struct rudd_error err;
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length / 2, "the/name", NULL, &p, size, view, NULL, &err),
+                         RUDD_FORMAT);
+        assert_non_null(strstr(err.message, "the/name"));
+        struct data_limits few = {1 << 20, 1000};
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", &few, &p, size, view, NULL, &err), RUDD_LIMIT);
+        free(b.at);
+    }
+    free(want);
+    free(got);
+}
+
 /* A picture of one colour keeps it under every filter, size and box: the weights add up to 1 after rounding. */
 static void constant_stays(void **state)
 {
@@ -217,6 +281,19 @@ static void no_memory(void **state)
             if (!reached) break;
         }
         assert_true(n > 4);
+
+        struct picture sideways = {.w = 53, .h = 37, .orientation = 6, .channels = mode == NN_RESIZE_PAD ? 4 : 3};
+        struct bytes b = picture_jpeg(&sideways);
+        for (n = 1;; n++) {
+            fail_allocation(n);
+            enum rudd_status status = data_preprocess_bytes(out, b.at, b.length, "x", NULL, &p, 20, 0, NULL, NULL);
+            bool reached = allocations() >= n;
+            rudd_set_alloc_hook(NULL, NULL);
+            assert_int_equal(status, reached ? RUDD_NO_MEMORY : RUDD_OK);
+            if (!reached) break;
+        }
+        assert_true(n > 8);
+        free(b.at);
     }
     data_image_free(&image);
 }
@@ -224,9 +301,9 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),        cmocka_unit_test(windows), cmocka_unit_test(constant_stays),
-        cmocka_unit_test(bad_arguments), cmocka_unit_test(padding), cmocka_unit_test(stored_crops),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(golden),        cmocka_unit_test(windows),    cmocka_unit_test(constant_stays),
+        cmocka_unit_test(bad_arguments), cmocka_unit_test(padding),    cmocka_unit_test(stored_crops),
+        cmocka_unit_test(no_memory),     cmocka_unit_test(row_by_row), cmocka_unit_test(straight_from_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,577 @@
+/* serve.c - rudd-bench serve: what rudd-serve does under load, in one table, with its counters held against the load generator's own.
+ *
+ * The server is a process of its own, beside this program's file, on a free port; generator and server share the machine's processors, so
+ * figures are those of both together.
+ *
+ *     uncached, 65 % cached, cached       requests a second, percentiles of the time from request to answer, 503s, errors
+ *     12 megapixels                       what the server says decoding and resizing one took
+ *     /health, queue full                 its percentiles while far more clients ask than may wait
+ *     --soak SECONDS                      resident memory after warming up, and at the end
+ *
+ * Pictures that must not be in the cache are one JPEG with another number in a comment each time: other bytes, the same work. */
+#include "bench/bench.h"
+#include "bench/load.h"
+#include "data/jpeg_write.h"
+#include "nn/options.h"
+#include "weights/model_file.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { MOST_CLIENTS = 1024, WARM = 8, COMMENT = 14, COMMENT_AT = 6 };
+
+/* ---- pictures -------------------------------------------------------------------------------------------------------------------- */
+
+/* A JPEG whose first segment is a comment of ten bytes, so that a number in it makes another file of the same picture. */
+struct picture {
+    uint8_t *bytes;
+    size_t length;
+};
+
+/* Waves of many lengths and some grain: about the bytes that a photograph of this size has. */
+static enum rudd_status draw(struct picture *out, int w, int h, struct rudd_error *err)
+{
+    struct data_image image = {w, h, rudd_alloc((size_t)w * (size_t)h * 3)};
+    uint8_t *jpeg = NULL;
+    size_t length = 0;
+    uint32_t grain = 1;
+    if (!image.rgb) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a picture of %d x %d pixels", w, h);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            const float wave =
+                sinf((float)x * 0.011f + (float)y * 0.003f) + sinf((float)y * 0.07f + sinf((float)x * 0.05f) * 2);
+            grain = grain * 1664525u + 1013904223u;
+            for (int c = 0; c < 3; c++)
+                image.rgb[((size_t)y * w + x) * 3 + c] = (uint8_t)(128 + 40 * wave + 9 * c + (int)(grain >> 28) - 8);
+        }
+    enum rudd_status status = data_jpeg_write(&jpeg, &length, &image, 85, err);
+    data_image_free(&image);
+    if (status) return status;
+    out->bytes = rudd_alloc(length + COMMENT);
+    out->length = length + COMMENT;
+    if (out->bytes) {
+        static const uint8_t comment[4] = {0xff, 0xfe, 0, COMMENT - 2};
+        memcpy(out->bytes, jpeg, 2);
+        memcpy(out->bytes + 2, comment, sizeof comment);
+        memset(out->bytes + COMMENT_AT, '0', COMMENT - 4);
+        memcpy(out->bytes + 2 + COMMENT, jpeg + 2, length - 2);
+    } else {
+        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a picture");
+    }
+    rudd_free(jpeg);
+    return status;
+}
+
+static void number(uint8_t *bytes, long n)
+{
+    char text[COMMENT];
+    snprintf(text, sizeof text, "%010ld", n % 10000000000);
+    memcpy(bytes + COMMENT_AT, text, COMMENT - 4);
+}
+
+/* ---- the server -------------------------------------------------------------------------------------------------------------------- */
+
+struct child {
+    pid_t pid; /* 0: none */
+    int port;
+    char folder[64], model[128]; /* a model made for it; empty: the user's */
+};
+
+/* rudd-serve in this program's folder, or in the one above (tests). */
+static enum rudd_status find_server(char path[4096], struct rudd_error *err)
+{
+    const ssize_t n = readlink("/proc/self/exe", path, 4000);
+    if (n > 0) {
+        path[n] = 0;
+        strcpy(strrchr(path, '/'), "/rudd-serve");
+        if (access(path, X_OK) == 0) return RUDD_OK;
+        strcpy(strrchr(path, '/'), "/../rudd-serve");
+        if (access(path, X_OK) == 0) return RUDD_OK;
+    }
+    return rudd_fail(err, RUDD_IO, "rudd-serve is not beside this program; `make` builds both");
+}
+
+static enum rudd_status make_model(struct child *c, const char *arch, int size, int classes, struct rudd_error *err)
+{
+    struct nn_model *model = NULL;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(c->folder, sizeof c->folder, "%.40s/rudd-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(c->folder)) {
+        c->folder[0] = 0;
+        return rudd_fail(err, RUDD_IO, "no folder for a model could be made; is TMPDIR right?");
+    }
+    snprintf(c->model, sizeof c->model, "%s/random.safetensors", c->folder);
+    enum rudd_status status = nn_model_create(&model, arch, classes, err);
+    if (!status) {
+        model->preprocess.image_size = size;
+        status = weights_model_save(c->model, model, NULL, WEIGHTS_TIMM, err);
+    }
+    nn_model_destroy(model);
+    return status;
+}
+
+/* Starts it with --model, --listen and the user's own options; waits until it listens. */
+static enum rudd_status start(struct child *c, const char *model, char *const *more, int more_count, struct rudd_error *err)
+{
+    char path[4096], line[256] = "";
+    const char *argv[40] = {path, "--model", model, "--listen", "127.0.0.1:0"};
+    int ends[2], failed;
+    if (more_count > 30) return rudd_fail(err, RUDD_ARGUMENT, "%d options for the server; 30 are possible", more_count);
+    for (int i = 0; i < more_count; i++) argv[5 + i] = more[i];
+    enum rudd_status status = find_server(path, err);
+    if (status) return status;
+    if (pipe(ends)) return rudd_fail(err, RUDD_IO, "no pipe to the server");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    posix_spawn_file_actions_addclose(&actions, ends[1]);
+    failed = posix_spawn(&c->pid, path, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (failed) c->pid = 0;
+    FILE *f = fdopen(ends[0], "r");
+    const bool listens = !failed && f && fgets(line, sizeof line, f) && strrchr(line, ':');
+    if (listens) c->port = atoi(strrchr(line, ':') + 1);
+    if (f)
+        fclose(f);
+    else
+        close(ends[0]);
+    return c->port > 0 ? RUDD_OK : rudd_fail(err, RUDD_IO, "rudd-serve does not start with these options; see its message");
+}
+
+/* By SIGTERM; what it says of its end counts. */
+static enum rudd_status stop(struct child *c, enum rudd_status status, struct rudd_error *err)
+{
+    int how = 0;
+    if (c->pid) {
+        kill(c->pid, SIGTERM);
+        waitpid(c->pid, &how, 0);
+        if (!status && !(WIFEXITED(how) && WEXITSTATUS(how) == 0))
+            status = rudd_fail(err, RUDD_MISMATCH, "the server did not end by SIGTERM with status 0");
+    }
+    if (c->model[0]) unlink(c->model);
+    if (c->folder[0]) rmdir(c->folder);
+    return status;
+}
+
+/* ---- what is asked ------------------------------------------------------------------------------------------------------------------- */
+
+struct bench {
+    const char *arch, *model;
+    int size, classes, clients, side, flood;
+    double seconds, soak;
+    bool json;
+    char **server_options;
+    int server_option_count;
+
+    struct child child;
+    struct picture small, large;
+    char head[256], large_head[256];
+    uint8_t *warm[WARM]; /* pictures that stay the same */
+    long ok, busy, hits; /* over all runs: what /metrics should say */
+    long fresh;          /* pictures numbered so far */
+    long errors;
+    bool unequal;
+};
+
+/* Requests of one run. */
+struct asking {
+    struct bench *b;
+    const struct picture *picture;
+    const char *head;
+    double share; /* that shall be in the cache */
+    long asked;
+    bool hit[MOST_CLIENTS];
+    uint8_t *body[MOST_CLIENTS];
+    double decode_ms, resize_ms; /* as the last answers said, the fastest of them */
+};
+
+static void ask_predict(void *user, int client, struct bench_request *q)
+{
+    struct asking *a = user;
+    const double before = a->share * (double)a->asked, after = a->share * (double)(a->asked + 1);
+    a->hit[client] = floor(after) > floor(before);
+    *q = (struct bench_request){a->head, a->b->warm[a->asked % WARM], strlen(a->head), a->picture->length};
+    a->asked++;
+    if (a->hit[client]) return;
+    number(a->body[client], WARM + a->b->fresh++);
+    q->body = a->body[client];
+}
+
+static double number_of(const char *body, const char *key)
+{
+    const char *at = strstr(body, key);
+    return at ? atof(at + strlen(key)) : -1;
+}
+
+/* An answer that was to come from the cache says so, and no other. */
+static bool check_predict(void *user, int client, int code, const char *body, size_t length, double ms)
+{
+    struct asking *a = user;
+    (void)ms;
+    if (code != 200) return code == 503;
+    char *text = rudd_alloc(length + 1);
+    if (!text) return false;
+    memcpy(text, body, length);
+    text[length] = 0;
+    const bool cached = strstr(text, "\"cached\":true") != NULL,
+               fine = strstr(text, "\"predicted_class\":") && cached == a->hit[client];
+    const double decode = number_of(text, "\"decode_ms\":"), resize = number_of(text, "\"resize_ms\":");
+    if (!cached && (a->decode_ms <= 0 || decode + resize < a->decode_ms + a->resize_ms)) {
+        a->decode_ms = decode;
+        a->resize_ms = resize;
+    }
+    rudd_free(text);
+    return fine;
+}
+
+static void ask_health(void *user, int client, struct bench_request *q)
+{
+    static const char head[] = "GET /health HTTP/1.1\r\nHost: bench\r\n\r\n";
+    (void)user, (void)client;
+    *q = (struct bench_request){head, NULL, sizeof head - 1, 0};
+}
+
+/* One run of predictions, with its figures added to the sums. */
+static enum rudd_status predict(struct bench *b, struct bench_load_result *result, struct asking *a, struct bench_load *load,
+                                struct rudd_error *err)
+{
+    enum rudd_status status = RUDD_OK;
+    a->b = b;
+    for (int i = 0; i < load->clients && !status; i++) {
+        a->body[i] = rudd_alloc(a->picture->length);
+        if (a->body[i])
+            memcpy(a->body[i], a->picture->bytes, a->picture->length);
+        else
+            status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d pictures", load->clients);
+    }
+    load->port = b->child.port;
+    load->ask = ask_predict;
+    load->answered = check_predict;
+    load->user = a;
+    const bool run = !status;
+    if (run) status = bench_load_run(result, load, err);
+    for (int i = 0; i < load->clients; i++) rudd_free(a->body[i]);
+    if (status) return status;
+    b->ok += result->ok;
+    b->busy += result->busy;
+    b->errors += result->errors;
+    return RUDD_OK;
+}
+
+/* ---- the rows -------------------------------------------------------------------------------------------------------------------------- */
+
+static void print_row(const struct bench *b, const char *name, const struct bench_load_result *r)
+{
+    const double p50 = bench_percentile(r->ms, r->count, 0.5), p95 = bench_percentile(r->ms, r->count, 0.95),
+                 p99 = bench_percentile(r->ms, r->count, 0.99), rate = r->seconds > 0 ? (double)r->ok / r->seconds : 0;
+    printf(b->json ? "{\"row\":\"%s\",\"requests_per_second\":%.2f,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
+                     "\"answers\":%ld,\"busy\":%ld,\"errors\":%ld}\n"
+                   : "  %-22s %10.1f %9.2f %9.2f %9.2f %9ld %7ld %7ld\n",
+           name, rate, p50, p95, p99, r->ok, r->busy, r->errors);
+    fflush(stdout);
+}
+
+/* Predictions from `clients` clients, of which the share comes from the cache. */
+static enum rudd_status row(struct bench *b, const char *name, double share, struct rudd_error *err)
+{
+    struct asking a = {.picture = &b->small, .head = b->head, .share = share};
+    struct bench_load load = {.clients = b->clients, .seconds = b->seconds};
+    struct bench_load_result result = {0};
+    enum rudd_status status = predict(b, &result, &a, &load, err);
+    if (status) return status;
+    print_row(b, name, &result);
+    rudd_free(result.ms);
+    return RUDD_OK;
+}
+
+static enum rudd_status row_large(struct bench *b, struct rudd_error *err)
+{
+    struct asking a = {.picture = &b->large, .head = b->large_head};
+    struct bench_load load = {.clients = 1, .requests = 8};
+    struct bench_load_result result = {0};
+    enum rudd_status status = predict(b, &result, &a, &load, err);
+    if (status) return status;
+    printf(b->json ? "{\"row\":\"12 megapixels\",\"bytes\":%zu,\"decode_ms\":%.2f,\"resize_ms\":%.2f,\"errors\":%ld}\n"
+                   : "  12 megapixels (%zu bytes): decode %.1f ms + resize %.1f ms; %ld errors\n",
+           b->large.length, a.decode_ms, a.resize_ms, result.errors);
+    rudd_free(result.ms);
+    return RUDD_OK;
+}
+
+struct flood {
+    struct bench *b;
+    struct asking asking;
+    struct bench_load load;
+    struct bench_load_result result;
+    enum rudd_status status;
+    struct rudd_error err;
+};
+
+static void *flood(void *user)
+{
+    struct flood *f = user;
+    f->status = predict(f->b, &f->result, &f->asking, &f->load, &f->err);
+    return NULL;
+}
+
+static enum rudd_status row_health(struct bench *b, struct rudd_error *err)
+{
+    struct flood *f = rudd_zalloc(1, sizeof *f);
+    pthread_t thread;
+    if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for clients");
+    *f = (struct flood){.b = b, .asking = {.picture = &b->small, .head = b->head}};
+    f->load = (struct bench_load){.clients = b->flood, .seconds = b->seconds + 0.5, .pause_ms = 50};
+    enum rudd_status status = RUDD_OK;
+    if (pthread_create(&thread, NULL, flood, f)) {
+        rudd_free(f);
+        return rudd_fail(err, RUDD_IO, "the system starts no more threads");
+    }
+    const struct timespec fill = {.tv_nsec = 500 * 1000 * 1000};
+    nanosleep(&fill, NULL);
+    struct bench_load_result result = {0};
+    const struct bench_load load = {
+        .port = b->child.port, .clients = 1, .seconds = b->seconds, .pause_ms = 5, .ask = ask_health};
+    status = bench_load_run(&result, &load, err);
+    pthread_join(thread, NULL);
+    if (!status && f->status) {
+        status = f->status;
+        if (err) *err = f->err;
+    }
+    if (!status) {
+        print_row(b, "(flood)", &f->result);
+        print_row(b, "/health, queue full", &result);
+        b->errors += result.errors + result.busy;
+    }
+    rudd_free(result.ms);
+    rudd_free(f->result.ms);
+    rudd_free(f);
+    return status;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* Bytes of the child in RAM; 0: not known. */
+static double resident(pid_t pid)
+{
+    char path[64];
+    long all = 0, pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%ld %ld", &all, &pages) != 2) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Full load, half of it cached, in slices of a second or so. The first fifth, at most a minute, warms up. */
+static enum rudd_status soak(struct bench *b, struct rudd_error *err)
+{
+    const double start = bench_now_ms(), warm_ms = fmin(60e3, b->soak * 200);
+    double warm = 0, most = 0, now = 0;
+    struct bench_load_result sum = {0};
+    enum rudd_status status = RUDD_OK;
+    struct asking a = {.picture = &b->small, .head = b->head, .share = 0.5};
+    while (!status && bench_now_ms() < start + b->soak * 1e3) {
+        struct bench_load load = {.clients = b->clients, .seconds = 1};
+        struct bench_load_result result = {0};
+        status = predict(b, &result, &a, &load, err);
+        rudd_free(result.ms);
+        sum.ok += result.ok;
+        sum.busy += result.busy;
+        sum.errors += result.errors;
+        now = resident(b->child.pid);
+        if (bench_now_ms() < start + warm_ms || !warm) warm = now;
+        most = now > most ? now : most;
+    }
+    if (status) return status;
+    const double growth = warm > 0 ? 100 * (now / warm - 1) : 0;
+    printf(b->json ? "{\"row\":\"soak\",\"seconds\":%.0f,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"warm_mb\":%.2f,"
+                     "\"end_mb\":%.2f,\"most_mb\":%.2f,\"growth_percent\":%.2f}\n"
+                   : "  soak of %.0f s: %ld answers, %ld busy, %ld errors; resident memory %.1f MB warm, %.1f MB at the end, "
+                     "%.1f MB at most: %+.2f %%\n",
+           b->soak, sum.ok, sum.busy, sum.errors, warm / 1e6, now / 1e6, most / 1e6, growth);
+    fflush(stdout);
+    return RUDD_OK;
+}
+
+/* ---- counters ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void ask_metrics(void *user, int client, struct bench_request *q)
+{
+    static const char head[] = "GET /metrics HTTP/1.1\r\nHost: bench\r\n\r\n";
+    (void)user, (void)client;
+    *q = (struct bench_request){head, NULL, sizeof head - 1, 0};
+}
+
+/* Sums over a metric's lines that hold `label` (NULL: any). */
+static double metric(const char *text, const char *name, const char *label)
+{
+    double sum = 0;
+    const size_t n = strlen(name);
+    for (const char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
+        end = strchr(line, '\n');
+        const size_t length = end ? (size_t)(end - line) : strlen(line);
+        char copy[512];
+        if (strncmp(line, name, n) || (line[n] != '{' && line[n] != ' ') || length >= sizeof copy) continue;
+        memcpy(copy, line, length);
+        copy[length] = 0;
+        if (!label || strstr(copy, label)) sum += atof(strrchr(copy, ' ') + 1);
+    }
+    return sum;
+}
+
+struct counters {
+    double ok, busy, predictions;
+};
+static bool read_counters(void *user, int client, int code, const char *body, size_t length, double ms)
+{
+    struct counters *c = user;
+    (void)client, (void)ms;
+    char *text = rudd_alloc(length + 1);
+    if (!text || code != 200) {
+        rudd_free(text);
+        return false;
+    }
+    memcpy(text, body, length);
+    text[length] = 0;
+    static const char family[] = "rudd_http_requests_total";
+    c->ok = metric(text, family, "route=\"/predict\",code=\"200\"");
+    c->busy = metric(text, family, "route=\"/predict\",code=\"503\"");
+    c->predictions = metric(text, "predictions_total", NULL);
+    rudd_free(text);
+    return true;
+}
+
+/* The server counts an answer when its last byte has gone, which may be after it was read: waits a moment for the sums to meet. */
+static enum rudd_status compare(struct bench *b, struct rudd_error *err)
+{
+    struct counters c = {0};
+    const struct bench_load load = {
+        .port = b->child.port, .clients = 1, .requests = 1, .ask = ask_metrics, .answered = read_counters, .user = &c};
+    bool equal = false;
+    for (int i = 0; i < 20 && !equal; i++) {
+        const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
+        struct bench_load_result result = {0};
+        if (i) nanosleep(&moment, NULL);
+        enum rudd_status status = bench_load_run(&result, &load, err);
+        rudd_free(result.ms);
+        if (status) return status;
+        equal = c.ok == (double)b->ok && c.busy == (double)b->busy && c.predictions == (double)b->ok;
+    }
+    b->unequal = !equal;
+    printf(b->json ? "{\"row\":\"counters\",\"equal\":%s,\"ok\":%ld,\"ok_server\":%.0f,\"busy\":%ld,\"busy_server\":%.0f,"
+                     "\"predictions_server\":%.0f}\n"
+                   : "  counters %s: %ld answers (server %.0f), %ld busy (server %.0f), predictions %.0f\n",
+           b->json ? (equal ? "true" : "false") : (equal ? "equal" : "DIFFER"), b->ok, c.ok, b->busy, c.busy, c.predictions);
+    return RUDD_OK;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------------------------------------- */
+
+static void make_head(char *head, size_t size, const struct picture *p)
+{
+    snprintf(head, size, "POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
+             p->length);
+}
+
+static enum rudd_status prepare(struct bench *b, struct rudd_error *err)
+{
+    enum rudd_status status = draw(&b->small, b->side, b->side * 3 / 4 + !(b->side * 3 / 4), err);
+    if (!status) status = draw(&b->large, 4000, 3000, err);
+    for (int i = 0; i < WARM && !status; i++) {
+        b->warm[i] = rudd_alloc(b->small.length);
+        if (!b->warm[i]) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for pictures");
+        memcpy(b->warm[i], b->small.bytes, b->small.length);
+        number(b->warm[i], i);
+    }
+    if (status) return status;
+    make_head(b->head, sizeof b->head, &b->small);
+    make_head(b->large_head, sizeof b->large_head, &b->large);
+    if (!b->model) status = make_model(&b->child, b->arch, b->size, b->classes, err);
+    if (!status)
+        status = start(&b->child, b->model ? b->model : b->child.model, b->server_options, b->server_option_count, err);
+    return status;
+}
+
+/* The pictures that shall be in the cache, asked for once; they are answered uncached. */
+static enum rudd_status warm(struct bench *b, struct rudd_error *err)
+{
+    struct asking a = {.picture = &b->small, .head = b->head, .share = 0};
+    struct bench_load load = {.clients = 1, .requests = WARM};
+    struct bench_load_result result = {0};
+    b->fresh = -WARM; /* numbers 0 .. WARM-1 */
+    enum rudd_status status = predict(b, &result, &a, &load, err);
+    rudd_free(result.ms);
+    return status;
+}
+
+static enum rudd_status measure(struct bench *b, struct rudd_error *err)
+{
+    enum rudd_status status = warm(b, err);
+    if (!status && !b->json)
+        printf("rudd-serve, %s, JPEG of %d x %d in %zu bytes, %d clients\n  %-22s %10s %9s %9s %9s %9s %7s %7s\n",
+               b->model ? b->model : b->arch, b->side, b->side * 3 / 4, b->small.length, b->clients, "", "requests/s", "p50 ms",
+               "p95 ms", "p99 ms", "answers", "busy", "errors");
+    if (!status) status = row(b, "uncached", 0, err);
+    if (!status) status = row(b, "65 % cached", 0.65, err);
+    if (!status) status = row(b, "cached", 1, err);
+    if (!status) status = row_health(b, err);
+    if (!status) status = row_large(b, err);
+    if (!status && b->soak > 0) status = soak(b, err);
+    if (!status) status = compare(b, err);
+    if (status) return status;
+    if (b->errors) return rudd_fail(err, RUDD_MISMATCH, "%ld requests failed", b->errors);
+    if (b->unequal) return rudd_fail(err, RUDD_MISMATCH, "/metrics does not count what was asked and answered");
+    return RUDD_OK;
+}
+
+enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
+{
+    struct bench b = {
+        .arch = "efficientnet_b4", .size = 224, .classes = 15, .clients = 4, .side = 640, .flood = 256, .seconds = 10};
+    const struct nn_option rows[] = {
+        {"arch", NN_OPTION_STRING, &b.arch, "NAME", 0, 0, "architecture, with random weights"},
+        {"model", NN_OPTION_STRING, &b.model, "FILE", 0, 0, "a model file instead"},
+        {"size", NN_OPTION_INT, &b.size, "N", 16, 2048, "the random network's input"},
+        {"classes", NN_OPTION_INT, &b.classes, "N", 1, 100000, "and its classes"},
+        {"clients", NN_OPTION_INT, &b.clients, "N", 1, MOST_CLIENTS, "connections that ask again when answered"},
+        {"flood", NN_OPTION_INT, &b.flood, "N", 1, MOST_CLIENTS, "clients that keep the queue full for /health"},
+        {"side", NN_OPTION_INT, &b.side, "N", 16, 8000, "width of the pictures; height is three quarters"},
+        {"seconds", NN_OPTION_DOUBLE, &b.seconds, "X", 0.05, 3600, "for each row"},
+        {"soak", NN_OPTION_DOUBLE, &b.soak, "SECONDS", 0, 1e6, "full load for so long, watching memory; 0: not"},
+        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
+    };
+    struct nn_options options = {.usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
+                                 .about = "Starts rudd-serve on a free port, loads it, and compares its counters with its own. "
+                                          "Fails when a request failed or the counters differ.",
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = -1};
+    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
+    if (!status && options.help) {
+        char *text = nn_options_help(&options);
+        fputs(text ? text : options.usage, stdout);
+        rudd_free(text);
+    } else if (!status) {
+        b.server_options = options.arguments;
+        b.server_option_count = options.argument_count;
+        status = prepare(&b, err);
+        if (!status) status = measure(&b, err);
+        status = stop(&b.child, status, err);
+    }
+    for (int i = 0; i < WARM; i++) rudd_free(b.warm[i]);
+    rudd_free(b.small.bytes);
+    rudd_free(b.large.bytes);
+    nn_options_free(&options);
+    return status;
+}
