@@ -16,11 +16,11 @@
 
 struct serve_guard {
     struct serve_guard_options options;
+    struct serve_metrics *metrics;
     struct serve_limit *limit;
     pthread_rwlock_t lock; /* of keys */
     struct serve_keys *keys;
     struct stat seen; /* of the file that keys, or the last failure, came from; the watching thread's */
-    atomic_ullong reloads, failures;
 
     pthread_t thread;
     bool watching;
@@ -44,16 +44,15 @@ static void reload(struct serve_guard *g)
     if (stat(g->options.keys, &now)) memset(&now, 0, sizeof now); /* gone: one failure, not one a second */
     if (!changed(&now, &g->seen)) return;
     g->seen = now;
-    if (serve_keys_read(&keys, g->options.keys, NULL)) {
-        atomic_fetch_add(&g->failures, 1);
-        return;
-    }
+    bool failed = serve_keys_read(&keys, g->options.keys, NULL) != RUDD_OK;
+    serve_metrics_add(g->metrics, SERVE_M_KEYS_LOADS, 1, failed ? "failed" : "ok");
+    if (failed) return;
+    serve_metrics_set(g->metrics, SERVE_M_KEYS, serve_keys_count(keys));
     pthread_rwlock_wrlock(&g->lock);
     old = g->keys;
     g->keys = keys;
     pthread_rwlock_unlock(&g->lock);
     serve_keys_free(old);
-    atomic_fetch_add(&g->reloads, 1);
 }
 
 static void *watch(void *arg)
@@ -72,13 +71,15 @@ static void *watch(void *arg)
     return NULL;
 }
 
-enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *o, struct rudd_error *err)
+enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *o,
+                                    struct serve_metrics *metrics, struct rudd_error *err)
 {
     enum rudd_status status = o->cors ? serve_cors_check(o->cors, err) : RUDD_OK;
     if (status) return status;
     struct serve_guard *g = rudd_zalloc(1, sizeof *g);
     if (!g) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the guard");
     g->options = *o;
+    g->metrics = metrics;
     pthread_rwlock_init(&g->lock, NULL);
     pthread_mutex_init(&g->mutex, NULL);
     serve_cond_init(&g->stop);
@@ -89,6 +90,7 @@ enum rudd_status serve_guard_create(struct serve_guard **guard, const struct ser
         if (!status && pthread_create(&g->thread, NULL, watch, g))
             status = rudd_fail(err, RUDD_IO, "--keys: the system starts no more threads");
         g->watching = !status;
+        if (!status) serve_metrics_set(metrics, SERVE_M_KEYS, serve_keys_count(g->keys));
     }
     if (status)
         serve_guard_destroy(g);
@@ -113,15 +115,6 @@ void serve_guard_destroy(struct serve_guard *g)
     pthread_mutex_destroy(&g->mutex);
     pthread_rwlock_destroy(&g->lock);
     rudd_free(g);
-}
-
-void serve_guard_stats(struct serve_guard_stats *stats, struct serve_guard *g)
-{
-    pthread_rwlock_rdlock(&g->lock);
-    stats->keys = g->keys ? serve_keys_count(g->keys) : 0;
-    pthread_rwlock_unlock(&g->lock);
-    stats->reloads = atomic_load(&g->reloads);
-    stats->reload_failures = atomic_load(&g->failures);
 }
 
 static bool is_loopback(int fd)
@@ -195,6 +188,7 @@ static bool take_token(struct serve_exchange *x)
     else if ((info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)))
         wait_ms = serve_limit_take(g->limit, address, 1 + serve_limit_address(address + 1, info->client_addr), serve_now_ms());
     if (wait_ms <= 0) return true;
+    serve_metrics_add(x->server->metrics, SERVE_M_RATE_LIMITED, 1, x->client);
     x->retry_after_s = (int)(wait_ms / 1e3) + 1;
     return serve_refuse(&x->problem, 429, "rate_limited", "more than %g requests a second; try again in %d s", g->options.rate,
                         x->retry_after_s);
@@ -216,13 +210,11 @@ bool serve_guard_admit(struct serve_exchange *x, const char *method)
         pthread_rwlock_unlock(&g->lock);
     }
     if (!take_token(x)) return false; /* also for those who guess */
-    if (!roles)
-        return serve_refuse(&x->problem, 401, key ? "wrong_key" : "no_key",
-                            key ? "the server does not know this key"
-                                : "send a key: Authorization: Bearer KEY, or X-API-Key: KEY");
-    if (!(roles & (x->route->roles | SERVE_ADMIN)))
-        return serve_refuse(&x->problem, 403, "forbidden", "this key may not ask for %s", x->route->path);
-    return true;
+    if (roles & (x->route->roles | SERVE_ADMIN)) return true;
+    serve_metrics_add(x->server->metrics, SERVE_M_KEYS_REFUSED, 1, roles ? "role" : key ? "unknown" : "missing");
+    if (roles) return serve_refuse(&x->problem, 403, "forbidden", "this key may not ask for %s", x->route->path);
+    if (key) return serve_refuse(&x->problem, 401, "wrong_key", "the server does not know this key");
+    return serve_refuse(&x->problem, 401, "no_key", "send a key: Authorization: Bearer KEY, or X-API-Key: KEY");
 }
 
 void serve_guard_add_headers(const struct serve_exchange *x, unsigned http, struct MHD_Response *response)

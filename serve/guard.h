@@ -8,7 +8,7 @@
 
 #include <microhttpd.h>
 #include <stdbool.h>
-#include "serve/bytes.h"
+#include "serve/metrics.h"
 
 struct serve_guard_options {
     const char *keys;   /* file (keys.h); NULL: everybody may ask */
@@ -23,7 +23,7 @@ struct serve_guard;
 
 /* Reads the keys; a thread looks every second whether their file changed. A changed file that cannot be read leaves the old keys as they are. */
 enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *options,
-                                    struct rudd_error *err);
+                                    struct serve_metrics *metrics, struct rudd_error *err);
 void serve_guard_destroy(struct serve_guard *guard); /* NULL is fine */
 
 /* RUDD_ARGUMENT when the listening socket can be reached from other machines and nothing asks them for keys. */
@@ -38,11 +38,5 @@ enum MHD_Result serve_guard_send_preflight(struct serve_exchange *x);
 bool serve_guard_admit(struct serve_exchange *x, const char *method);
 /* Adds what every answer carries; a policy (CSP) that the response already has stays. */
 void serve_guard_add_headers(const struct serve_exchange *x, unsigned http, struct MHD_Response *response);
-
-struct serve_guard_stats {
-    int keys;
-    uint64_t reloads, reload_failures;
-};
-void serve_guard_stats(struct serve_guard_stats *stats, struct serve_guard *guard);
 
 #endif

@@ -73,7 +73,29 @@ static bool in_cache(struct serve_exchange *x)
     return x->job.cached;
 }
 
-/* Hands the picture to the engine and lets the connection sleep; MHD asks again after the resume. */
+/* Hands the picture of a suspended connection to the engine. */
+static void compute(struct serve_exchange *x)
+{
+    struct serve_server *s = x->server;
+    if (serve_engine_submit(s->engine, &x->job)) return;
+    serve_refuse(&x->problem, 503, "overloaded", "%d predictions wait already; try again in a second", s->options.queue);
+    MHD_resume_connection(x->connection);
+}
+
+/* The second level of the cache has answered. */
+static void asked(struct serve_cache_query *query, bool found)
+{
+    struct serve_exchange *x = query->user;
+    x->job.cached = found;
+    if (found) {
+        x->job.status = RUDD_OK;
+        computed(&x->job);
+    } else {
+        compute(x);
+    }
+}
+
+/* Hands the picture to the cache or the engine and lets the connection sleep; MHD asks again after the resume. */
 enum MHD_Result serve_answer_predict(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
@@ -99,11 +121,10 @@ enum MHD_Result serve_answer_predict(struct serve_exchange *x)
         return serve_send_problem(x);
     }
     if (in_cache(x)) return send_prediction(x);
-    /* Suspended before the hand-over: the worker may be done before submit returns. */
+    x->query.done = asked;
+    x->query.user = x;
+    /* Suspended before the hand-over: it may be done before the call returns. */
     MHD_suspend_connection(x->connection);
-    if (!serve_engine_submit(s->engine, &x->job)) {
-        serve_refuse(&x->problem, 503, "overloaded", "%d predictions wait already; try again in a second", s->options.queue);
-        MHD_resume_connection(x->connection);
-    }
+    if (!serve_cache_ask(s->cache, &x->query)) compute(x);
     return MHD_YES;
 }

@@ -129,10 +129,10 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     pthread_mutex_init(&s->mutex, NULL);
 
     enum rudd_status status = serve_metrics_create(&s->metrics, err);
-    if (!status) status = serve_guard_create(&s->guard, &options->guard, err);
+    if (!status) status = serve_guard_create(&s->guard, &options->guard, s->metrics, err);
     if (!status) status = serve_tls_read(&s->tls, options->tls_certificate, options->tls_key, err);
     if (!status && options->access_log) status = serve_log_open(&s->log, options->access_log, s->metrics, err);
-    if (!status) status = serve_cache_create(&s->cache, &options->cache, err);
+    if (!status) status = serve_cache_create(&s->cache, &options->cache, s->metrics, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
     if (!status) status = serve_guard_check_listen(&options->guard, fd, options->listen, err);
@@ -249,7 +249,8 @@ void serve_server_destroy(struct serve_server *s)
     if (!s) return;
     atomic_store(&s->state, SERVE_DRAINING);
     /* MHD must not be stopped with suspended connections: first every job ends, which resumes its connection. A request that
-     * comes meanwhile finds the engine stopping and is refused. */
+     * comes meanwhile finds the engine stopping and is refused. The cache's questions become the engine's jobs, so they end first. */
+    if (s->cache) serve_cache_stop(s->cache);
     if (s->engine) serve_engine_stop(s->engine);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     serve_engine_destroy(s->engine);
