@@ -22,6 +22,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+/* A test uses some of what follows. */
+#define HELPER static __attribute__((unused))
+
 /* ---- the child --------------------------------------------------------------------------------------------------------------
  */
 
@@ -31,7 +34,7 @@ struct server {
 };
 
 /* build/rudd-serve: beside this test's own folder. */
-static void server_binary(char *path, size_t size)
+HELPER void server_binary(char *path, size_t size)
 {
     ssize_t n = readlink("/proc/self/exe", path, size - 64);
     assert_true(n > 0);
@@ -40,7 +43,7 @@ static void server_binary(char *path, size_t size)
 }
 
 /* Starts it with --model and --listen, and up to 12 more arguments, NULL last; returns when it says that it listens. */
-static struct server server_start(const char *model, ...)
+HELPER struct server server_start(const char *model, ...)
 {
     static char binary[4096];
     char *argv[20] = {binary, "--model", (char *)(uintptr_t)model, "--listen", "127.0.0.1:0"}, line[512] = "";
@@ -69,14 +72,14 @@ static struct server server_start(const char *model, ...)
 }
 
 /* Waits for the child's end; its exit status, or -1 when a signal ended it. */
-static int server_wait(struct server s)
+HELPER int server_wait(struct server s)
 {
     int status = 0;
     assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void server_stop(struct server s)
+HELPER void server_stop(struct server s)
 {
     kill(s.pid, SIGTERM);
     assert_int_equal(server_wait(s), 0); /* under sanitizers: no report either */
@@ -91,7 +94,7 @@ struct text {
     size_t length;
 };
 
-static void text_add(struct text *t, const void *data, size_t n)
+HELPER void text_add(struct text *t, const void *data, size_t n)
 {
     t->data = realloc(t->data, t->length + n + 1);
     memcpy(t->data + t->length, data, n);
@@ -99,8 +102,8 @@ static void text_add(struct text *t, const void *data, size_t n)
     t->data[t->length] = 0;
 }
 
-static void text_print(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void text_print(struct text *t, const char *format, ...)
+HELPER void text_print(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+HELPER void text_print(struct text *t, const char *format, ...)
 {
     char line[2048];
     va_list args;
@@ -116,13 +119,13 @@ struct answer {
     const char *body; /* into all */
 };
 
-static void answer_free(struct answer *a)
+HELPER void answer_free(struct answer *a)
 {
     free(a->all.data);
     *a = (struct answer){0};
 }
 
-static int client_connect(int port)
+HELPER int client_connect(int port)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -134,7 +137,7 @@ static int client_connect(int port)
     return fd;
 }
 
-static int client_send(int fd, const char *data, size_t n)
+HELPER int client_send(int fd, const char *data, size_t n)
 {
     while (n) {
         ssize_t sent = send(fd, data, n, MSG_NOSIGNAL);
@@ -146,7 +149,7 @@ static int client_send(int fd, const char *data, size_t n)
 }
 
 /* Reads to the end of the stream (requests say Connection: close), then closes. */
-static struct answer client_read(int fd)
+HELPER struct answer client_read(int fd)
 {
     struct answer a = {0};
     char piece[16384];
@@ -160,7 +163,7 @@ static struct answer client_read(int fd)
 }
 
 /* The bytes of a request; headers: "" or whole lines, each ending in \r\n. */
-static struct text request(const char *method, const char *path, const char *headers, const void *body, size_t n)
+HELPER struct text request(const char *method, const char *path, const char *headers, const void *body, size_t n)
 {
     struct text t = {0};
     text_print(&t, "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n%s", method, path, headers);
@@ -170,7 +173,7 @@ static struct text request(const char *method, const char *path, const char *hea
     return t;
 }
 
-static struct answer exchange(int port, struct text t)
+HELPER struct answer exchange(int port, struct text t)
 {
     struct answer a = {0};
     int fd = client_connect(port);
@@ -182,17 +185,17 @@ static struct answer exchange(int port, struct text t)
     return a;
 }
 
-static struct answer ask(int port, const char *method, const char *path, const char *headers, const void *body, size_t n)
+HELPER struct answer ask(int port, const char *method, const char *path, const char *headers, const void *body, size_t n)
 {
     return exchange(port, request(method, path, headers, body, n));
 }
 
-static struct answer get(int port, const char *path)
+HELPER struct answer get(int port, const char *path)
 {
     return ask(port, "GET", path, "", NULL, 0);
 }
 
-static struct answer post(int port, const char *path, const char *type, const void *body, size_t n)
+HELPER struct answer post(int port, const char *path, const char *type, const void *body, size_t n)
 {
     char headers[256];
     snprintf(headers, sizeof headers, "Content-Type: %s\r\n", type);
@@ -200,7 +203,7 @@ static struct answer post(int port, const char *path, const char *type, const vo
 }
 
 /* The answer's body as JSON; the caller drops the reference. */
-static json_t *answer_json(const struct answer *a)
+HELPER json_t *answer_json(const struct answer *a)
 {
     json_t *root = a->body ? json_loads(a->body, 0, NULL) : NULL;
     assert_non_null(root);
@@ -208,14 +211,14 @@ static json_t *answer_json(const struct answer *a)
 }
 
 /* Whether the head has this line (without its end). */
-static int has_header(const struct answer *a, const char *line)
+HELPER int has_header(const struct answer *a, const char *line)
 {
     const char *found = a->all.data ? strcasestr(a->all.data, line) : NULL;
     return found && found < a->body;
 }
 
 /* An error: this status, this code word, a sentence. Frees a. */
-static void assert_problem(struct answer a, int http, const char *code)
+HELPER void assert_problem(struct answer a, int http, const char *code)
 {
     assert_int_equal(a.code, http);
     json_t *root = answer_json(&a);
@@ -226,7 +229,7 @@ static void assert_problem(struct answer a, int http, const char *code)
     answer_free(&a);
 }
 
-static void pause_ms(int ms)
+HELPER void pause_ms(int ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
     nanosleep(&t, NULL);

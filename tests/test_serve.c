@@ -2,12 +2,12 @@
  * refusal, many clients at once, and the end by SIGTERM. Answers are compared with a session in this process. */
 #define _GNU_SOURCE /* strcasestr */
 #include "tests/serve_client.h"
-#include "weights/model_file.h"
+#include "tests/serve_fish.h"
 #include <png.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
-enum { CLASSES = 5, PICTURES = 4, SIZE = 64 };
+enum { PICTURES = 4 };
 static char folder[] = "/tmp/rudd-test-serve-XXXXXX", model_path[256];
 static struct text pictures[PICTURES]; /* PNG files */
 static struct text large;              /* one whose decoding takes a while */
@@ -15,46 +15,6 @@ static float expected[PICTURES][CLASSES];
 
 /* ---- what the tests need ----------------------------------------------------------------------------------------------------
  */
-
-/* A PNG of w*h: waves and stripes that depend on seed. */
-static struct text make_png(int w, int h, int seed)
-{
-    struct text t = {0};
-    uint8_t *rgb = malloc((size_t)w * (size_t)h * 3);
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++)
-            for (int c = 0; c < 3; c++)
-                rgb[(y * w + x) * 3 + c] = (uint8_t)((x * (seed + 1) + y * (3 - c) + (x * y >> (seed + 2))) * (c + seed + 1));
-    png_image image = {
-        .version = PNG_IMAGE_VERSION, .width = (png_uint_32)w, .height = (png_uint_32)h, .format = PNG_FORMAT_RGB};
-    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
-    t.data = malloc(size);
-    assert_true(png_image_write_to_memory(&image, t.data, &size, 0, rgb, 0, NULL));
-    t.length = size;
-    free(rgb);
-    return t;
-}
-
-static void make_model(void)
-{
-    struct rudd_error err = {0};
-    struct nn_model *m = NULL;
-    char *names[CLASSES] = {"pike", "perch", "roach", "zander", "bream"};
-    struct nn_class classes[CLASSES] = {{0}};
-    for (int i = 0; i < CLASSES; i++) classes[i].name = names[i];
-    classes[0].latin = "Esox lucius";
-    assert_int_equal(nn_model_create(&m, "efficientnet_b0", CLASSES, &err), RUDD_OK);
-    m->preprocess.image_size = SIZE;
-    /* A fresh network's logits are about 1e-4; a steeper classifier makes answers that differ between pictures. */
-    for (int i = 0; i < m->param_count; i++)
-        if (m->params[i].kind == NN_LINEAR_WEIGHT)
-            for (size_t k = 0; k < m->params[i].count; k++) m->values[m->params[i].offset + k] *= 1e4f;
-    assert_int_equal(nn_model_set_classes(m, classes, CLASSES, &err), RUDD_OK);
-    assert_int_equal(nn_model_set_text(&m->run, "run-7", &err), RUDD_OK);
-    assert_int_equal(nn_model_set_text(&m->metrics, "{\"top1\":0.5}", &err), RUDD_OK);
-    assert_int_equal(weights_model_save(model_path, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
-    nn_model_destroy(m);
-}
 
 static int make_all(void **state)
 {
@@ -64,7 +24,7 @@ static int make_all(void **state)
     rudd_session *session = NULL;
     assert_non_null(mkdtemp(folder));
     snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
-    make_model();
+    make_model(model_path);
     large = make_png(2500, 2000, 1);
     assert_int_equal(rudd_model_open(&model, model_path, &err), RUDD_OK);
     assert_int_equal(rudd_session_create(&session, model, 1, &err), RUDD_OK);
@@ -483,7 +443,8 @@ static void sigterm_finishes(void **state)
 {
     enum { CLIENTS = 8 };
     (void)state;
-    struct server s = server_start(model_path, "--drain-seconds", "300", "--cache-entries", "0", NULL); /* however busy the machine */
+    struct server s =
+        server_start(model_path, "--drain-seconds", "300", "--cache-entries", "0", NULL); /* however busy the machine */
     int fds[CLIENTS], code = 200;
     hold(fds, CLIENTS, s.port);
     kill(s.pid, SIGTERM);
