@@ -162,6 +162,12 @@ static enum rudd_status prepare(struct serve_job *job, struct slot *slot, const 
     const struct nn_preprocess *p = &job->net->model->preprocess;
     const size_t side = (size_t)p->image_size, need = side * side * 3;
     double started = serve_now_ms();
+    if (job->hash) {
+        struct nn_sha256 hash;
+        nn_sha256_init(&hash);
+        nn_sha256_update(&hash, job->bytes, job->length);
+        nn_sha256_hex(job->sha256, &hash);
+    }
     if (slot->capacity < need) {
         rudd_free(slot->pixels);
         slot->pixels = rudd_alloc(need);

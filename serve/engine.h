@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include "data/decode.h"
 #include "nn/rudd.h"
+#include "nn/sha256.h"
 
 /* A network as the engine runs it: one session for each worker. */
 struct serve_net {
@@ -34,6 +35,7 @@ struct serve_job {
     double deadline_ms; /* of serve_now_ms; when it passes before the network runs, the job ends late. 0: none */
     void (*done)(struct serve_job *job); /* called on a thread of the engine, its last touch of the job; must not wait */
     void *user;
+    bool hash; /* sha256 is wanted */
 
     /* Filled before done. */
     enum rudd_status status; /* RUDD_CANCELLED: late, or the engine was told to give up */
@@ -43,6 +45,7 @@ struct serve_job {
     /* Waiting for a decoder and for a worker; decoding; resizing; the network's run, which served `batch` pictures. */
     double queue_ms, decode_ms, resize_ms, infer_ms;
     int batch;
+    char sha256[NN_SHA256_HEX]; /* of bytes; "" unless hash */
     bool cached; /* the probabilities were there already: the engine never saw this job */
 
     /* The engine's own. */

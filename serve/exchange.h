@@ -53,6 +53,7 @@ struct serve_exchange {
     struct serve_job job;
     struct serve_cache_query query; /* for the picture in job */
     int top_k;
+    struct serve_feedback *feedback; /* on its way to the store; feedback.c */
 };
 
 /* What the metrics and the log call this route; NULL: unknown paths. */
@@ -85,5 +86,7 @@ void serve_observe_end(struct serve_exchange *x);
 serve_answer_fn serve_answer_root, serve_answer_health, serve_answer_ready, serve_answer_model,
     serve_answer_metrics;             /* facts.c */
 serve_answer_fn serve_answer_predict; /* predict.c */
+serve_answer_fn serve_answer_feedback; /* feedback.c */
+void serve_feedback_free(struct serve_feedback *feedback); /* NULL is fine */
 
 #endif

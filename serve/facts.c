@@ -56,6 +56,7 @@ static void set_gauges(struct serve_server *s, const struct serve_model *model)
     int in_flight = s->in_flight;
     pthread_mutex_unlock(&s->mutex);
     serve_cache_stats(&kept, s->cache);
+    serve_record_set_metrics(m, &s->record);
     serve_metrics_set(m, SERVE_M_IN_FLIGHT, in_flight);
     serve_metrics_set(m, SERVE_M_READY, !strcmp(readiness(s), "ready"));
     serve_metrics_set(m, SERVE_M_QUEUE_DEPTH, model ? serve_engine_waiting(s->engine) : 0);

@@ -94,6 +94,7 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     enum rudd_status status = serve_server_create(&server, &o, err);
     if (!status) status = serve_server_load(server, err);
     if (!status) {
+        if (*serve_server_warning(server)) fprintf(stderr, "rudd-serve: %s\n", serve_server_warning(server));
         printf("rudd-serve: listening on %s\n", serve_server_url(server));
         fflush(stdout);
         while (!sigwait(&signals, &which) && which == SIGHUP) serve_server_hangup(server);
@@ -149,6 +150,14 @@ int main(int argc, char **argv)
         {"new-key", NN_OPTION_STRING, &s.new_key, "NAME:ROLES", 0, 0,
          "print a new key (stderr) and its line for --keys (stdout), and end"},
         {"hash-key", NN_OPTION_STRING, &s.hash_key, "NAME:ROLES", 0, 0, "the same for a key that is read from stdin"},
+        {"store", NN_OPTION_STRING, &o->record.store, "WHERE", 0, 0,
+         "predictions and feedback go there: an SQLite file (" SERVE_STORE_FILE "), postgresql://USER@HOST/DATABASE, or none"},
+        {"store-file", NN_OPTION_STRING, &o->record.file, "FILE", 0, 0, "file that holds the store's URL, password and all"},
+        {"store-days", NN_OPTION_INT, &o->record.keep_days, "N", 0, 36500,
+         "days that predictions without feedback and finished batches are kept; 0: for ever"},
+        {"spool", NN_OPTION_STRING, &o->record.spool, "FILE", 0, 0, "where rows wait while the store is away"},
+        {"spool-max", NN_OPTION_BYTES, &o->record.spool_max, "BYTES", 65536, 0, "size of the spool at most"},
+        {"keep-images", NN_OPTION_STRING, &o->record.images, "DIR", 0, 0, "keep the pictures there, by their hash; else they are not kept"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
     };

@@ -7,7 +7,6 @@
 #include "serve/clock.h"
 #include "serve/exchange.h"
 #include <stdio.h>
-#include <sys/random.h>
 
 static void computed(struct serve_job *job)
 {
@@ -41,10 +40,8 @@ static void count_stages(struct serve_metrics *m, const struct serve_job *job)
 static enum MHD_Result send_prediction(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
-    unsigned char random[16];
-    char id[2 * sizeof random + 1] = "";
-    if (getrandom(random, sizeof random, 0) != sizeof random) return MHD_NO;
-    for (size_t i = 0; i < sizeof random; i++) snprintf(id + 2 * i, 3, "%02x", random[i]);
+    char id[SERVE_ID], hash[NN_SHA256_HEX];
+    if (!serve_new_id(id)) return MHD_NO;
 
     double total_ms = serve_now_ms() - x->start_ms;
     const struct serve_model *model = serve_model_of(x);
@@ -58,6 +55,15 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
     if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, model->model->class_count);
     serve_metrics_prediction(s->metrics, model->model->classes[top.index].name, (double)top.probability, total_ms / 1e3);
     if (!x->job.cached) count_stages(s->metrics, &x->job);
+    const struct serve_answered answered = {.id = id,
+                                            .request_id = x->trace.request_id,
+                                            .client = *x->client ? x->client : NULL,
+                                            .model = model,
+                                            .job = &x->job,
+                                            .key = model->model->sha256 ? x->query.key : NULL,
+                                            .total_ms = total_ms};
+    serve_record_prediction(hash, &s->record, &answered, &x->body.bytes);
+    if (*hash) json_object_set_new(root, "image_hash", json_string(hash));
     return serve_send_json(x, 200, root);
 }
 
@@ -114,6 +120,7 @@ enum MHD_Result serve_answer_predict(struct serve_exchange *x)
                                 .length = x->body.bytes.length,
                                 .done = computed,
                                 .user = x,
+                                .hash = serve_record_wants_hash(&s->record),
                                 .status = RUDD_CANCELLED};
     x->job.probabilities = rudd_alloc(sizeof(float) * (size_t)classes);
     if (!x->job.probabilities) {

@@ -13,6 +13,7 @@
 static const struct serve_route routes[] = {
     {"/", false, false, "/", serve_answer_root, SERVE_OPEN},
     {"/predict", true, true, "/predict", serve_answer_predict, SERVE_PREDICT},
+    {"/feedback", true, true, "/feedback", serve_answer_feedback, SERVE_PREDICT},
     {"/health", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/healthcheck", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/livez", false, false, "/health", serve_answer_health, SERVE_OPEN},
@@ -130,6 +131,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     serve_observe_end(x);
     serve_body_free(&x->body);
     rudd_free(x->job.probabilities);
+    serve_feedback_free(x->feedback);
     rudd_free(x);
     *slot = NULL;
     pthread_mutex_lock(&s->mutex);

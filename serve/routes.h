@@ -12,6 +12,7 @@
 #include "serve/metrics.h"
 #include "serve/respond.h"
 #include "serve/server.h"
+#include "serve/store_record.h"
 #include "serve/tls.h"
 #include "serve/watch.h"
 
@@ -22,6 +23,7 @@ struct serve_server {
     struct serve_log *log; /* NULL: none is kept */
     struct serve_cache *cache;
     struct serve_guard *guard;
+    struct serve_record record;
     struct serve_tls tls;
     struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */

@@ -28,7 +28,8 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .max_megapixels = 100,
                                                     .timeout_s = 60,
                                                     .cache = {.entries = 10000, .bytes = 64 << 20, .ttl_s = 3600},
-                                                    .guard = {.burst = 20}};
+                                                    .guard = {.burst = 20},
+                                                    .record = {.spool_max = 256 << 20}};
 
 enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
 {
@@ -116,6 +117,14 @@ static void make_csp(char *csp, size_t size)
              script, style);
 }
 
+/* Whether the system chooses the port. */
+static bool picks_port(const char *listen)
+{
+    char host[256];
+    int port;
+    return serve_listen_parse(host, &port, listen, NULL) == RUDD_OK && port == 0;
+}
+
 enum rudd_status serve_server_create(struct serve_server **server, const struct serve_options *options, struct rudd_error *err)
 {
     int fd = -1;
@@ -135,6 +144,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     if (!status) status = serve_cache_create(&s->cache, &options->cache, s->metrics, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
+    if (!status) status = serve_record_open(&s->record, &options->record, picks_port(options->listen), err);
     if (!status) status = serve_guard_check_listen(&options->guard, fd, options->listen, err);
     if (!status) {
         enum { GRACE_S = 5 }; /* MHD's own patience ends after the watch's, which has an answer */
@@ -219,6 +229,11 @@ void serve_server_hangup(struct serve_server *s)
     serve_log_reopen(s->log);
 }
 
+const char *serve_server_warning(const struct serve_server *s)
+{
+    return s->record.warning;
+}
+
 const char *serve_server_url(const struct serve_server *s)
 {
     return s->url;
@@ -252,9 +267,11 @@ void serve_server_destroy(struct serve_server *s)
      * comes meanwhile finds the engine stopping and is refused. The cache's questions become the engine's jobs, so they end first. */
     if (s->cache) serve_cache_stop(s->cache);
     if (s->engine) serve_engine_stop(s->engine);
+    serve_record_stop(&s->record);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     serve_engine_destroy(s->engine);
     serve_watch_destroy(s->watch);
+    serve_record_close(&s->record);
     serve_cache_destroy(s->cache);
     serve_guard_destroy(s->guard);
     serve_tls_free(&s->tls);

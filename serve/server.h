@@ -12,6 +12,7 @@
 #include "nn/rudd.h"
 #include "serve/cache.h"
 #include "serve/guard.h"
+#include "serve/store_record.h"
 
 struct serve_options {
     const char *model_path;
@@ -32,6 +33,7 @@ struct serve_options {
     struct serve_cache_options cache;
     const char *access_log; /* file for a line of JSON for each request, "-": standard output; NULL: none */
     struct serve_guard_options guard;
+    struct serve_record_options record;
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
 };
 extern const struct serve_options serve_options_default;
@@ -44,6 +46,8 @@ enum rudd_status serve_server_load(struct serve_server *server, struct rudd_erro
 void serve_server_hangup(struct serve_server *server);
 /* "http://127.0.0.1:8080", the real port; lives as long as the server. */
 const char *serve_server_url(const struct serve_server *server);
+/* What an administrator should know although the server runs, or "". */
+const char *serve_server_warning(const struct serve_server *server);
 /* Waits until every request that began is answered, or seconds have passed; then what still waits is answered 503. */
 void serve_server_drain(struct serve_server *server, double seconds);
 /* NULL is fine. Drains for no time, if that was not done. */

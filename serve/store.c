@@ -114,7 +114,7 @@ void serve_store_log(struct serve_store *s, const struct serve_store_prediction 
     if (op) op->done = free_logged;
     if (op && !serve_store_log_row(&op->row, prediction) && serve_store_submit(s, op)) return;
     if (op) free_logged(op);
-    count(s, &s->stats.dropped, 1);
+    count(s, &s->stats.dropped[SERVE_PREDICTIONS], 1);
 }
 
 struct waiter {
@@ -257,14 +257,17 @@ static enum rudd_status transact(struct serve_store *s, struct serve_store_op *f
     return status;
 }
 
+/* Of an op with a row. */
+static enum serve_store_table table_of(const struct serve_store_op *op)
+{
+    return (enum serve_store_table)(op->row.data[0] - SERVE_ROW_PREDICTION);
+}
+
 static void count_rows(struct serve_store *s, const struct serve_store_op *first, const struct serve_store_op *end)
 {
     pthread_mutex_lock(&s->mutex);
-    uint64_t *figures[SERVE_ROW_KINDS] = {[SERVE_ROW_PREDICTION] = &s->stats.predictions,
-                                          [SERVE_ROW_FEEDBACK] = &s->stats.feedback,
-                                          [SERVE_ROW_ITEM] = &s->stats.items};
     for (const struct serve_store_op *op = first; op != end; op = op->next)
-        if (op->row.length && !op->status) ++*figures[op->row.data[0]];
+        if (op->row.length && !op->status) s->stats.rows[table_of(op)]++;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -305,7 +308,6 @@ static struct serve_store_op *commit(struct serve_store *s, struct serve_store_o
 static void spool_ops(struct serve_store *s, struct serve_store_op *first)
 {
     struct rudd_error err = {RUDD_OK, ""};
-    uint64_t rows = 0, dropped = 0;
     for (struct serve_store_op *op = first; op; op = op->next) {
         op->spooled = false;
         if (op->status == RUDD_ARGUMENT) continue; /* refused before the database went away */
@@ -314,17 +316,18 @@ static void spool_ops(struct serve_store *s, struct serve_store_op *first)
         else
             op->status = serve_spool_add(s->spool, op->row.data, op->row.length, op->done != free_logged, &op->err);
         op->spooled = !op->status;
-        rows += op->spooled;
-        dropped += op->row.length && op->status;
     }
     enum rudd_status status = serve_spool_commit(s->spool, &err);
-    for (struct serve_store_op *op = first; op && status; op = op->next)
-        if (op->spooled) {
+    pthread_mutex_lock(&s->mutex);
+    for (struct serve_store_op *op = first; op; op = op->next) {
+        if (op->spooled && status) {
             op->spooled = false;
             op->status = rudd_fail(&op->err, status, "%s", err.message);
         }
-    count(s, &s->stats.spooled, status ? 0 : rows);
-    count(s, &s->stats.dropped, status ? rows + dropped : dropped);
+        s->stats.spooled += op->spooled;
+        if (op->row.length && op->status != RUDD_ARGUMENT) s->stats.dropped[table_of(op)] += !op->spooled;
+    }
+    pthread_mutex_unlock(&s->mutex);
 }
 
 /* Up to s->replay_rows of the spool in one transaction. *refused: the database, or this program, takes one of them never. */

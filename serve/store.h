@@ -88,11 +88,17 @@ struct serve_store_feedback {
     const char *label, *comment;            /* comment may be NULL */
     const char *request_id, *client;        /* may be NULL */
 };
-/* Makes op->row and op->work of it (all is copied into the row); the caller sets done and user, and frees the row afterwards. id names the
- * feedback: the same client saying the same of the same picture again is the same feedback, with a newer time. op ends with
- * RUDD_ARGUMENT when there is no such prediction or picture. */
-enum rudd_status serve_store_feedback_op(struct serve_store_op *op, char id[SERVE_ID],
-                                         const struct serve_store_feedback *feedback, struct rudd_error *err);
+/* Feedback on its way. id names it: the same client saying the same of the same picture again is the same feedback, with a newer time. */
+struct serve_store_opinion {
+    struct serve_store_op op;
+    char id[SERVE_ID];
+    /* Set by the op: whether the label is what was predicted. Unknown while the database is away. */
+    enum serve_agreement { SERVE_UNKNOWN, SERVE_AGREES, SERVE_DIFFERS } agrees;
+};
+/* Prepares op (all is copied into its row); the caller sets done and context, and frees the row afterwards. op ends with RUDD_ARGUMENT when
+ * there is no such prediction or picture. */
+enum rudd_status serve_store_feedback_op(struct serve_store_opinion *opinion, const struct serve_store_feedback *feedback,
+                                         struct rudd_error *err);
 
 /* Whose claims this server's are; lives as long as the store. */
 const char *serve_store_owner(const struct serve_store *store);
@@ -139,12 +145,14 @@ enum rudd_status serve_store_job_unfinished(struct serve_store *store, int *item
 
 /* ---- figures for the metrics ------------------------------------------------------------------------------------------------------ */
 
+enum serve_store_table { SERVE_PREDICTIONS, SERVE_FEEDBACK, SERVE_JOB_ITEMS, SERVE_STORE_TABLES };
 struct serve_store_stats {
-    bool up;                                       /* the database answers and the spool is empty */
-    uint64_t predictions, feedback, items;         /* rows committed */
-    uint64_t commits, errors;                      /* transactions; failures of the database */
-    uint64_t spooled, replayed, dropped, rejected; /* rows */
-    uint64_t queue_rows, spool_rows, spool_bytes;  /* now */
+    bool up;                                      /* the database answers and the spool is empty */
+    uint64_t rows[SERVE_STORE_TABLES];            /* committed */
+    uint64_t dropped[SERVE_STORE_TABLES];         /* lost: no room for them; of feedback and items: refused */
+    uint64_t commits, errors;                     /* transactions; failures of the database */
+    uint64_t spooled, replayed, rejected;         /* rows */
+    uint64_t queue_rows, spool_rows, spool_bytes; /* now */
 };
 void serve_store_get_stats(struct serve_store_stats *stats, struct serve_store *store);
 

@@ -42,32 +42,41 @@ enum rudd_status serve_store_log_row(struct serve_bytes *row, const struct serve
 
 /* ---- feedback ---------------------------------------------------------------------------------------------------------------------- */
 
-enum { ID, TIME, PREDICTION, IMAGE }; /* the first columns of a feedback's row */
+enum { PREDICTION = 2, IMAGE, LABEL }; /* columns of a feedback's row */
 
-static enum rudd_status found(void *user, const struct serve_sql_value *columns, struct rudd_error *err)
+struct comparison {
+    const struct serve_sql_value *label;
+    enum serve_agreement agrees;
+};
+
+static enum rudd_status compare(void *user, const struct serve_sql_value *columns, struct rudd_error *err)
 {
-    (void)columns, (void)err;
-    *(bool *)user = true;
+    (void)err;
+    struct comparison *c = user;
+    bool same = columns[0].length == c->label->length && !memcmp(columns[0].bytes, c->label->bytes, c->label->length);
+    c->agrees = same ? SERVE_AGREES : SERVE_DIFFERS;
     return RUDD_OK;
 }
 
-/* Whether there is what the feedback speaks of. user: the op. */
+/* Whether there is what the feedback speaks of. user: the opinion. */
 static enum rudd_status look_up(struct serve_sql *sql, void *user, struct rudd_error *err)
 {
-    struct serve_store_op *op = user;
+    struct serve_store_opinion *o = user;
     struct serve_row row;
-    bool there = true;
-    enum rudd_status status = serve_row_parse(&row, op->row.data, op->row.length, err);
-    if (!status && row.columns[PREDICTION].type) {
-        there = false;
-        status = serve_sql_run(sql, "SELECT 1 FROM predictions WHERE id = $1", &row.columns[PREDICTION], 1, found, &there, err);
+    enum rudd_status status = serve_row_parse(&row, o->op.row.data, o->op.row.length, err);
+    struct comparison c = {&row.columns[LABEL], SERVE_AGREES};
+    if (!status && row.columns[IMAGE].type) {
+        c.agrees = SERVE_UNKNOWN;
+        status = serve_sql_run(sql, "SELECT class FROM predictions WHERE image_hash = $1 ORDER BY time DESC LIMIT 1",
+                               &row.columns[IMAGE], 1, compare, &c, err);
     }
-    if (!status && there && row.columns[IMAGE].type) {
-        there = false;
-        status = serve_sql_run(sql, "SELECT 1 FROM predictions WHERE image_hash = $1 LIMIT 1", &row.columns[IMAGE], 1, found,
-                               &there, err);
+    if (!status && c.agrees && row.columns[PREDICTION].type) {
+        c.agrees = SERVE_UNKNOWN;
+        status =
+            serve_sql_run(sql, "SELECT class FROM predictions WHERE id = $1", &row.columns[PREDICTION], 1, compare, &c, err);
     }
-    return status || there ? status : rudd_fail(err, RUDD_ARGUMENT, "there is no such prediction");
+    o->agrees = status ? SERVE_UNKNOWN : c.agrees;
+    return status || c.agrees ? status : rudd_fail(err, RUDD_ARGUMENT, "there is no such prediction");
 }
 
 /* Each part with its end, so that parts do not run into each other; NULL differs from "". */
@@ -77,7 +86,7 @@ static void hash_part(struct nn_sha256 *hash, const char *text)
     if (text) nn_sha256_update(hash, text, strlen(text) + 1);
 }
 
-enum rudd_status serve_store_feedback_op(struct serve_store_op *op, char id[SERVE_ID], const struct serve_store_feedback *f,
+enum rudd_status serve_store_feedback_op(struct serve_store_opinion *o, const struct serve_store_feedback *f,
                                          struct rudd_error *err)
 {
     struct nn_sha256 hash;
@@ -89,16 +98,12 @@ enum rudd_status serve_store_feedback_op(struct serve_store_op *op, char id[SERV
     hash_part(&hash, f->comment);
     hash_part(&hash, f->client);
     nn_sha256_hex(hex, &hash);
-    snprintf(id, SERVE_ID, "%.32s", hex);
-    const struct serve_sql_value columns[] = {serve_sql_text(id),
-                                              serve_sql_real(serve_wall_s()),
-                                              serve_sql_text(f->prediction_id),
-                                              serve_sql_text(f->image_hash),
-                                              serve_sql_text(f->label),
-                                              serve_sql_text(f->comment),
-                                              serve_sql_text(f->request_id),
-                                              serve_sql_text(f->client)};
-    op->work = look_up;
-    op->user = op;
-    return serve_row_print(&op->row, SERVE_ROW_FEEDBACK, columns, err);
+    snprintf(o->id, SERVE_ID, "%.32s", hex);
+    const struct serve_sql_value columns[] = {
+        serve_sql_text(o->id),         serve_sql_real(serve_wall_s()), serve_sql_text(f->prediction_id),
+        serve_sql_text(f->image_hash), serve_sql_text(f->label),       serve_sql_text(f->comment),
+        serve_sql_text(f->request_id), serve_sql_text(f->client)};
+    o->op.work = look_up;
+    o->op.user = o;
+    return serve_row_print(&o->op.row, SERVE_ROW_FEEDBACK, columns, err);
 }
