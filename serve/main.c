@@ -157,7 +157,8 @@ int main(int argc, char **argv)
          "days that predictions without feedback and finished batches are kept; 0: for ever"},
         {"spool", NN_OPTION_STRING, &o->record.spool, "FILE", 0, 0, "where rows wait while the store is away"},
         {"spool-max", NN_OPTION_BYTES, &o->record.spool_max, "BYTES", 65536, 0, "size of the spool at most"},
-        {"keep-images", NN_OPTION_STRING, &o->record.images, "DIR", 0, 0, "keep the pictures there, by their hash; else they are not kept"},
+        {"keep-images", NN_OPTION_STRING, &o->record.images, "DIR", 0, 0,
+         "keep the pictures there, by their hash; else they are not kept"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
     };
