@@ -67,7 +67,9 @@ HELPER struct server server_start(const char *model, ...)
     FILE *f = fdopen(out[0], "r");
     assert_non_null(fgets(line, sizeof line, f));
     fclose(f);
-    assert_int_equal(sscanf(line, "rudd-serve: listening on http://127.0.0.1:%d", &s.port), 1);
+    const char *url = strstr(line, "rudd-serve: listening on http"), *port = url ? strstr(url, "://127.0.0.1:") : NULL;
+    assert_non_null(port);
+    assert_int_equal(sscanf(port, "://127.0.0.1:%d", &s.port), 1);
     return s;
 }
 
