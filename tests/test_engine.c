@@ -39,6 +39,7 @@ static rudd_model *make_model(int size, uint64_t seed)
 static int setup(void **state)
 {
     (void)state;
+    rudd_set_threads(1); /* two workers of one thread each */
     for (int i = 0; i < PICTURES; i++) {
         const struct picture p = {.w = 70 + 31 * i, .h = 150 - 17 * i, .orientation = i};
         pictures[i] = i % 2 ? picture_jpeg(&p) : picture_png(&(struct picture){.w = p.w, .h = p.h});
