@@ -85,7 +85,7 @@ static enum rudd_status set_json(const struct nn_options *o, const char *name, c
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "%sno memory for option %s", where, name);
     enum rudd_status status;
-    if (row->type == NN_OPTION_STRING || row->type == NN_OPTION_REQUIRED)
+    if (row->type == NN_OPTION_STRING || row->type == NN_OPTION_REQUIRED || row->type == NN_OPTION_STRINGS)
         status = rudd_fail(err, RUDD_ARGUMENT, "%s%s: found %.80s, expected text in quotes", where, own, text);
     else
         status = set(o, row, text, where, err);

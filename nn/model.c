@@ -188,6 +188,7 @@ void nn_model_destroy(struct nn_model *model)
     rudd_free(model->metrics);
     rudd_free(model->run);
     rudd_free(model->dataset);
+    rudd_free(model->golden);
     rudd_free(model->sha256);
     if (model->graph) nn_graph_free(model->graph);
     rudd_free(model->graph);

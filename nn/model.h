@@ -84,6 +84,7 @@ struct nn_model {
     int class_count;
     double temperature;            /* logits / this give honest probabilities (arXiv:1706.04599); 0: not fitted */
     char *metrics, *run, *dataset; /* metadata carried along: JSON text, run id, data-set root hash; may be NULL */
+    char *golden;                  /* the file's own answer to a known input (weights/golden.h); NULL: it has none */
     char *sha256;                  /* of the file it came from, hex; NULL when new */
     struct nn_graph *graph;        /* unfused, resolution-independent */
     struct nn_param *params;
@@ -127,7 +128,7 @@ int nn_model_find(const struct nn_model *model, const char *name);
 /* Takes over copies of count classes (name required, the rest may be NULL); count must be the model's. */
 enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_class *classes, int count,
                                       struct rudd_error *err);
-/* Replaces *field (metrics, run, dataset or sha256) by a copy of text; text may be NULL. */
+/* Replaces *field (metrics, run, dataset, golden or sha256) by a copy of text; text may be NULL. */
 enum rudd_status nn_model_set_text(char **field, const char *text, struct rudd_error *err);
 
 size_t nn_model_parameter_count(const struct nn_model *model); /* trainable: without running statistics */

@@ -214,6 +214,12 @@ static bool set_value(const struct nn_option *row, const char *text)
     }
     case NN_OPTION_STRING:
     case NN_OPTION_REQUIRED: *(const char **)row->target = text; return *text != 0;
+    case NN_OPTION_STRINGS: {
+        struct nn_strings *s = row->target;
+        if (!*text || s->count == NN_STRINGS) return false;
+        s->items[s->count++] = text;
+        return true;
+    }
     case NN_OPTION_CONFIG: return true; /* read in the first pass */
     }
     return false;
@@ -356,6 +362,13 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
     case NN_OPTION_REQUIRED:
         if (*(const char **)row->target) snprintf(out, size, "%s", *(const char **)row->target);
         break;
+    case NN_OPTION_STRINGS: {
+        const struct nn_strings *s = row->target;
+        size_t used = 0;
+        for (int i = 0; i < s->count && used < size; i++)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " " : "", s->items[i]);
+        break;
+    }
     case NN_OPTION_CHOICE: {
         const char *word = row->value;
         for (int i = *(int *)row->target; i > 0; i--) word += strcspn(word, "|") + 1;

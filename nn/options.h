@@ -28,9 +28,15 @@ enum nn_option_type {
     NN_OPTION_BYTES,    /* size_t; K, M and G suffixes are powers of 1024 */
     NN_OPTION_STRING,   /* const char *; NULL: not given */
     NN_OPTION_REQUIRED, /* the same, but parsing fails when it stays NULL */
+    NN_OPTION_STRINGS,  /* struct nn_strings; each time that it is given adds one */
     NN_OPTION_CHOICE,   /* int (or enum): index among the words of value, "a|b|c" */
     NN_OPTION_DOUBLES,  /* double[k], each within min..max; k is the number of words of value, "A,B,C" */
     NN_OPTION_CONFIG    /* a file (config.h), read before the flags, which win; no target */
+};
+enum { NN_STRINGS = 32 };
+struct nn_strings {
+    const char *items[NN_STRINGS];
+    int count;
 };
 struct nn_config; /* config.c */
 struct nn_option {

@@ -55,7 +55,7 @@ json_t *weights_classes_json(const struct nn_model *model)
     return list;
 }
 
-static enum rudd_status add(struct weights_metadata *m, const char *key, const char *value, struct rudd_error *err)
+enum rudd_status weights_metadata_add(struct weights_metadata *m, const char *key, const char *value, struct rudd_error *err)
 {
     struct weights_meta *entry = &m->entries[m->count++];
     entry->key = rudd_strdup(key);
@@ -69,7 +69,7 @@ static enum rudd_status add_json(struct weights_metadata *m, const char *key, js
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(json);
     if (!text) return rudd_fail(err, RUDD_ARGUMENT, "%s: not UTF-8, or no memory for it", key);
-    enum rudd_status status = add(m, key, text, err);
+    enum rudd_status status = weights_metadata_add(m, key, text, err);
     free(text);
     return status;
 }
@@ -88,7 +88,7 @@ enum rudd_status weights_metadata_make(struct weights_metadata *metadata, const 
                                     {"rudd.dataset", model->dataset}};
     enum rudd_status status = RUDD_OK;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
-        if (texts[i][1]) status = add(&m, texts[i][0], texts[i][1], err);
+        if (texts[i][1]) status = weights_metadata_add(&m, texts[i][0], texts[i][1], err);
     if (!status) status = add_json(&m, "rudd.classes", weights_classes_json(model), err);
     if (!status) status = add_json(&m, "rudd.preprocess", weights_preprocess_json(&model->preprocess), err);
     if (!status) status = add_json(&m, "rudd.conventions", weights_conventions_json(model), err);
@@ -300,9 +300,9 @@ enum rudd_status weights_metadata_read(struct nn_model *model, const struct weig
         status = parse_classes(model, classes, where, err);
     }
     if (!status && own_classes) status = parse_temperature(model, weights_meta(file, "rudd.temperature"), file->path, err);
-    char **const fields[] = {&model->metrics, &model->run, &model->dataset};
-    static const char *const keys[] = {"rudd.metrics", "rudd.run", "rudd.dataset"};
-    for (size_t i = 0; i < 3 && own_classes && !status; i++)
+    char **const fields[] = {&model->metrics, &model->run, &model->dataset, &model->golden};
+    static const char *const keys[] = {"rudd.metrics", "rudd.run", "rudd.dataset", "rudd.golden"};
+    for (size_t i = 0; i < 4 && own_classes && !status; i++)
         status = nn_model_set_text(fields[i], weights_meta(file, keys[i]), err);
     json_decref(conventions);
     json_decref(preprocess);

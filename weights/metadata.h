@@ -7,7 +7,8 @@
  *     rudd.preprocess   {"image_size", "mode", "filter", "crop_fraction", "mean", "std"}
  *     rudd.conventions  {"bn_eps", "pad"}
  *     rudd.temperature  a number: softmax(logits / it) are calibrated probabilities; fitted on validation pictures
- *     rudd.metrics      JSON text of the evaluation;   rudd.run: run id;   rudd.dataset: root hash */
+ *     rudd.metrics      JSON text of the evaluation;   rudd.run: run id;   rudd.dataset: root hash
+ *     rudd.golden       the network's answer to a known input (golden.h); model files only */
 #ifndef WEIGHTS_METADATA_H
 #define WEIGHTS_METADATA_H
 
@@ -36,13 +37,16 @@ enum rudd_status weights_metadata_read(struct nn_model *model, const struct weig
 /* The number of classes that rudd.classes lists; 0 when the file has none. */
 enum rudd_status weights_metadata_class_count(int *count, const struct weights_file *file, struct rudd_error *err);
 
-/* All of the table above for a model; weights_metadata_free gives it back. */
-enum { WEIGHTS_METADATA_KEYS = 10 };
+/* All of the table above for a model, but the golden answer, which takes a run of the network; weights_metadata_free gives it back. */
+enum { WEIGHTS_METADATA_KEYS = 11 };
 struct weights_metadata {
     struct weights_meta entries[WEIGHTS_METADATA_KEYS];
     int count;
 };
 enum rudd_status weights_metadata_make(struct weights_metadata *metadata, const struct nn_model *model, struct rudd_error *err);
+/* One more entry; copies. */
+enum rudd_status weights_metadata_add(struct weights_metadata *metadata, const char *key, const char *value,
+                                      struct rudd_error *err);
 void weights_metadata_free(struct weights_metadata *metadata);
 
 #endif

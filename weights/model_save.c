@@ -1,5 +1,6 @@
 /* model_save.c - a model becomes a file that timm (or torchvision, or lukemelas' package) and rudd itself load as it is. */
 #include <string.h>
+#include "weights/golden.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 
@@ -18,6 +19,7 @@ enum rudd_status weights_model_save(const char *path, const struct nn_model *mod
     struct weights_tensor *tensors = rudd_zalloc(count, sizeof *tensors);
     char(*names)[NN_NAME] = rudd_zalloc(count, sizeof *names);
     struct weights_metadata metadata = {.count = 0};
+    char *golden = NULL;
     enum rudd_status status = values ? RUDD_OK : nn_model_need_values(model, err);
     if (status) goto out;
     if (!tensors || !names) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %zu tensors", path, count);
@@ -28,8 +30,11 @@ enum rudd_status weights_model_save(const char *path, const struct nn_model *mod
         describe_tensor(&tensors[i], names[i], &model->params[i], values ? values : model->values);
     }
     if (!status) status = weights_metadata_make(&metadata, model, err);
+    if (!status) status = weights_golden_make(&golden, model, values, err);
+    if (!status && golden) status = weights_metadata_add(&metadata, "rudd.golden", golden, err);
     if (!status) status = weights_write(path, tensors, model->param_count, metadata.entries, metadata.count, err);
 out:
+    rudd_free(golden);
     weights_metadata_free(&metadata);
     rudd_free(names);
     rudd_free(tensors);
