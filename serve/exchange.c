@@ -10,8 +10,19 @@ enum serve_state serve_state_of(struct serve_server *s)
 const struct serve_model *serve_model_of(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
-    if (!x->model && serve_state_of(s) != SERVE_LOADING && s->model.model) x->model = &s->model;
+    if (!x->model && serve_state_of(s) != SERVE_LOADING && s->models) x->model = serve_models_get(s->models, NULL);
     return x->model;
+}
+
+bool serve_choose_model(struct serve_exchange *x, const char *version)
+{
+    const struct serve_model *m = serve_models_get(x->server->models, version);
+    if (!m)
+        return serve_refuse(&x->problem, 404, "unknown_model", "there is no version %.64s; /model_info lists those there are",
+                            version);
+    serve_models_put(x->server->models, x->model);
+    x->model = m;
+    return true;
 }
 
 enum MHD_Result serve_send_response(struct serve_exchange *x, unsigned http, struct MHD_Response *response)

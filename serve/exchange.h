@@ -51,6 +51,7 @@ struct serve_exchange {
     const struct serve_model *model; /* of serve_model_of */
     bool computed;                   /* the engine is done with job */
     struct serve_job job;
+    struct serve_reload reload;
     struct serve_cache_query query; /* for the picture in job */
     int top_k;
     struct serve_feedback *feedback; /* on its way to the store; feedback.c */
@@ -62,8 +63,11 @@ const char *serve_route_label(const struct serve_route *route);
 /* ---- what answers are made of --------------------------------------------------------------------------------------- */
 
 enum serve_state serve_state_of(struct serve_server *server);
-/* The one model that this exchange is about, from the first call to the exchange's end, whatever is loaded meanwhile. NULL while loading. */
+/* The one model that this exchange is about, from the first call to the exchange's end, whatever is loaded meanwhile: that of X-Model-Version for
+ * routes that need a model, else the default. NULL while loading. */
 const struct serve_model *serve_model_of(struct serve_exchange *x);
+/* Makes it the model of that version instead (NULL or "": the default). Refuses by 404 and leaves it as it was when there is none. */
+bool serve_choose_model(struct serve_exchange *x, const char *version);
 /* A header of the request; NULL: it has none of that name. */
 const char *serve_header(const struct serve_exchange *x, const char *name);
 /* Sends out's bytes, which become the response's. */
@@ -88,5 +92,6 @@ serve_answer_fn serve_answer_root, serve_answer_health, serve_answer_ready, serv
 serve_answer_fn serve_answer_predict; /* predict.c */
 serve_answer_fn serve_answer_feedback; /* feedback.c */
 void serve_feedback_free(struct serve_feedback *feedback); /* NULL is fine */
+serve_answer_fn serve_answer_reload;  /* admin.c */
 
 #endif

@@ -44,7 +44,9 @@ enum MHD_Result serve_answer_ready(struct serve_exchange *x)
 
 enum MHD_Result serve_answer_model(struct serve_exchange *x)
 {
-    return serve_send_json(x, 200, serve_json_model(serve_model_of(x)));
+    json_t *root = serve_json_model(serve_model_of(x));
+    if (root) json_object_set_new(root, "versions", serve_json_versions(x->server->models));
+    return serve_send_json(x, 200, root);
 }
 
 /* The numbers of the moment, which nobody keeps while nobody asks. */

@@ -64,10 +64,15 @@ static enum rudd_status parse(struct settings *s, struct nn_options *options, bo
         printf("rudd-serve %s\n", RUDD_VERSION);
     } else if (!status && (s->new_key || s->hash_key)) {
         status = s->new_key ? make_key(s->new_key, err) : hash_key(s->hash_key, err);
-    } else if (!status && !s->server.model_path) {
+    } else if (!status && !s->server.models.count && !s->server.models_folder) {
         status = rudd_fail(err, RUDD_ARGUMENT, "no model given; say --model FILE (rudd train writes RUN/model.safetensors)");
     }
     return status;
+}
+
+static void say(const char *line)
+{
+    fprintf(stderr, "rudd-serve: %s\n", line);
 }
 
 static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
@@ -84,6 +89,7 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     signal(SIGPIPE, SIG_IGN);
 
     struct serve_options o = s->server;
+    o.say = say;
     int threads = s->threads, processors;
     rudd_set_threads(0);
     processors = kern_threads();
@@ -110,7 +116,11 @@ int main(int argc, char **argv)
     struct settings s = {.server = serve_options_default, .drain_s = 10};
     struct serve_options *o = &s.server;
     const struct nn_option rows[] = {
-        {"model|m", NN_OPTION_STRING, &o->model_path, "FILE", 0, 0, "model file to answer with"},
+        {"model|m", NN_OPTION_STRINGS, &o->models, "FILE", 0, 0,
+         "model file to answer with; again for more versions, which X-Model-Version chooses"},
+        {"models", NN_OPTION_STRING, &o->models_folder, "DIR", 0, 0, "folder of more of them"},
+        {"watch-ms", NN_OPTION_INT, &o->watch_ms, "N", 0, 3600000,
+         "between looks whether model files changed; 0: on SIGHUP only"},
         {"listen", NN_OPTION_STRING, &o->listen, "HOST:PORT", 0, 0, "where to listen; port 0 picks a free one"},
         {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64,
          "processors one run of the network uses; 0: all, shared by the workers"},

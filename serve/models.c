@@ -62,7 +62,8 @@ static struct stamp look(const char *path)
 {
     struct stat st;
     if (stat(path, &st)) return (struct stamp){0};
-    return (struct stamp){(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+    return (struct stamp){(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, st.st_mtim.tv_sec,
+                          st.st_mtim.tv_nsec};
 }
 
 /* "models/fish.safetensors" -> "fish" */
@@ -223,8 +224,8 @@ static enum rudd_status renew(struct serve_models *r, int i, struct rudd_error *
     pthread_mutex_unlock(&r->mutex);
     tell(r, SERVE_MODEL_RETIRED, old, "%s", "");
     serve_models_put(r, old);
-    tell(r, SERVE_MODEL_LOADED, fresh, "model %s: version %s after %s, in %.0f ms; golden answer %s", fresh->name, fresh->version,
-         from, serve_now_ms() - started, fresh->golden ? "as it should be" : "not in the file");
+    tell(r, SERVE_MODEL_LOADED, fresh, "model %s: version %s after %s, in %.0f ms; golden answer %s", fresh->name,
+         fresh->version, from, serve_now_ms() - started, fresh->golden ? "as it should be" : "not in the file");
     serve_models_put(r, fresh);
     return RUDD_OK;
 }

@@ -93,6 +93,19 @@ json_t *serve_json_model(const struct serve_model *model)
                      m->dataset, "metrics", carried(m->metrics));
 }
 
+json_t *serve_json_versions(struct serve_models *models)
+{
+    const struct serve_model *all[SERVE_MODELS_MAX];
+    int count = serve_models_all(all, models);
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++) {
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s?,s:b}", "version", all[i]->version, "model_name", all[i]->name,
+                                              "sha256", all[i]->model->sha256, "default", i == 0));
+        serve_models_put(models, all[i]);
+    }
+    return list;
+}
+
 json_t *serve_json_facts(const struct serve_model *model, size_t max_body, uint64_t max_pixels)
 {
     return json_pack("{s:s,s:s,s:s?,s:s?,s:I,s:I,s:{s:s,s:s,s:s,s:s,s:s}}", "service", "rudd-serve", "version", RUDD_VERSION,

@@ -8,23 +8,17 @@
 #include "nn/model.h"
 #include "serve/bytes.h"
 #include "serve/engine.h"
+#include "serve/models.h"
 #include "serve/request.h"
 
 enum serve_state { SERVE_LOADING, SERVE_READY, SERVE_DRAINING };
 const char *serve_state_name(enum serve_state state); /* "loading", "ready", "draining" */
 
-/* What the server knows of its model; fixed once loaded. */
-struct serve_model {
-    rudd_model *model;
-    char *name;       /* as users know it: --name, or the file's name without its ending */
-    struct serve_net net;
-    char version[65]; /* the run it came from, or the first 12 digits of the file's SHA-256 */
-};
-
 /* /predict: the job's probabilities; total_ms from the request's first header to now; id names this answer. */
 json_t *serve_json_prediction(const struct serve_model *model, const struct serve_job *job, int top_k, double total_ms,
                               const char *id);
 json_t *serve_json_model(const struct serve_model *model);
+json_t *serve_json_versions(struct serve_models *models); /* [{"version","model_name","sha256","default"}, ...] */
 /* Service facts for `GET /`; model NULL while loading. */
 json_t *serve_json_facts(const struct serve_model *model, size_t max_body, uint64_t max_pixels);
 json_t *serve_json_health(const struct serve_model *model, enum serve_state state, double uptime_s);

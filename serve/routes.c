@@ -20,6 +20,7 @@ static const struct serve_route routes[] = {
     {"/ready", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
     {"/readyz", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
     {"/model_info", false, true, "/model_info", serve_answer_model, SERVE_PREDICT | SERVE_OBSERVE},
+    {"/admin/reload", true, true, "/admin/reload", serve_answer_reload, SERVE_ADMIN},
     {"/metrics", false, false, "/metrics", serve_answer_metrics, SERVE_OBSERVE},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
@@ -64,6 +65,7 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
     if (length && strtoull(length, NULL, 10) > s->options.max_body)
         serve_refuse(&x->problem, 413, "body_too_large", "the body is larger than %zu bytes, the limit of this server",
                      s->options.max_body);
+    if (x->route->needs_model && !x->problem.http) serve_choose_model(x, serve_header(x, "X-Model-Version"));
     if (x->route->post && !x->problem.http) serve_body_init(&x->body, x->connection, s->options.max_body, &x->problem);
 }
 
@@ -132,6 +134,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     serve_body_free(&x->body);
     rudd_free(x->job.probabilities);
     serve_feedback_free(x->feedback);
+    if (x->model) serve_models_put(s->models, x->model);
     rudd_free(x);
     *slot = NULL;
     pthread_mutex_lock(&s->mutex);

@@ -10,6 +10,7 @@
 #include "serve/engine.h"
 #include "serve/guard.h"
 #include "serve/metrics.h"
+#include "serve/models.h"
 #include "serve/respond.h"
 #include "serve/server.h"
 #include "serve/store_record.h"
@@ -26,8 +27,8 @@ struct serve_server {
     struct serve_record record;
     struct serve_tls tls;
     struct serve_watch *watch;   /* requests that are still arriving */
-    struct serve_engine *engine; /* this and model: set once, before state becomes SERVE_READY */
-    struct serve_model model;
+    struct serve_engine *engine; /* this and models: set once, before state becomes SERVE_READY */
+    struct serve_models *models;
     atomic_int state; /* enum serve_state */
     char url[320], csp[512];
     double started_ms, start_time; /* monotonic; seconds since 1970 */

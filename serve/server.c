@@ -4,7 +4,6 @@
 #include "serve/clock.h"
 #include "serve/page.h"
 #include "serve/routes.h"
-#include "weights/model_file.h"
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -17,6 +16,7 @@
 
 const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .workers = 1,
+                                                    .watch_ms = 1000,
                                                     .decoders = 2,
                                                     .max_batch = 4,
                                                     .max_delay_us = 2000,
@@ -177,19 +177,31 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     return status;
 }
 
-/* "models/fish.safetensors" -> "fish" */
-static char *name_from_path(const char *path)
+static void model_news(void *user, enum serve_model_event event, const struct serve_model *m, const char *line)
 {
-    const char *slash = strrchr(path, '/');
-    char *name = rudd_strdup(slash ? slash + 1 : path), *dot = name ? strrchr(name, '.') : NULL;
-    if (dot && dot > name) *dot = 0;
-    return name;
+    struct serve_server *s = user;
+    if (m && event != SERVE_MODEL_FAILED)
+        serve_metrics_set(s->metrics, SERVE_M_MODEL_INFO, event == SERVE_MODEL_LOADED, m->name, rudd_model_arch(m->model),
+                          m->version, m->model->sha256);
+    if (serve_state_of(s) == SERVE_LOADING) return; /* at the start, failures are the caller's and successes no news */
+    if (event != SERVE_MODEL_RETIRED)
+        serve_metrics_add(s->metrics, SERVE_M_MODEL_LOADS, 1, event == SERVE_MODEL_LOADED ? "ok" : "failed");
+    if (line && s->options.say) s->options.say(line);
 }
 
 enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *err)
 {
-    struct serve_model m = {0};
     const struct serve_options *o = &s->options;
+    const struct serve_models_options models = {.paths = o->models.items,
+                                                .path_count = o->models.count,
+                                                .folder = o->models_folder,
+                                                .name = o->name,
+                                                .calibrated = o->calibrated,
+                                                .workers = o->workers,
+                                                .max_batch = o->max_batch,
+                                                .watch_ms = o->watch_ms,
+                                                .news = model_news,
+                                                .user = s};
     const struct serve_engine_options engine = {
         .workers = o->workers,
         .decoders = o->decoders,
@@ -197,36 +209,16 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
         .max_delay_ms = o->max_delay_us / 1e3,
         .limit = o->queue,
         .limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)}};
-    const struct weights_load_options as_it_is = {.predict_only = true,
-                                                  .hash = true}; /* answers name the model by its file's hash */
-    enum rudd_status status = weights_model_load(&m.model, o->model_path, &as_it_is, NULL, err);
-    if (!status) {
-        m.name = o->name ? rudd_strdup(o->name) : name_from_path(o->model_path);
-        if (!m.name) status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the model's name");
-    }
-    if (!status) {
-        if (m.model->run)
-            snprintf(m.version, sizeof m.version, "%s", m.model->run);
-        else
-            snprintf(m.version, sizeof m.version, "%.12s", m.model->sha256 ? m.model->sha256 : "unknown");
-    }
-    if (!status) status = serve_net_init(&m.net, m.model, o->calibrated, o->workers, o->max_batch, err);
+    enum rudd_status status = serve_models_create(&s->models, &models, err);
     if (!status) status = serve_engine_create(&s->engine, &engine, err);
-    if (status) {
-        serve_net_free(&m.net);
-        rudd_free(m.name);
-        rudd_model_close(m.model);
-        return status;
-    }
-    s->model = m;
-    serve_metrics_set(s->metrics, SERVE_M_MODEL_INFO, 1, m.name, rudd_model_arch(m.model), m.version, m.model->sha256);
-    atomic_store(&s->state, SERVE_READY);
-    return RUDD_OK;
+    if (!status) atomic_store(&s->state, SERVE_READY);
+    return status;
 }
 
 void serve_server_hangup(struct serve_server *s)
 {
     serve_log_reopen(s->log);
+    serve_models_reload(s->models, NULL);
 }
 
 const char *serve_server_warning(const struct serve_server *s)
@@ -263,13 +255,15 @@ void serve_server_destroy(struct serve_server *s)
 {
     if (!s) return;
     atomic_store(&s->state, SERVE_DRAINING);
-    /* MHD must not be stopped with suspended connections: first every job ends, which resumes its connection. A request that
-     * comes meanwhile finds the engine stopping and is refused. The cache's questions become the engine's jobs, so they end first. */
+    /* MHD must not be stopped with suspended connections: first every job and every reload ends, which resumes its connection. A request
+     * that comes meanwhile finds the engine stopping and is refused. The cache's questions become the engine's jobs, so they end first. */
     if (s->cache) serve_cache_stop(s->cache);
     if (s->engine) serve_engine_stop(s->engine);
     serve_record_stop(&s->record);
+    if (s->models) serve_models_stop(s->models);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     serve_engine_destroy(s->engine);
+    serve_models_destroy(s->models);
     serve_watch_destroy(s->watch);
     serve_record_close(&s->record);
     serve_cache_destroy(s->cache);
@@ -277,9 +271,6 @@ void serve_server_destroy(struct serve_server *s)
     serve_tls_free(&s->tls);
     serve_log_close(s->log);
     serve_metrics_destroy(s->metrics);
-    serve_net_free(&s->model.net);
-    rudd_free(s->model.name);
-    rudd_model_close(s->model.model);
     pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->mutex);
     rudd_free(s);

@@ -9,27 +9,30 @@
 #define SERVE_SERVER_H
 
 #include <stdbool.h>
-#include "nn/rudd.h"
+#include "nn/options.h"
 #include "serve/cache.h"
 #include "serve/guard.h"
 #include "serve/store_record.h"
 
 struct serve_options {
-    const char *model_path;
-    const char *name;   /* NULL: the file's name without its ending */
-    const char *listen; /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
-    int workers;        /* runs of the network at a time */
-    int decoders;       /* threads that decode and resize pictures */
-    int max_batch;      /* pictures in one run */
-    int max_delay_us;   /* that a prepared picture waits for others to share its run, while others are on their way */
-    int queue;          /* pictures that may wait for a decoder */
-    int deadline_ms;    /* that a picture may wait in all; 0: for ever */
-    int io_threads;     /* threads that read requests and write answers */
-    int connections;    /* at most; more are not accepted */
-    size_t max_body;    /* bytes */
+    struct nn_strings models;  /* files; the first answers when nobody chooses */
+    const char *models_folder; /* more of them; may be NULL */
+    int watch_ms;              /* between two looks whether they changed; 0: never */
+    const char *name;          /* for all; NULL: each file's name without its ending */
+    const char *listen;        /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
+    int workers;               /* runs of the network at a time */
+    int decoders;              /* threads that decode and resize pictures */
+    int max_batch;             /* pictures in one run */
+    int max_delay_us;          /* that a prepared picture waits for others to share its run, while others are on their way */
+    int queue;                 /* pictures that may wait for a decoder */
+    int deadline_ms;           /* that a picture may wait in all; 0: for ever */
+    int io_threads;            /* threads that read requests and write answers */
+    int connections;           /* at most; more are not accepted */
+    size_t max_body;           /* bytes */
     double max_megapixels;
-    bool calibrated; /* probabilities by the model's temperature */
-    int timeout_s;   /* for a request to arrive whole, and for an idle connection */
+    bool calibrated;               /* probabilities by the model's temperature */
+    void (*say)(const char *line); /* what the log should say of models; any thread; may be NULL */
+    int timeout_s;                 /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;
     const char *access_log; /* file for a line of JSON for each request, "-": standard output; NULL: none */
     struct serve_guard_options guard;
@@ -40,9 +43,9 @@ extern const struct serve_options serve_options_default;
 
 struct serve_server;
 enum rudd_status serve_server_create(struct serve_server **server, const struct serve_options *options, struct rudd_error *err);
-/* Opens options->model_path and starts the workers. Once. */
+/* Loads the models and starts the workers. Once. */
 enum rudd_status serve_server_load(struct serve_server *server, struct rudd_error *err);
-/* What SIGHUP asks for: the access log's file is opened anew. Thread-safe. */
+/* What SIGHUP asks for: the access log's file is opened anew, and all models are loaded again. Thread-safe. */
 void serve_server_hangup(struct serve_server *server);
 /* "http://127.0.0.1:8080", the real port; lives as long as the server. */
 const char *serve_server_url(const struct serve_server *server);
