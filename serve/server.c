@@ -183,7 +183,7 @@ static void model_news(void *user, enum serve_model_event event, const struct se
     if (m && event != SERVE_MODEL_FAILED)
         serve_metrics_set(s->metrics, SERVE_M_MODEL_INFO, event == SERVE_MODEL_LOADED, m->name, rudd_model_arch(m->model),
                           m->version, m->model->sha256);
-    if (serve_state_of(s) == SERVE_LOADING) return; /* at the start, failures are the caller's and successes no news */
+    if (atomic_load(&s->state) == SERVE_LOADING) return; /* at the start, failures are the caller's and successes no news */
     if (event != SERVE_MODEL_RETIRED)
         serve_metrics_add(s->metrics, SERVE_M_MODEL_LOADS, 1, event == SERVE_MODEL_LOADED ? "ok" : "failed");
     if (line && s->options.say) s->options.say(line);
