@@ -110,6 +110,8 @@ $(addprefix $(B)/tests/test_,train resume recipes kill cache): $(B)/tests/traini
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+$(B)/tests/kill_serve: $(B)/tests/kill_serve.o $(B)/libserve.a $(B)/librudd.a | $(B)/rudd-serve
+	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
 # The C side of a parity script.
 $(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/libtrain.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
@@ -167,6 +169,10 @@ kill-train: deps ## kill -9 at KILLS random moments of training (50; SEED names 
 	$(BUILD) $(B)/tests/test_kill
 	OMP_WAIT_POLICY=passive $(B)/tests/test_kill $(or $(KILLS),50) $(or $(SEED),$(shell date +%s))
 
+kill-serve: deps ## kill -9 of the server and of its PostgreSQL under load, KILLS times each (20): nothing acknowledged is lost, nothing twice
+	$(BUILD) $(B)/tests/kill_serve
+	$(B)/tests/kill_serve $(or $(KILLS),20) $(or $(SEED),$(shell date +%s))
+
 check: ## format, layers and the rules of the code
 	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
 	tests/check_layers.sh
@@ -209,6 +215,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-10s", $$2; $$1 = $$2 = ""; print }'
 
 force:
-.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train install clean help force
+.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help force
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/tests/parity/*.d)

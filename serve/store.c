@@ -1,7 +1,7 @@
 /* store.c - the queue, the writer's thread, and what it does when the database is away: see store.h.
  *
  *     up      a batch of ops is one transaction; ops are answered when it is committed
- *     away    rows go to the spool, which is synced before their ops are answered; other ops fail at once; every 0.1 to 5 s the
+ *     away    rows go to the spool, which is synced before their ops are answered; other ops fail at once; every 0.1 to 2 s the
  *             database is tried again
  *     back    the spool is replayed, some rows a turn, new ones still going to its end; when it is empty: up
  *
@@ -25,7 +25,7 @@ enum {
     LINGER_MS =
         100, /* that a prediction's row may wait for others, so that a quiet server syncs its disk ten times a second at most */
     RETRY_MS = 100, /* first, then twice as long each time */
-    RETRY_MAX_MS = 5000,
+    RETRY_MAX_MS = 2000,
     PRUNE_MS = 60 * 1000, /* between looks for rows that are too old */
     PRUNE_ROWS = 1000,    /* deleted at a time */
     TIME_LIMIT_MS = 2000
