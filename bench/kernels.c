@@ -320,7 +320,7 @@ static enum rudd_status bench_resize(struct bench *b, struct rudd_error *err)
 {
     int rows, start[RESIZE_OUT], count[RESIZE_OUT];
     static int16_t weights[RESIZE_OUT * RESIZE_TAPS];
-    const struct kern_taps taps = {RESIZE_OUT, RESIZE_TAPS, start, count, weights, weights};
+    const struct kern_taps taps = {RESIZE_IN, RESIZE_OUT, RESIZE_TAPS, start, count, weights, weights};
     const struct kern_row *row = kern_rows(&rows);
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < RESIZE_OUT; i++) {
@@ -332,7 +332,8 @@ static enum rudd_status bench_resize(struct bench *b, struct rudd_error *err)
         const bool along = !strcmp(row[r].name, "resize_rows_u8");
         const double in = 3.0 * (along ? RESIZE_ROWS * RESIZE_IN : RESIZE_TAPS * RESIZE_OUT);
         const double out = 3.0 * RESIZE_OUT * (along ? RESIZE_ROWS : 1);
-        struct work w = {.row = &row[r], .taps = &taps, .flops = 2 * out * RESIZE_TAPS, .bytes = in + out};
+        const struct kern_conv none = {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, false, KERN_ACT_NONE, NULL, NULL, NULL};
+        struct work w = {.row = &row[r], .taps = &taps, .s = none, .flops = 2 * out * RESIZE_TAPS, .bytes = in + out};
         snprintf(w.shape, sizeof w.shape, along ? "%dx%d->%d" : "%dx%d->1x%d", along ? RESIZE_ROWS : RESIZE_TAPS,
                  along ? RESIZE_IN : RESIZE_OUT, RESIZE_OUT);
         status = run_case(b, &w, along ? run_resize_rows : run_resize_cols, 3 * RESIZE_ROWS * RESIZE_IN / 4, err);

@@ -107,7 +107,7 @@ static enum rudd_status axis_init(struct axis *a, struct rudd_error *err)
     } else {
         a->count = a->start + n;
         a->lo = a->hi + n * (size_t)stride;
-        a->taps = (struct kern_taps){a->n, stride, a->start, a->count, a->hi, a->lo};
+        a->taps = (struct kern_taps){a->in, a->n, stride, a->start, a->count, a->hi, a->lo};
         for (int i = 0; i < a->n; i++) taps_at(a, a->mirrored ? a->n - 1 - i : i, a->first + i, w);
     }
     rudd_free(w);

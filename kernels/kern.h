@@ -214,12 +214,13 @@ typedef void kern_sumsq_f32(double *sum, const float *x, size_t count);
  * so that 16-bit multiplies are enough: 0 <= lo < 2^KERN_TAP_LOW. The whole sum of an output must fit an int32. */
 enum { KERN_TAP_BITS = 22, KERN_TAP_LOW = 11, KERN_TAP_GROUP = 8 };
 struct kern_taps {
+    int in;        /* inputs */
     int n, stride; /* outputs; weights of each, a multiple of KERN_TAP_GROUP; those beyond count[i] are 0 */
     const int *start, *count;
     const int16_t *hi, *lo; /* [n, stride] */
 };
 /* 8-bit RGB along rows:  out[y,i,c] = clip((2^21 + sum_k weight[i,k] * in[y, start[i]+k, c]) >> 22)
- *   out [rows,n,3]   in: rows in_stride bytes apart, read from pixel start[i] to start[i]+count[i]-1 only. One thread. */
+ *   out [rows,n,3]   in [rows,in,3]: rows in_stride bytes apart. One thread. */
 typedef void kern_resize_rows_u8(uint8_t *restrict out, const uint8_t *restrict in, int rows, size_t in_stride,
                                  const struct kern_taps *t);
 /* Along columns, output row i:  out[x] = clip((2^21 + sum_k weight[i,k] * in[k,x]) >> 22)     out [bytes]   in [count[i],bytes].

@@ -16,21 +16,31 @@
 
 /* ---- along rows --------------------------------------------------------------------------------------------------------------- */
 
-/* words_load: GROUP pixels as pairs of words, of which `bytes` >= 1 bytes lie at p. pairs_load: their half weights. */
+/* words_load: GROUP pixels as pairs of words from p, where at least ROOM bytes lie; words_tail: where only `bytes` lie, 1 or more.
+ * pairs_load: their half weights. */
 #ifdef __AVX512F__
 
-enum { GROUP = 8 };
+enum { GROUP = 8, ROOM = 28 };
 typedef __m512i words;
 
-INLINE words words_load(const uint8_t *p, int bytes)
+/* Twice four pixels, each half in both of its lanes. */
+INLINE words words_spread(__m512i twice)
 {
-    /* Dwords that hold the six bytes of each lane; in the odd lanes they begin at the third byte. */
-    const __m512i spread = _mm512_set_epi32(5, 5, 5, 4, 4, 4, 4, 3, 2, 2, 2, 1, 1, 1, 1, 0);
-    const __m512i even = _mm512_broadcast_i32x4(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
-    const __m512i order = _mm512_mask_add_epi32(even, 0x7070, even, _mm512_set1_epi32(0x00020002)); /* -1 stays negative */
-    const __mmask32 there = bytes >= 3 * GROUP ? 0xffffff : (1u << bytes) - 1;
-    __m512i v = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(there, p));
-    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(spread, v), order);
+    const __m512i order = _mm512_broadcast_i64x4(_mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
+                                                                  6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
+    return _mm512_shuffle_epi8(twice, order);
+}
+INLINE words words_load(const uint8_t *p)
+{
+    const __m512i low = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+    return words_spread(_mm512_mask_broadcast_i32x4(low, 0xff00, _mm_loadu_si128((const __m128i *)(p + 12))));
+}
+INLINE words words_tail(const uint8_t *p, int bytes)
+{
+    const __mmask16 low = (__mmask16)(bytes >= 16 ? 0xffff : (1 << bytes) - 1);
+    const __mmask16 high = (__mmask16)(bytes >= 28 ? 0xffff : bytes > 12 ? (1 << (bytes - 12)) - 1 : 0);
+    const __m512i v = _mm512_broadcast_i32x4(_mm_maskz_loadu_epi8(low, p));
+    return words_spread(_mm512_mask_broadcast_i32x4(v, 0xff00, _mm_maskz_loadu_epi8(high, p + 12)));
 }
 INLINE words pairs_load(const int16_t *w)
 {
@@ -39,31 +49,39 @@ INLINE words pairs_load(const int16_t *w)
 }
 #define words_zero() _mm512_setzero_si512()
 #define words_madd(sum, v, w) _mm512_add_epi32(sum, _mm512_madd_epi16(v, w))
-INLINE __m128i words_total(words hi, words lo)
+/* Four rows' r, g, b, - as 16 bytes. */
+INLINE __m128i words_pixels(const words hi[4], const words lo[4])
 {
-    __m512i v = _mm512_add_epi32(_mm512_slli_epi32(hi, KERN_TAP_LOW), lo);
-    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    __m512i v[4];
+    UNROLL for (int y = 0; y < 4; y++) v[y] = _mm512_add_epi32(_mm512_slli_epi32(hi[y], KERN_TAP_LOW), lo[y]);
+    /* Lanes of two rows, added in pairs: 0 0 1 1; then of four: 0 1 2 3. */
+    UNROLL for (int y = 0; y < 4; y += 2) v[y] =
+        _mm512_add_epi32(_mm512_shuffle_i64x2(v[y], v[y + 1], 0x88), _mm512_shuffle_i64x2(v[y], v[y + 1], 0xdd));
+    __m512i sum = _mm512_add_epi32(_mm512_shuffle_i64x2(v[0], v[2], 0x88), _mm512_shuffle_i64x2(v[0], v[2], 0xdd));
+    sum = _mm512_srai_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(1 << (KERN_TAP_BITS - 1))), KERN_TAP_BITS);
+    return _mm512_cvtusepi32_epi8(_mm512_max_epi32(sum, _mm512_setzero_si512()));
 }
 
 #else
 
-enum { GROUP = 4 };
+enum { GROUP = 4, ROOM = 16 };
 typedef __m256i words;
 
-INLINE words words_load(const uint8_t *p, int bytes)
+INLINE words words_spread(__m128i v)
 {
     const __m256i order = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, /* pixels 0, 1 */
                                            6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
-    __m128i v;
-    if (bytes >= 16) {
-        v = _mm_loadu_si128((const __m128i *)p);
-    } else {
-        uint8_t tail[16] = {0};
-        memcpy(tail, p, (size_t)bytes);
-        v = _mm_loadu_si128((const __m128i *)tail);
-    }
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v), order);
+}
+INLINE words words_load(const uint8_t *p)
+{
+    return words_spread(_mm_loadu_si128((const __m128i *)p));
+}
+INLINE words words_tail(const uint8_t *p, int bytes)
+{
+    uint8_t there[16] = {0};
+    memcpy(there, p, (size_t)(bytes < 12 ? bytes : 12));
+    return words_spread(_mm_loadu_si128((const __m128i *)there));
 }
 INLINE words pairs_load(const int16_t *w)
 {
@@ -73,10 +91,18 @@ INLINE words pairs_load(const int16_t *w)
 }
 #define words_zero() _mm256_setzero_si256()
 #define words_madd(sum, v, w) _mm256_add_epi32(sum, _mm256_madd_epi16(v, w))
-INLINE __m128i words_total(words hi, words lo)
+/* Four rows' r, g, b, - as 16 bytes. */
+INLINE __m128i words_pixels(const words hi[4], const words lo[4])
 {
-    __m256i v = _mm256_add_epi32(_mm256_slli_epi32(hi, KERN_TAP_LOW), lo);
-    return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    __m128i sum[4];
+    UNROLL for (int y = 0; y < 4; y++)
+    {
+        const __m256i v = _mm256_add_epi32(_mm256_slli_epi32(hi[y], KERN_TAP_LOW), lo[y]);
+        const __m128i both = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+        sum[y] = _mm_srai_epi32(_mm_add_epi32(both, _mm_set1_epi32(1 << (KERN_TAP_BITS - 1))), KERN_TAP_BITS);
+    }
+    /* int32 -> int16 -> uint8, saturating: the clip */
+    return _mm_packus_epi16(_mm_packs_epi32(sum[0], sum[1]), _mm_packs_epi32(sum[2], sum[3]));
 }
 
 #endif
@@ -87,27 +113,40 @@ INLINE void resize_pixel(uint8_t *restrict out, size_t out_stride, const uint8_t
 {
     const uint8_t *px = in + 3 * (size_t)t->start[i];
     const int16_t *wh = t->hi + (size_t)i * t->stride, *wl = t->lo + (size_t)i * t->stride;
+    const int count = t->count[i],
+              left = t->in - t->start[i]; /* beyond the taps weights are 0: what lies there is read as long as it may be */
     words hi[4], lo[4];
-    UNROLL for (int y = 0; y < rows; y++) hi[y] = lo[y] = words_zero();
-    for (int k = 0; k < t->count[i]; k += GROUP) {
+    int k = 0;
+    UNROLL for (int y = 0; y < 4; y++) hi[y] = lo[y] = words_zero();
+    for (; k < count && 3 * (left - k) >= ROOM; k += GROUP) {
         const words h = pairs_load(wh + k), l = pairs_load(wl + k);
         UNROLL for (int y = 0; y < rows; y++)
         {
-            const words v = words_load(px + (size_t)y * in_stride + 3 * k, 3 * (t->count[i] - k));
+            const words v = words_load(px + (size_t)y * in_stride + 3 * k);
             hi[y] = words_madd(hi[y], v, h);
             lo[y] = words_madd(lo[y], v, l);
         }
     }
-    __m128i sum[4];
-    UNROLL for (int y = 0; y < 4; y++)
-    {
-        const __m128i half = _mm_set1_epi32(1 << (KERN_TAP_BITS - 1));
-        sum[y] = y < rows ? _mm_srai_epi32(_mm_add_epi32(words_total(hi[y], lo[y]), half), KERN_TAP_BITS) : half;
+    for (; k < count; k += GROUP) {
+        const words h = pairs_load(wh + k), l = pairs_load(wl + k);
+        UNROLL for (int y = 0; y < rows; y++)
+        {
+            const words v = words_tail(px + (size_t)y * in_stride + 3 * k, 3 * (left - k));
+            hi[y] = words_madd(hi[y], v, h);
+            lo[y] = words_madd(lo[y], v, l);
+        }
     }
-    /* int32 -> int16 -> uint8, saturating: the clip */
     uint8_t rgbx[16];
-    _mm_storeu_si128((__m128i *)rgbx, _mm_packus_epi16(_mm_packs_epi32(sum[0], sum[1]), _mm_packs_epi32(sum[2], sum[3])));
-    UNROLL for (int y = 0; y < rows; y++) memcpy(out + (size_t)y * out_stride + 3 * (size_t)i, rgbx + 4 * y, 3);
+    _mm_storeu_si128((__m128i *)rgbx, words_pixels(hi, lo));
+    /* A fourth byte is overwritten by the next pixel; the last of a row has none. */
+    const size_t width = i + 1 < t->n ? 4 : 3;
+    UNROLL for (int y = 0; y < rows; y++)
+    {
+        if (width == 4)
+            memcpy(out + (size_t)y * out_stride + 3 * (size_t)i, rgbx + 4 * y, 4);
+        else
+            memcpy(out + (size_t)y * out_stride + 3 * (size_t)i, rgbx + 4 * y, 3);
+    }
 }
 
 void TIER(kern_resize_rows_u8)(uint8_t *restrict out, const uint8_t *restrict in, int rows, size_t in_stride,

@@ -1,5 +1,5 @@
 /* test_kernels_u8.c - the kernels over bytes: every row of resize_rows and resize_cols that this processor can run equals the reference to
- * the last bit, reads nothing beyond what its taps name, and writes nothing beyond its output.
+ * the last bit, reads nothing beyond its input, and writes nothing beyond its output.
  *
  * Inputs end at the end of a page with no access behind it, so that an over-read dies; they begin at odd addresses. */
 #include <setjmp.h>
@@ -60,7 +60,7 @@ static struct kern_taps draw_taps(int n, int in, int most)
             hi[i * stride + k] = (int16_t)((w - lo[i * stride + k]) / (1 << KERN_TAP_LOW));
         }
     }
-    return (struct kern_taps){n, stride, start, count, hi, lo};
+    return (struct kern_taps){in, n, stride, start, count, hi, lo};
 }
 static void free_taps(struct kern_taps *t)
 {
@@ -158,7 +158,7 @@ static void reference_is_right(void **state)
             lo[8 * i + k] = (int16_t)(weights[i][k] & ((1 << KERN_TAP_LOW) - 1));
             hi[8 * i + k] = (int16_t)((weights[i][k] - lo[8 * i + k]) / (1 << KERN_TAP_LOW));
         }
-    const struct kern_taps t = {4, 8, start, count, hi, lo};
+    const struct kern_taps t = {2, 4, 8, start, count, hi, lo};
     const uint8_t in[6] = {250, 10, 7, 20, 201, 8};
     static const uint8_t want[12] = {20, 201, 8, 135, 106, 8, 255, 0, 7, 0, 249, 8};
     uint8_t out[12], column[3];
