@@ -12,6 +12,7 @@
 
 #include "kernels/kern.h"
 #include "train/fit_run.h"
+#include "train/folder.h"
 #include "train/head_fit.h"
 #include "train/report.h"
 #include "weights/model_file.h"
@@ -282,7 +283,8 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     if (!f) return status;
     if (status == RUDD_OK) {
         const char *folder = f->s.cache_dir ? f->s.cache_dir : f->folder.path;
-        if (f->frozen) status = train_frozen_fill(f->frozen, folder, f->events, err);
+        if (f->frozen && f->s.cache_dir) status = train_folder_make_all(folder, err);
+        if (f->frozen && status == RUDD_OK) status = train_frozen_fill(f->frozen, folder, f->events, err);
         if (status == RUDD_OK) status = run_epochs(f, err);
         enum rudd_status saved = status == RUDD_CANCELLED ? train_fit_save(f, err) : RUDD_OK;
         if (saved != RUDD_OK) status = saved;

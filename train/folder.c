@@ -15,6 +15,23 @@ enum rudd_status train_folder_make(const char *path, struct rudd_error *err)
     return rudd_fail(err, RUDD_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
 }
 
+enum rudd_status train_folder_make_all(const char *path, struct rudd_error *err)
+{
+    char part[4096];
+    struct stat st;
+    if (strlen(path) >= sizeof part)
+        return rudd_fail(err, RUDD_ARGUMENT, "the path of a folder is %zu bytes long; expected fewer than %zu", strlen(path),
+                         sizeof part);
+    for (size_t n = 1; n <= strlen(path); n++) {
+        if (path[n] != '/' && path[n] != 0) continue;
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        enum rudd_status status = train_folder_make(part, err);
+        if (status) return status;
+    }
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return rudd_fail(err, RUDD_IO, "%s: is not a folder", path);
+    return RUDD_OK;
+}
+
 enum rudd_status train_folder_claim(const char *path, struct rudd_error *err)
 {
     enum rudd_status status = train_folder_make(path, err);

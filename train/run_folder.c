@@ -1,5 +1,6 @@
 /* run_folder.c - the run's folder and its small files: see run_folder.h. */
 #include "train/run_folder.h"
+#include "train/folder.h"
 
 #include "data/decode.h"
 #include "weights/replace.h"
@@ -27,21 +28,6 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
-/* mkdir -p. */
-static enum rudd_status make_folders(const char *path, struct rudd_error *err)
-{
-    char part[TRAIN_PATH];
-    struct stat st;
-    for (size_t n = 1; n <= strlen(path); n++) {
-        if (path[n] != '/' && path[n] != 0) continue;
-        snprintf(part, sizeof part, "%.*s", (int)n, path);
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return rudd_fail(err, RUDD_IO, "%s: cannot make this folder: %s", part, strerror(errno));
-    }
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return rudd_fail(err, RUDD_IO, "%s: is not a folder", path);
-    return RUDD_OK;
-}
-
 enum rudd_status train_run_folder_create(struct train_run_folder *folder, const char *path, struct rudd_error *err)
 {
     struct train_run_folder fresh = {.epochs = NULL};
@@ -58,7 +44,7 @@ enum rudd_status train_run_folder_create(struct train_run_folder *folder, const 
         do snprintf(fresh.path, sizeof fresh.path, "runs/%d", ++number);
         while (exists(fresh.path));
     }
-    enum rudd_status status = make_folders(fresh.path, err);
+    enum rudd_status status = train_folder_make_all(fresh.path, err);
     if (status == RUDD_OK) *folder = fresh;
     return status;
 }
