@@ -31,9 +31,10 @@ PACKAGE_sqlite3 := libsqlite3-dev
 PACKAGE_cmocka := libcmocka-dev
 # Used where they are installed (HAVE_LIBPQ ...); without one, the option that needs it says what is missing. `make deps` installs them along
 # with the others, but does not start for their sake.
-OPTIONAL_PC := libpq hiredis
+OPTIONAL_PC := libpq hiredis libcurl
 PACKAGE_libpq := libpq-dev
 PACKAGE_hiredis := libhiredis-dev
+PACKAGE_libcurl := libcurl4-gnutls-dev
 HAVE_PC := $(foreach p,$(OPTIONAL_PC),$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
 TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
 
