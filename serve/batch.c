@@ -4,9 +4,11 @@
 #include "serve/clock.h"
 #include "serve/exchange.h"
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { RUNNERS = 4, POLL_MS = 5000, BUSY_MS = 20, AWAY_MS = 1000, FETCH_LEASE_S = 60, COMPUTE_LEASE_S = 600 };
+enum { RUNNERS = 4, POLL_MS = 5000, BUSY_MS = 20, AWAY_MS = 1000, LEASE_S = 900 };
 
 struct list {
     struct serve_batch_work *first, **last;
@@ -158,10 +160,8 @@ static void run_now(struct runner *r, struct serve_batch_work *w, int i)
     struct serve_batch *b = r->batch;
     struct serve_batch_item *item = &w->items[i];
     const struct serve_exchange *x = w->exchange;
-    const struct question q = {.request_id = x->trace.request_id,
-                               .client = *x->client ? x->client : NULL,
-                               .version = w->version,
-                               .top_k = w->top_k};
+    const struct question q = {
+        .request_id = x->trace.request_id, .client = *x->client ? x->client : NULL, .version = w->version, .top_k = w->top_k};
     item->result = predict(r, &item->bytes, &q, &item->problem);
     count_item(b, &item->problem);
     pthread_mutex_lock(&b->mutex);
@@ -181,7 +181,8 @@ static void wait_ms(struct serve_batch *b, double ms)
 }
 
 /* Stores the outcome; as often as it takes, for the work is done. Left alone, the item's lease ends and it is computed again. */
-static void store_outcome(struct serve_batch *b, const struct serve_store_claim *c, json_t *result, const struct serve_problem *p)
+static void store_outcome(struct serve_batch *b, const struct serve_store_claim *c, json_t *result,
+                          const struct serve_problem *p)
 {
     struct serve_bytes text = {0};
     struct rudd_error err;
@@ -190,10 +191,13 @@ static void store_outcome(struct serve_batch *b, const struct serve_store_claim 
         rudd_free(text.data);
         return;
     }
-    while (serve_store_job_finish(b->server->record.store, c->job_id, c->item, (const char *)text.data,
-                                  result ? NULL : p->code, result ? NULL : p->detail, &err) &&
-           !is_leaving(b))
+    for (;;) {
+        enum rudd_status status = serve_store_job_finish(b->server->record.store, c->job_id, c->item, (const char *)text.data,
+                                                         result ? NULL : p->code, result ? NULL : p->detail, &err);
+        bool later = status == RUDD_IO || status == RUDD_LIMIT || status == RUDD_NO_MEMORY;
+        if (!later || is_leaving(b)) break;
         wait_ms(b, AWAY_MS);
+    }
     rudd_free(text.data);
 }
 
@@ -257,11 +261,10 @@ static void claim_one(struct runner *r)
     struct serve_batch *b = r->batch;
     struct serve_store_claim claim = {0};
     struct rudd_error err;
-    double lease_s = COMPUTE_LEASE_S + FETCH_LEASE_S;
     pthread_mutex_lock(&b->mutex);
     b->maybe = false; /* before the look, so that what comes meanwhile is not missed */
     pthread_mutex_unlock(&b->mutex);
-    if (serve_store_job_claim(b->server->record.store, &claim, lease_s, &err)) {
+    if (serve_store_job_claim(b->server->record.store, &claim, LEASE_S, &err)) {
         wait_ms(b, AWAY_MS);
         return;
     }
@@ -314,10 +317,13 @@ static void create_job(struct serve_batch *b, struct serve_batch_work *w)
     char *text = options ? json_dumps(options, JSON_COMPACT) : NULL;
     enum rudd_status status = RUDD_NO_MEMORY;
     for (int i = 0; items && i < w->count; i++)
-        items[i] = (struct serve_store_item){
-            .name = w->items[i].name, .url = w->items[i].url, .image = w->items[i].bytes.data, .length = w->items[i].bytes.length};
+        items[i] = (struct serve_store_item){.name = w->items[i].name,
+                                             .url = w->items[i].url,
+                                             .image = w->items[i].bytes.data,
+                                             .length = w->items[i].bytes.length};
     if (items && text)
-        status = serve_store_job_create(b->server->record.store, w->id, items, w->count, text, x->trace.request_id, client, &err);
+        status =
+            serve_store_job_create(b->server->record.store, w->id, items, w->count, text, x->trace.request_id, client, &err);
     free(text);
     json_decref(options);
     rudd_free(items);
@@ -355,8 +361,8 @@ static void *keep_books(void *arg)
 
 /* ---- life -------------------------------------------------------------------------------------------------------------------------- */
 
-enum rudd_status serve_batch_create(struct serve_batch **batch, struct serve_server *server, const struct serve_fetcher *fetcher,
-                                    struct rudd_error *err)
+enum rudd_status serve_batch_create(struct serve_batch **batch, struct serve_server *server,
+                                    const struct serve_fetcher *fetcher, struct rudd_error *err)
 {
     struct serve_batch *b = rudd_zalloc(1, sizeof *b);
     if (!b) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for batches");
@@ -415,8 +421,9 @@ void serve_batch_destroy(struct serve_batch *b)
 static json_t *item_json(int number, const struct serve_batch_item *item)
 {
     bool ok = item->result != NULL;
-    return json_pack("{s:i,s:s*,s:s,s:O*,s:s*,s:s*}", "item", number, "name", item->name, "state", ok ? "done" : "failed", "result",
-                     item->result, "code", ok ? NULL : item->problem.code, "detail", ok ? NULL : item->problem.detail);
+    return json_pack("{s:i,s:s*,s:s,s:O*,s:s*,s:s*}", "item", number, "name", item->name, "state", ok ? "done" : "failed",
+                     "result", item->result, "code", ok ? NULL : item->problem.code, "detail",
+                     ok ? NULL : item->problem.detail);
 }
 
 static enum MHD_Result send_now(struct serve_exchange *x, const struct serve_batch_work *w)
@@ -440,16 +447,15 @@ static enum MHD_Result send_job(struct serve_exchange *x, struct serve_batch_wor
     const char *key;
     size_t i;
     void *after;
-    json_array_foreach(items, i, item)
-        json_object_foreach_safe(item, after, key, value)
-            if (json_is_null(value)) json_object_del(item, key);
+    json_array_foreach(items, i, item) json_object_foreach_safe(item, after, key, value) if (json_is_null(value))
+        json_object_del(item, key);
     char url[32 + SERVE_REQUEST_ID];
     snprintf(url, sizeof url, "/batch/status/%s", w->id);
-    json_t *root = json_pack("{s:s,s:O,s:s,s:O,s:O,s:O,s:O,s:O,s:O}", "request_id", w->id, "status",
-                             json_object_get(w->job, "state"), "status_url", url, "time", json_object_get(w->job, "time"), "total",
-                             json_object_get(w->job, "total"), "queued", json_object_get(w->job, "queued"), "running",
-                             json_object_get(w->job, "running"), "done", json_object_get(w->job, "done"), "failed",
-                             json_object_get(w->job, "failed"));
+    json_t *root =
+        json_pack("{s:s,s:O,s:s,s:O,s:O,s:O,s:O,s:O,s:O}", "request_id", w->id, "status", json_object_get(w->job, "state"),
+                  "status_url", url, "time", json_object_get(w->job, "time"), "total", json_object_get(w->job, "total"),
+                  "queued", json_object_get(w->job, "queued"), "running", json_object_get(w->job, "running"), "done",
+                  json_object_get(w->job, "done"), "failed", json_object_get(w->job, "failed"));
     if (root && w->kind == SERVE_BATCH_STATUS) json_object_set(root, "results", items);
     return serve_send_json(x, w->kind == SERVE_BATCH_STATUS ? 200 : 202, root);
 }
@@ -488,14 +494,16 @@ static struct serve_batch_work *begin(struct serve_exchange *x)
 static void need_store(struct serve_exchange *x)
 {
     if (!x->server->record.store)
-        serve_refuse(&x->problem, 503, "no_store", "this server keeps no jobs; start it with --store, or send at most %d files without a request_id",
+        serve_refuse(&x->problem, 503, "no_store",
+                     "this server keeps no jobs; start it with --store, or send at most %d files without a request_id",
                      SERVE_BATCH_AT_ONCE);
 }
 
 enum MHD_Result serve_answer_batch(struct serve_exchange *x)
 {
     struct serve_batch_work *w = x->batch;
-    if (w && w->finished) return x->problem.http ? serve_send_problem(x) : w->kind == SERVE_BATCH_NOW ? send_now(x, w) : send_job(x, w);
+    if (w && w->finished)
+        return x->problem.http ? serve_send_problem(x) : w->kind == SERVE_BATCH_NOW ? send_now(x, w) : send_job(x, w);
     const char *top_k = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "top_k");
     const char *version = serve_header(x, "X-Model-Version");
     if (!(w = begin(x)) || !serve_batch_parse(w, x->connection, &x->body, &x->problem)) return serve_send_problem(x);
@@ -507,7 +515,7 @@ enum MHD_Result serve_answer_batch(struct serve_exchange *x)
     if (urls && !x->server->fetcher) serve_fetch_allowed(NULL, w->items[0].url, &x->problem);
     if (w->kind == SERVE_BATCH_JOB) {
         need_store(x);
-        if (!*w->id) snprintf(w->id, sizeof w->id, "%s", x->trace.request_id);
+        if (!*w->id && !serve_new_id(w->id)) serve_refuse(&x->problem, 500, "internal", "the system gives no random numbers");
     }
     return hand_over(x, w);
 }

@@ -53,8 +53,8 @@ void serve_batch_work_free(struct serve_batch_work *work); /* NULL is fine */
 
 struct serve_batch;
 /* Of a server that has its model; fetcher may be NULL. Both outlive the batch. */
-enum rudd_status serve_batch_create(struct serve_batch **batch, struct serve_server *server, const struct serve_fetcher *fetcher,
-                                    struct rudd_error *err);
+enum rudd_status serve_batch_create(struct serve_batch **batch, struct serve_server *server,
+                                    const struct serve_fetcher *fetcher, struct rudd_error *err);
 /* Ends every request (its connection is resumed) and joins the threads; claimed items go back to the store. Before the store stops; again
  * is fine, NULL too. */
 void serve_batch_stop(struct serve_batch *batch);

@@ -2,6 +2,7 @@
 #include "serve/batch.h"
 #include <microhttpd.h>
 #include <string.h>
+#include <strings.h>
 
 enum { NAME_MAX_BYTES = 255, URL_MAX_BYTES = 2048 };
 
@@ -117,8 +118,7 @@ static bool parse_json(struct serve_batch_work *w, const struct serve_body *body
     else if (id && !json_is_null(id) && !(json_is_string(id) && serve_request_id_parse(w->id, json_string_value(id))))
         serve_refuse(p, 400, "bad_request_id", "a request_id has 1 to %d letters, digits, dots, dashes and underscores",
                      SERVE_REQUEST_ID - 1);
-    json_array_foreach(urls, i, entry)
-        if (p->http || !add_url(w, entry, p)) break;
+    json_array_foreach(urls, i, entry) if (p->http || !add_url(w, entry, p)) break;
     json_decref(root);
     return !p->http;
 }
@@ -132,5 +132,5 @@ bool serve_batch_parse(struct serve_batch_work *w, struct MHD_Connection *connec
     if (body->failed) return no_memory(p);
     if (!body->bytes.length)
         return serve_refuse(p, 400, "empty_body", "send pictures: several multipart fields `file`, or {\"image_urls\":[...]}");
-    return type && !strncmp(type, "multipart/", 10) ? parse_form(w, connection, body, p) : parse_json(w, body, p);
+    return type && !strncasecmp(type, "multipart/", 10) ? parse_form(w, connection, body, p) : parse_json(w, body, p);
 }

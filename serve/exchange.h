@@ -54,6 +54,7 @@ struct serve_exchange {
     struct serve_reload reload;
     struct serve_cache_query query; /* for the picture in job */
     int top_k;
+    struct serve_batch_work *batch;  /* batch.c */
     struct serve_feedback *feedback; /* on its way to the store; feedback.c */
 };
 
@@ -88,10 +89,17 @@ void serve_observe_end(struct serve_exchange *x);
 /* ---- the answers ------------------------------------------------------------------------------------------------------ */
 
 serve_answer_fn serve_answer_root, serve_answer_health, serve_answer_ready, serve_answer_model,
-    serve_answer_metrics;             /* facts.c */
-serve_answer_fn serve_answer_predict; /* predict.c */
-serve_answer_fn serve_answer_feedback; /* feedback.c */
+    serve_answer_metrics;                                      /* facts.c */
+serve_answer_fn serve_answer_predict;                          /* predict.c */
+serve_answer_fn serve_answer_batch, serve_answer_batch_status; /* batch.c */
+
+/* What the engine's status means to the client; for a job that failed. */
+void serve_refuse_computed(struct serve_problem *p, const struct serve_job *job);
+/* In the metrics. */
+void serve_count_prediction(struct serve_server *server, const struct serve_model *model, const struct serve_job *job,
+                            double total_ms);
+serve_answer_fn serve_answer_feedback;                     /* feedback.c */
 void serve_feedback_free(struct serve_feedback *feedback); /* NULL is fine */
-serve_answer_fn serve_answer_reload;  /* admin.c */
+serve_answer_fn serve_answer_reload;                       /* admin.c */
 
 #endif

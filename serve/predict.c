@@ -16,7 +16,7 @@ static void computed(struct serve_job *job)
 }
 
 /* What the engine's status means to the client. The decoder's own words about the client's picture are fit to be shown. */
-static void refuse_computed(struct serve_problem *p, const struct serve_job *job)
+void serve_refuse_computed(struct serve_problem *p, const struct serve_job *job)
 {
     if (job->late) serve_refuse(p, 503, "deadline", "the server is busy: the picture waited longer than it may; try again");
     switch (job->status) {
@@ -28,8 +28,14 @@ static void refuse_computed(struct serve_problem *p, const struct serve_job *job
     }
 }
 
-static void count_stages(struct serve_metrics *m, const struct serve_job *job)
+void serve_count_prediction(struct serve_server *server, const struct serve_model *model, const struct serve_job *job,
+                            double total_ms)
 {
+    struct serve_metrics *m = server->metrics;
+    struct rudd_top top;
+    rudd_top_k(&top, 1, job->probabilities, model->model->class_count);
+    serve_metrics_prediction(m, model->model->classes[top.index].name, (double)top.probability, total_ms / 1e3);
+    if (job->cached) return;
     serve_metrics_observe(m, SERVE_M_STAGES, job->queue_ms / 1e3, "queue");
     serve_metrics_observe(m, SERVE_M_STAGES, job->decode_ms / 1e3, "decode");
     serve_metrics_observe(m, SERVE_M_STAGES, job->resize_ms / 1e3, "resize");
@@ -50,11 +56,8 @@ static enum MHD_Result send_prediction(struct serve_exchange *x)
         serve_refuse(&x->problem, 503, "out_of_memory", "the server is short of memory; try again");
         return serve_send_problem(x);
     }
-    struct rudd_top top;
-    rudd_top_k(&top, 1, x->job.probabilities, model->model->class_count);
     if (!x->job.cached) serve_cache_keep(s->cache, &x->query, x->job.probabilities, model->model->class_count);
-    serve_metrics_prediction(s->metrics, model->model->classes[top.index].name, (double)top.probability, total_ms / 1e3);
-    if (!x->job.cached) count_stages(s->metrics, &x->job);
+    serve_count_prediction(s, model, &x->job, total_ms);
     const struct serve_answered answered = {.id = id,
                                             .request_id = x->trace.request_id,
                                             .client = *x->client ? x->client : NULL,
@@ -108,7 +111,7 @@ enum MHD_Result serve_answer_predict(struct serve_exchange *x)
     const struct serve_model *model = serve_model_of(x);
     int classes = model->model->class_count;
     if (x->computed) {
-        if (x->job.status) refuse_computed(&x->problem, &x->job);
+        if (x->job.status) serve_refuse_computed(&x->problem, &x->job);
         return x->problem.http ? serve_send_problem(x) : send_prediction(x);
     }
     const char *top_k = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "top_k");

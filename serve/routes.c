@@ -13,6 +13,8 @@
 static const struct serve_route routes[] = {
     {"/", false, false, "/", serve_answer_root, SERVE_OPEN},
     {"/predict", true, true, "/predict", serve_answer_predict, SERVE_PREDICT},
+    {"/batch/predict", true, true, "/batch/predict", serve_answer_batch, SERVE_PREDICT},
+    {"/batch/status/*", false, true, "/batch/status", serve_answer_batch_status, SERVE_PREDICT},
     {"/feedback", true, true, "/feedback", serve_answer_feedback, SERVE_PREDICT},
     {"/health", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/healthcheck", false, false, "/health", serve_answer_health, SERVE_OPEN},
@@ -66,7 +68,10 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
         serve_refuse(&x->problem, 413, "body_too_large", "the body is larger than %zu bytes, the limit of this server",
                      s->options.max_body);
     if (x->route->needs_model && !x->problem.http) serve_choose_model(x, serve_header(x, "X-Model-Version"));
-    if (x->route->post && !x->problem.http) serve_body_init(&x->body, x->connection, s->options.max_body, &x->problem);
+    if (x->route->answer == serve_answer_batch) /* which takes its body apart itself */
+        x->body = (struct serve_body){.max = s->options.max_body};
+    else if (x->route->post && !x->problem.http)
+        serve_body_init(&x->body, x->connection, s->options.max_body, &x->problem);
 }
 
 /* Whether the client waits for a go-ahead, or is about to send far more than we would throw away: answered without its body. */
@@ -131,6 +136,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     if (!x) return;
     serve_watch_remove(s->watch, &x->deadline);
     serve_observe_end(x);
+    serve_batch_work_free(x->batch);
     serve_body_free(&x->body);
     rudd_free(x->job.probabilities);
     serve_feedback_free(x->feedback);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "serve/access_log.h"
+#include "serve/batch.h"
 #include "serve/cache.h"
 #include "serve/engine.h"
 #include "serve/guard.h"
@@ -29,7 +30,9 @@ struct serve_server {
     struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and models: set once, before state becomes SERVE_READY */
     struct serve_models *models;
-    atomic_int state; /* enum serve_state */
+    struct serve_batch *batch;     /* the same */
+    struct serve_fetcher *fetcher; /* NULL: nothing is fetched */
+    atomic_int state;              /* enum serve_state */
     char url[320], csp[512];
     double started_ms, start_time; /* monotonic; seconds since 1970 */
     pthread_mutex_t mutex;

@@ -29,7 +29,8 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .timeout_s = 60,
                                                     .cache = {.entries = 10000, .bytes = 64 << 20, .ttl_s = 3600},
                                                     .guard = {.burst = 20},
-                                                    .record = {.spool_max = 256 << 20}};
+                                                    .record = {.spool_max = 256 << 20},
+                                                    .fetch = {.seconds = 30}};
 
 enum rudd_status serve_listen_parse(char host[256], int *port, const char *text, struct rudd_error *err)
 {
@@ -145,6 +146,8 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
     if (!status) status = serve_record_open(&s->record, &options->record, picks_port(options->listen), err);
+    if (!s->options.fetch.max_bytes) s->options.fetch.max_bytes = options->max_body;
+    if (!status && options->fetch.allow) status = serve_fetcher_create(&s->fetcher, &s->options.fetch, err);
     if (!status) status = serve_guard_check_listen(&options->guard, fd, options->listen, err);
     if (!status) {
         enum { GRACE_S = 5 }; /* MHD's own patience ends after the watch's, which has an answer */
@@ -211,6 +214,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
         .limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)}};
     enum rudd_status status = serve_models_create(&s->models, &models, err);
     if (!status) status = serve_engine_create(&s->engine, &engine, err);
+    if (!status) status = serve_batch_create(&s->batch, s, s->fetcher, err);
     if (!status) atomic_store(&s->state, SERVE_READY);
     return status;
 }
@@ -259,9 +263,12 @@ void serve_server_destroy(struct serve_server *s)
      * that comes meanwhile finds the engine stopping and is refused. The cache's questions become the engine's jobs, so they end first. */
     if (s->cache) serve_cache_stop(s->cache);
     if (s->engine) serve_engine_stop(s->engine);
+    serve_batch_stop(s->batch); /* its threads wait for the engine and write to the store */
     serve_record_stop(&s->record);
     if (s->models) serve_models_stop(s->models);
     if (s->daemon) MHD_stop_daemon(s->daemon);
+    serve_batch_destroy(s->batch);
+    serve_fetcher_destroy(s->fetcher);
     serve_engine_destroy(s->engine);
     serve_models_destroy(s->models);
     serve_watch_destroy(s->watch);

@@ -12,6 +12,7 @@
 #include "nn/options.h"
 #include "serve/cache.h"
 #include "serve/guard.h"
+#include "serve/fetch.h"
 #include "serve/store_record.h"
 
 struct serve_options {
@@ -34,7 +35,8 @@ struct serve_options {
     void (*say)(const char *line); /* what the log should say of models; any thread; may be NULL */
     int timeout_s;                 /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;
-    const char *access_log; /* file for a line of JSON for each request, "-": standard output; NULL: none */
+    struct serve_fetch_options fetch; /* pictures by URL; max_bytes 0: max_body */
+    const char *access_log;           /* file for a line of JSON for each request, "-": standard output; NULL: none */
     struct serve_guard_options guard;
     struct serve_record_options record;
     const char *tls_certificate, *tls_key; /* PEM files; NULL: plain HTTP */
