@@ -451,11 +451,11 @@ static enum MHD_Result send_job(struct serve_exchange *x, struct serve_batch_wor
         json_object_del(item, key);
     char url[32 + SERVE_REQUEST_ID];
     snprintf(url, sizeof url, "/batch/status/%s", w->id);
-    json_t *root =
-        json_pack("{s:s,s:O,s:s,s:O,s:O,s:O,s:O,s:O,s:O}", "request_id", w->id, "status", json_object_get(w->job, "state"),
-                  "status_url", url, "time", json_object_get(w->job, "time"), "total", json_object_get(w->job, "total"),
-                  "queued", json_object_get(w->job, "queued"), "running", json_object_get(w->job, "running"), "done",
-                  json_object_get(w->job, "done"), "failed", json_object_get(w->job, "failed"));
+    static const char *const counts[] = {"total", "queued", "running", "done", "failed"};
+    json_t *root = json_pack("{s:s,s:O,s:s,s:I}", "request_id", w->id, "status", json_object_get(w->job, "state"), "status_url",
+                             url, "created_unix_s", (json_int_t)json_real_value(json_object_get(w->job, "time")));
+    for (size_t k = 0; root && k < sizeof counts / sizeof *counts; k++)
+        json_object_set(root, counts[k], json_object_get(w->job, counts[k]));
     if (root && w->kind == SERVE_BATCH_STATUS) json_object_set(root, "results", items);
     return serve_send_json(x, w->kind == SERVE_BATCH_STATUS ? 200 : 202, root);
 }
