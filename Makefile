@@ -104,6 +104,7 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(addprefix $(B)/tests/test_,serve batch observe cache_redis guard bench_serve models): | $(B)/rudd-serve
+$(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache: | $(B)/rudd
 $(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache): $(B)/tests/training.o

@@ -1,11 +1,13 @@
-/* cmd_data.c - `rudd data check|stats|split|synth`: folders of pictures before training.
+/* cmd_data.c - `rudd data check|stats|split|synth|feedback`: folders of pictures before training.
  *
  *     check   what is wrong with DIR; exit status 1 when something is
  *     stats   pictures per class and split, sizes, colours
  *     split   SRC/<class>/ into DST/train, DST/val and DST/test, stratified
- *     synth   the drawn set (cmd_synth.c) */
+ *     synth   the drawn set (cmd_synth.c)
+ *     feedback   what people said of a server's answers (cmd_feedback.c) */
 #include "data/check.h"
 #include "data/decode.h"
+#include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
 #include "train/folder.h"
 
@@ -256,6 +258,7 @@ enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
         {"stats", stats, "counts, sizes and colours"},
         {"split", split, "class folders into train, val and test"},
         {"synth", train_cmd_data_synth, "draw the embedded fifteen-species set"},
+        {"feedback", train_cmd_data_feedback, "a training folder from what people said of a server's answers"},
         {NULL, NULL, NULL},
     };
     return train_command_dispatch("data", rows, argc, argv, err);
