@@ -65,13 +65,12 @@ bool serve_cache_find(struct serve_cache *c, struct serve_cache_query *q, const 
         .cache = c,
         .redis = {.bytes = bytes, .length = n, .probabilities = probabilities, .count = count, .done = asked, .user = q}};
     snprintf(q->redis.scope, sizeof q->redis.scope, "%s", scope);
-    if (!c->lru) return false;
     serve_siphash(picture, bytes, n, c->secret);
     int length =
         snprintf(text, sizeof text, "%016llx%016llx %s", (unsigned long long)picture[0], (unsigned long long)picture[1], scope);
     if (length >= (int)sizeof text) length = sizeof text - 1; /* a scope is much shorter */
     serve_siphash(q->key, text, (size_t)length, c->secret);
-    return serve_lru_get(c->lru, q->key, probabilities, count, serve_now_ms());
+    return c->lru && serve_lru_get(c->lru, q->key, probabilities, count, serve_now_ms());
 }
 
 bool serve_cache_ask(struct serve_cache *c, struct serve_cache_query *q)

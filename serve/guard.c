@@ -200,7 +200,12 @@ bool serve_guard_admit(struct serve_exchange *x, const char *method)
     bool reads = !strcmp(method, MHD_HTTP_METHOD_GET) || !strcmp(method, MHD_HTTP_METHOD_HEAD);
     if (!reads && !admit_origin(x)) return false;
     if (x->route->roles & SERVE_OPEN) return true;
-    if (!g->options.keys) return take_token(x);
+    if (!g->options.keys) {
+        /* Whatever checks the others in front: nobody is known here to be an administrator. */
+        if (g->options.insecure_open && !(x->route->roles & (SERVE_PREDICT | SERVE_OBSERVE)))
+            return serve_refuse(&x->problem, 403, "forbidden", "only with --keys can there be administrators");
+        return take_token(x);
+    }
     size_t n = 0;
     const char *key = serve_key_parse(&n, serve_header(x, MHD_HTTP_HEADER_AUTHORIZATION), serve_header(x, "X-API-Key"));
     unsigned roles = 0;
