@@ -12,9 +12,14 @@ struct entry {
     struct entry *newer, *older; /* in the order of use; a ring through shard->ring */
     uint64_t key[2];
     double expires_ms;
-    int count;
-    float values[];
+    int count; /* of the floats behind it */
 };
+
+/* Not a flexible array: the ring below is an entry inside another structure, where C has no room for one. */
+static float *values_of(struct entry *e)
+{
+    return (float *)(e + 1);
+}
 
 struct shard {
     pthread_mutex_t mutex;
@@ -84,7 +89,7 @@ static struct shard *lock(struct serve_lru *l, const uint64_t key[2])
 
 static size_t size_of(const struct entry *e)
 {
-    return sizeof *e + sizeof *e->values * (size_t)e->count;
+    return sizeof *e + sizeof(float) * (size_t)e->count;
 }
 
 static struct entry *find(struct shard *s, const uint64_t key[2])
@@ -129,7 +134,7 @@ bool serve_lru_get(struct serve_lru *l, const uint64_t key[2], float *values, in
     }
     bool hit = e && e->count == count;
     if (hit) {
-        memcpy(values, e->values, sizeof *values * (size_t)count);
+        memcpy(values, values_of(e), sizeof *values * (size_t)count);
         leave_ring(e);
         enter_ring(s, e);
         s->stats.hits++;
@@ -145,7 +150,7 @@ void serve_lru_put(struct serve_lru *l, const uint64_t key[2], const float *valu
     struct entry *e = rudd_alloc(sizeof *e + sizeof *values * (size_t)count);
     if (!e) return;
     *e = (struct entry){.key = {key[0], key[1]}, .expires_ms = now_ms + l->ttl_ms, .count = count};
-    memcpy(e->values, values, sizeof *values * (size_t)count);
+    memcpy(values_of(e), values, sizeof *values * (size_t)count);
     if (size_of(e) > l->bytes) {
         rudd_free(e);
         return;
