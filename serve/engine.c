@@ -162,6 +162,7 @@ static enum rudd_status prepare(struct serve_job *job, struct slot *slot, const 
     const struct nn_preprocess *p = &job->net->model->preprocess;
     const size_t side = (size_t)p->image_size, need = side * side * 3;
     double started = serve_now_ms();
+    if (job->tensor) return RUDD_OK; /* as the network takes it */
     if (job->hash) {
         struct nn_sha256 hash;
         nn_sha256_init(&hash);
@@ -237,7 +238,7 @@ static int count_batch(const struct serve_engine *e, int max)
 {
     int n = 0;
     for (const struct serve_job *job = e->prepared.first; job && n < max; job = job->next)
-        n += job->net == e->prepared.first->net;
+        n += job->net == e->prepared.first->net && !job->tensor;
     return n;
 }
 
@@ -255,15 +256,19 @@ static int take_batch(struct worker *w)
             continue;
         }
         double until = oldest->since_ms + e->options.max_delay_ms;
-        bool more = e->waiting.first || e->decoding;
+        bool more = !oldest->tensor && (e->waiting.first || e->decoding);
         if (more && serve_now_ms() < until && count_batch(e, max) < max) {
             struct timespec t = serve_timespec(until);
             pthread_cond_timedwait(&e->runnable, &e->mutex, &t);
             continue;
         }
         const struct serve_net *net = oldest->net;
+        if (oldest->tensor) { /* alone */
+            w->batch[n++] = list_take(&e->prepared, &e->prepared.first);
+            break;
+        }
         for (struct serve_job **link = &e->prepared.first; *link && n < max;) {
-            if ((*link)->net == net)
+            if ((*link)->net == net && !(*link)->tensor)
                 w->batch[n++] = list_take(&e->prepared, link);
             else
                 link = &(*link)->next;
@@ -272,6 +277,22 @@ static int take_batch(struct worker *w)
     if (!n) pthread_cond_broadcast(&e->runnable); /* the last one out wakes the others */
     pthread_mutex_unlock(&e->mutex);
     return n;
+}
+
+/* A tensor, as many of its pictures at a time as the session takes. */
+static enum rudd_status run_tensor(rudd_session *session, struct serve_job *job, struct rudd_error *err)
+{
+    const size_t classes = (size_t)rudd_model_class_count(job->net->model),
+                 side = (size_t)rudd_model_image_size(job->net->model);
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < job->tensor_count && !status; i += job->net->max_batch) {
+        int left = job->tensor_count - i, n = left < job->net->max_batch ? left : job->net->max_batch;
+        status = rudd_predict_tensor(session, job->tensor + (size_t)i * 3 * side * side, n, NULL, err);
+        if (!status)
+            memcpy(job->probabilities + (size_t)i * classes, rudd_session_probabilities(session),
+                   sizeof(float) * (size_t)n * classes);
+    }
+    return status;
 }
 
 static void run_batch(struct worker *w, int n)
@@ -286,7 +307,9 @@ static void run_batch(struct worker *w, int n)
     }
     struct rudd_error err = {RUDD_OK, ""};
     double started = serve_now_ms();
-    enum rudd_status status = rudd_predict_prepared(session, w->pictures, n, NULL, &err);
+    const bool tensor = w->batch[0]->tensor != NULL;
+    enum rudd_status status =
+        tensor ? run_tensor(session, w->batch[0], &err) : rudd_predict_prepared(session, w->pictures, n, NULL, &err);
     double took = serve_now_ms() - started;
 
     pthread_mutex_lock(&e->mutex);
@@ -297,10 +320,10 @@ static void run_batch(struct worker *w, int n)
         job->status = status;
         if (status)
             job->err = err;
-        else
+        else if (!tensor)
             memcpy(job->probabilities, rudd_session_probabilities(session) + (size_t)i * classes, sizeof(float) * classes);
         job->infer_ms = took;
-        job->batch = n;
+        job->batch = tensor ? job->tensor_count : n;
         job->done(job);
     }
 }

@@ -32,6 +32,10 @@ struct serve_job {
     const struct serve_net *net; /* with as many workers as the engine; stays until done */
     const uint8_t *bytes;        /* one JPEG or PNG file; the submitter keeps it alive until done */
     size_t length;
+    /* Instead of bytes: normalised pictures [tensor_count,3,s,s], finite, s the model's image size; probabilities are then
+     * [tensor_count, classes]. They run by themselves. NULL: bytes. */
+    const float *tensor;
+    int tensor_count;
     double deadline_ms; /* of serve_now_ms; when it passes before the network runs, the job ends late. 0: none */
     void (*done)(struct serve_job *job); /* called on a thread of the engine, its last touch of the job; must not wait */
     void *user;
@@ -46,7 +50,7 @@ struct serve_job {
     double queue_ms, decode_ms, resize_ms, infer_ms;
     int batch;
     char sha256[NN_SHA256_HEX]; /* of bytes; "" unless hash */
-    bool cached; /* the probabilities were there already: the engine never saw this job */
+    bool cached;                /* the probabilities were there already: the engine never saw this job */
 
     /* The engine's own. */
     double since_ms;

@@ -1,6 +1,7 @@
 /* exchange.c - sending an answer: see exchange.h. Every answer passes serve_send_response, so headers and counts are the same for all. */
 #include "serve/clock.h"
 #include "serve/exchange.h"
+#include <string.h>
 
 enum serve_state serve_state_of(struct serve_server *s)
 {
@@ -66,7 +67,10 @@ enum MHD_Result serve_send_json(struct serve_exchange *x, unsigned http, json_t 
 
 enum MHD_Result serve_send_problem(struct serve_exchange *x)
 {
-    return serve_send_json(x, x->problem.http, serve_json_problem(&x->problem));
+    json_t *root = serve_json_problem(&x->problem);
+    /* Clients of the Open Inference Protocol read "error". */
+    if (root && x->route && !strncmp(x->route->path, "/v2", 3)) json_object_set(root, "error", json_object_get(root, "detail"));
+    return serve_send_json(x, x->problem.http, root);
 }
 
 const char *serve_header(const struct serve_exchange *x, const char *name)

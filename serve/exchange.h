@@ -4,6 +4,7 @@
  *     exchange.c   sending
  *     facts.c      answers that are there at once: /, health, readiness, model, metrics
  *     predict.c    answers that the engine computes
+ *     v2.c         the same, as the Open Inference Protocol has it
  *
  * An exchange belongs to the I/O thread that runs its connection. It is refused in one way only: its `problem` is filled, its body is read to the
  * end and thrown away (a client that is still sending would not see an answer), and the problem is the answer. */
@@ -56,6 +57,7 @@ struct serve_exchange {
     int top_k;
     struct serve_batch_work *batch;  /* batch.c */
     struct serve_feedback *feedback; /* on its way to the store; feedback.c */
+    struct serve_v2 *v2;             /* pictures on their way through the engine; v2.c */
 };
 
 /* What the metrics and the log call this route; NULL: unknown paths. */
@@ -98,6 +100,9 @@ void serve_refuse_computed(struct serve_problem *p, const struct serve_job *job)
 /* In the metrics. */
 void serve_count_prediction(struct serve_server *server, const struct serve_model *model, const struct serve_job *job,
                             double total_ms);
+void serve_v2_free(struct serve_v2 *v2); /* NULL is fine */
+serve_answer_fn serve_answer_v2, serve_answer_v2_live, serve_answer_v2_ready, serve_answer_v2_model,
+    serve_answer_v2_infer;                                 /* v2.c */
 serve_answer_fn serve_answer_feedback;                     /* feedback.c */
 void serve_feedback_free(struct serve_feedback *feedback); /* NULL is fine */
 serve_answer_fn serve_answer_reload;                       /* admin.c */

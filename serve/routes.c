@@ -18,25 +18,40 @@ static const struct serve_route routes[] = {
     {"/feedback", true, true, "/feedback", serve_answer_feedback, SERVE_PREDICT},
     {"/health", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/healthcheck", false, false, "/health", serve_answer_health, SERVE_OPEN},
+    {"/ping", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/livez", false, false, "/health", serve_answer_health, SERVE_OPEN},
     {"/ready", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
     {"/readyz", false, false, "/ready", serve_answer_ready, SERVE_OPEN},
     {"/model_info", false, true, "/model_info", serve_answer_model, SERVE_PREDICT | SERVE_OBSERVE},
     {"/admin/reload", true, true, "/admin/reload", serve_answer_reload, SERVE_ADMIN},
     {"/metrics", false, false, "/metrics", serve_answer_metrics, SERVE_OBSERVE},
+    {"/v2", false, false, "/v2", serve_answer_v2, SERVE_OPEN},
+    {"/v2/health/live", false, false, "/v2/health", serve_answer_v2_live, SERVE_OPEN},
+    {"/v2/health/ready", false, false, "/v2/health", serve_answer_v2_ready, SERVE_OPEN},
+    {"/v2/models/*", false, true, "/v2/models", serve_answer_v2_model, SERVE_PREDICT | SERVE_OBSERVE},
+    {"/v2/models/*", true, true, "/v2/models/infer", serve_answer_v2_infer, SERVE_PREDICT},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
-/* The first row that fits; *tail: what its asterisk stands for. */
-static const struct serve_route *find_route(const char *path, const char **tail)
+/* Whether a row takes a method. */
+static bool takes(const struct serve_route *route, const char *method)
 {
+    return route->post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
+}
+
+/* The first row of that path and method, or of that path; *tail: what its asterisk stands for. */
+static const struct serve_route *find_route(const char *path, const char *method, const char **tail)
+{
+    const struct serve_route *found = NULL;
     for (int i = 0; i < ROUTES; i++) {
         size_t n = strcspn(routes[i].path, "*");
         if (strncmp(routes[i].path, path, n) || (!routes[i].path[n] && path[n])) continue;
+        if (found && !takes(&routes[i], method)) continue;
+        found = &routes[i];
         *tail = path + n;
-        return &routes[i];
+        if (takes(found, method)) break;
     }
-    return NULL;
+    return found;
 }
 
 const char *serve_route_label(const struct serve_route *route)
@@ -49,15 +64,14 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
 {
     struct serve_server *s = x->server;
     const char *length = serve_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    x->route = find_route(path, &x->tail);
+    x->route = find_route(path, method, &x->tail);
     if (!x->route) {
         serve_refuse(&x->problem, 404, "not_found", "there is no %.80s here; GET / lists what there is", path);
         return;
     }
     x->preflight = serve_guard_is_preflight(x, method);
     if (x->preflight) return;
-    bool allowed = x->route->post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
-    if (!allowed)
+    if (!takes(x->route, method))
         serve_refuse(&x->problem, 405, "method_not_allowed", "%s takes %s", x->route->path, x->route->post ? "POST" : "GET");
     serve_guard_admit(x, method);
     if (x->route->needs_model && serve_state_of(s) == SERVE_LOADING)
@@ -140,6 +154,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     serve_body_free(&x->body);
     rudd_free(x->job.probabilities);
     serve_feedback_free(x->feedback);
+    serve_v2_free(x->v2);
     if (x->model) serve_models_put(s->models, x->model);
     rudd_free(x);
     *slot = NULL;
