@@ -13,7 +13,9 @@ data_codec data_jpeg_decode, data_png_decode;
 
 /* Takes a picture row by row as it is decoded, so that it need never be whole in memory. */
 struct data_rows {
-    /* Once, before any row: the size of the upright picture, and how it is stored. A failure ends the decoding. */
+    /* NULL, or: by how much a decoder that can may reduce an upright picture of w x h pixels: 1, 2, 4 or 8. Sides are rounded up. */
+    int (*reduction)(struct data_rows *to, int w, int h);
+    /* Once, before any row: the size of the upright picture, reduced, and how it is stored. A failure ends the decoding. */
     enum rudd_status (*begin)(struct data_rows *to, int w, int h, int orientation, struct rudd_error *err);
     /* Stored rows y .. y+count-1, [count, stored width, 3]; from 0 on, in order. */
     void (*add)(struct data_rows *to, const uint8_t *rgb, int y, int count);

@@ -1,7 +1,7 @@
 /* jpeg.c - JPEG to RGB over libjpeg-turbo, with the settings that make its pixels equal Pillow's.
  *
  * Those are the library's defaults, spelled out below because the last bit of every logit hangs on them: accurate integer inverse DCT,
- * smooth chroma upsampling, no scaled decoding. CMYK and YCCK files are taken as Adobe writes them, inverted, whether or not they carry
+ * smooth chroma upsampling, no scaled decoding unless the caller asks for it. CMYK and YCCK files are taken as Adobe writes them, inverted, whether or not they carry
  * its marker, and become RGB by Pillow's integer formula.
  *
  * libjpeg reports through a callback that must not return; it jumps back here (setjmp). Its warnings are mere counts, but those that mean
@@ -153,15 +153,22 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     c->do_fancy_upsampling = TRUE;
     c->do_block_smoothing = TRUE;
 
-    size_t w = c->image_width, h = c->image_height;
+    d->orientation = marker_orientation(c); /* jpeg_finish_decompress drops the saved markers */
+    const bool sideways = data_turn_of(d->orientation).transpose;
+    if (d->to && d->to->reduction) {
+        const int upright_w = (int)(sideways ? c->image_height : c->image_width);
+        const int upright_h = (int)(sideways ? c->image_width : c->image_height);
+        c->scale_num = 1;
+        c->scale_denom = (unsigned)d->to->reduction(d->to, upright_w, upright_h);
+    }
+    jpeg_calc_output_dimensions(c);
+    size_t w = c->output_width, h = c->output_height;
     d->rgb = rudd_alloc(w * 3 * (d->to ? ROWS : h));
     if (parts == 4) d->cmyk = rudd_alloc(w * 4);
     if (!d->rgb || (parts == 4 && !d->cmyk))
         return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
 
-    d->orientation = marker_orientation(c); /* jpeg_finish_decompress drops the saved markers */
     if (d->to) {
-        const bool sideways = data_turn_of(d->orientation).transpose;
         status = d->to->begin(d->to, (int)(sideways ? h : w), (int)(sideways ? w : h), d->orientation, err);
         if (status) return status;
     }

@@ -84,7 +84,7 @@ static enum rudd_status load_view(float *x, uint8_t *square, const char *path, c
     size_t length;
     enum rudd_status status;
     if (o->augment) {
-        status = data_image_read(&image, path, NULL, err);
+        status = data_image_read_for(&image, path, &o->preprocess, o->image_size, err);
         if (!status)
             status = data_augment_view(square, &image, o->augment, &o->preprocess, o->image_size, o->seed, epoch, key, err);
     } else {

@@ -140,15 +140,26 @@ static void fill(rudd_session *s, int i, const uint8_t *square)
     data_normalise(nn_plan_input(s->plan) + (size_t)i * pixels * 3, square, pixels, p);
 }
 
-static enum rudd_status predict_image(rudd_session *s, const struct data_image *image, double started,
-                                      struct rudd_timing *timing, struct rudd_error *err)
+/* A picture: its pixels, or the file's bytes, which are decoded for each view. */
+struct source {
+    const struct data_image *image; /* NULL: the bytes */
+    const void *bytes;
+    size_t length;
+    const char *name;
+};
+
+static enum rudd_status predict_image(rudd_session *s, const struct source *from, double started, struct rudd_timing *timing,
+                                      struct rudd_error *err)
 {
     const struct nn_preprocess *p = &s->model->preprocess;
     double inferring = 0;
     for (int done = 0; done < s->views;) {
         int n = s->views - done < s->max_batch ? s->views - done : s->max_batch;
         for (int i = 0; i < n; i++) {
-            enum rudd_status status = data_preprocess_view(s->square, image, p, p->image_size, done + i, err);
+            const int view = done + i, size = p->image_size;
+            enum rudd_status status = from->image ? data_preprocess_view(s->square, from->image, p, size, view, err)
+                                                  : data_preprocess_bytes(s->square, from->bytes, from->length, from->name,
+                                                                          NULL, p, size, view, NULL, err);
             if (status) return status;
             fill(s, i, s->square);
         }
@@ -160,23 +171,16 @@ static enum rudd_status predict_image(rudd_session *s, const struct data_image *
     return RUDD_OK;
 }
 
-/* One view needs no whole picture: it is resized while it is decoded. */
 static enum rudd_status predict_encoded(rudd_session *s, const void *bytes, size_t length, const char *name, double started,
                                         struct rudd_timing *timing, struct rudd_error *err)
 {
     struct data_image image = {0};
-    enum rudd_status status;
-    if (s->views == 1) {
-        const struct nn_preprocess *p = &s->model->preprocess;
-        status = data_preprocess_bytes(s->square, bytes, length, name, NULL, p, p->image_size, 0, NULL, err);
-        if (status) return status;
-        fill(s, 0, s->square);
-        double inferring = infer(s, 1);
-        if (timing) *timing = (struct rudd_timing){now_ms() - started - inferring, inferring};
-        return RUDD_OK;
-    }
-    status = data_image_decode(&image, bytes, length, name, NULL, err);
-    if (!status) status = predict_image(s, &image, started, timing, err);
+    struct source from = {NULL, bytes, length, name};
+    /* One view needs no whole picture: it is resized while it is decoded. Views of a reduced picture see it reduced, too. */
+    if (s->views == 1 || s->model->preprocess.reduce > 0) return predict_image(s, &from, started, timing, err);
+    from.image = &image;
+    enum rudd_status status = data_image_decode(&image, bytes, length, name, NULL, err);
+    if (!status) status = predict_image(s, &from, started, timing, err);
     data_image_free(&image);
     return status;
 }
@@ -203,7 +207,8 @@ enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int
 {
     if (w < 1 || h < 1) return rudd_fail(err, RUDD_ARGUMENT, "a picture of %d x %d pixels", w, h);
     struct data_image image = {w, h, (uint8_t *)rgb}; /* read only */
-    return predict_image(session, &image, now_ms(), timing, err);
+    const struct source from = {.image = &image};
+    return predict_image(session, &from, now_ms(), timing, err);
 }
 
 enum rudd_status rudd_prepare_rgb(uint8_t *out, const rudd_model *model, const uint8_t *rgb, int w, int h,

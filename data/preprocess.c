@@ -60,12 +60,22 @@ enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, 
     return RUDD_OK;
 }
 
+int data_reduction(int w, int h, const struct nn_preprocess *p, int size)
+{
+    const struct data_image shape = {w, h, NULL};
+    const struct data_resize r = data_place(&shape, p, size).resize;
+    int by = p->reduce > 0 ? 8 : 1;
+    while (by > 1 && (w < by * p->reduce * r.w || h < by * p->reduce * r.h)) by /= 2;
+    return by;
+}
+
 /* One view of one picture, whose rows come from memory or from a decoder. */
 struct view {
     struct data_rows rows; /* the first member: what a decoder knows of it */
     const struct nn_preprocess *p;
     int size, which;
     uint8_t *out;
+    int w, h, reduced; /* the picture, upright, and by how much its decoder reduces it: 1, 2, 4, 8 */
 
     /* NN_RESIZE_PAD: the whole of the picture, of which the view shows `size` pixels from (x, y) of the padded square on. */
     uint8_t *middle;
@@ -101,11 +111,37 @@ static void place(struct view *v, int w, int h)
     r->cw = r->ch = v->size;
 }
 
+static int view_reduction(struct data_rows *rows, int w, int h)
+{
+    struct view *v = (struct view *)rows;
+    v->w = w;
+    v->h = h;
+    return v->reduced = data_reduction(w, h, v->p, v->size);
+}
+
+/* The box of a reduced picture. Sides are rounded up, so the last pixel as stored may be there in part only; a turn can make it the first. */
+static void shrink_box(struct data_resize *r, const struct view *v, int w, int h, int orientation)
+{
+    const struct data_turn turn = data_turn_of(orientation);
+    const float by = (float)v->reduced, fw = (float)v->w / by, fh = (float)v->h / by;
+    const float x = (turn.transpose ? turn.flip_row : turn.flip_column) ? (float)w - fw : 0;
+    const float y = (turn.transpose ? turn.flip_column : turn.flip_row) ? (float)h - fh : 0;
+    r->left = x;
+    r->right = x + fw;
+    r->top = y;
+    r->bottom = y + fh;
+}
+
 static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int orientation, struct rudd_error *err)
 {
     struct view *v = (struct view *)rows;
-    place(v, w, h);
-    const struct data_resize *r = &v->at.resize;
+    struct data_resize *r = &v->at.resize;
+    if (v->reduced > 1) {
+        place(v, v->w, v->h);
+        shrink_box(r, v, w, h, orientation);
+    } else {
+        place(v, w, h);
+    }
     if (v->p->mode == NN_RESIZE_PAD && !(v->middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3)))
         return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
     return data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
@@ -157,7 +193,11 @@ static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_
     if (status) return status;
     if (which < 0 || which >= DATA_VIEWS)
         return rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", which, DATA_VIEWS - 1);
-    *v = (struct view){.rows = {view_begin, view_add}, .p = p, .size = size, .which = which, .out = out};
+    *v = (struct view){.rows = {p->reduce > 0 ? view_reduction : NULL, view_begin, view_add},
+                       .p = p,
+                       .size = size,
+                       .which = which,
+                       .out = out};
     return RUDD_OK;
 }
 
@@ -182,6 +222,66 @@ enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t l
     status = data_image_rows(&v.rows, bytes, length, name, limits, err);
     if (resize_ms) *resize_ms = v.resize_ms;
     return view_end(&v, status);
+}
+
+/* ---- whole pictures, reduced ----------------------------------------------------------------------------------------------- */
+
+struct whole {
+    struct data_rows rows;
+    const struct nn_preprocess *p;
+    int size, orientation;
+    struct data_image stored;
+};
+
+static int whole_reduction(struct data_rows *rows, int w, int h)
+{
+    const struct whole *v = (struct whole *)rows;
+    return data_reduction(w, h, v->p, v->size);
+}
+
+static enum rudd_status whole_begin(struct data_rows *rows, int w, int h, int orientation, struct rudd_error *err)
+{
+    struct whole *v = (struct whole *)rows;
+    const bool sideways = data_turn_of(orientation).transpose;
+    v->orientation = orientation;
+    v->stored = (struct data_image){sideways ? h : w, sideways ? w : h, rudd_alloc((size_t)w * (size_t)h * 3)};
+    return v->stored.rgb ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", w, h);
+}
+
+static void whole_add(struct data_rows *rows, const uint8_t *rgb, int y, int count)
+{
+    const struct whole *v = (struct whole *)rows;
+    const size_t stride = (size_t)v->stored.w * 3;
+    memcpy(v->stored.rgb + (size_t)y * stride, rgb, (size_t)count * stride);
+}
+
+enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct nn_preprocess *p, int size,
+                                     struct rudd_error *err)
+{
+    if (!(p->reduce > 0)) return data_image_read(image, path, NULL, err);
+    struct whole v = {.rows = {whole_reduction, whole_begin, whole_add}, .p = p, .size = size};
+    uint8_t *bytes = NULL;
+    size_t length;
+    enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);
+    if (!status) status = data_image_rows(&v.rows, bytes, length, path, NULL, err);
+    rudd_free(bytes);
+    if (!status && v.orientation != 1) {
+        const struct data_turn turn = data_turn_of(v.orientation);
+        const int w = v.stored.w, h = v.stored.h;
+        uint8_t *upright = rudd_alloc((size_t)w * (size_t)h * 3);
+        if (upright) {
+            data_turn_rgb(upright, v.stored.rgb, w, h, turn);
+            rudd_free(v.stored.rgb);
+            v.stored = (struct data_image){turn.transpose ? h : w, turn.transpose ? w : h, upright};
+        } else {
+            status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %d x %d pixels upright", path, w, h);
+        }
+    }
+    if (status)
+        data_image_free(&v.stored);
+    else
+        *image = v.stored;
+    return status;
 }
 
 enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,

@@ -4,9 +4,11 @@
  *     pat = lambda w, h: [[[(x*37 + y*91 + c*50 + x*y*13) % 256 for c in range(3)] for x in range(w)] for y in range(h)]
  *     Image.fromarray(np.array(pat(7, 5), np.uint8)).resize((3, 2), Image.BICUBIC)                                   and so on
  * Thousands of sizes: parity/parity_pillow.py. */
+#include "data/jpeg_write.h"
 #include "data/preprocess.h"
 #include "tests/pictures.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,6 +148,109 @@ static void straight_from_bytes(void **state)
     }
     free(want);
     free(got);
+}
+
+/* A JPEG may be decoded at a fraction of its size where enough remains: by the one rule, in every orientation, close to what the whole picture
+ * gives; other formats, and pictures that are not large enough, get the same bits as without. */
+static void reduced(void **state)
+{
+    (void)state;
+    enum { SIZE = 40 };
+    struct nn_preprocess whole = {.mode = NN_RESIZE_SQUASH, .filter = NN_BICUBIC, .crop_fraction = 0.875}, p = whole;
+    p.reduce = 2;
+    assert_int_equal(data_reduction(4000, 3000, &whole, 224), 1);
+    assert_int_equal(data_reduction(4000, 3000, &p, 224), 4);
+    assert_int_equal(data_reduction(4000, 447, &p, 224), 1);
+    assert_int_equal(data_reduction(4000, 448 * 2, &p, 224), 2);
+    assert_int_equal(data_reduction(448 * 8, 448 * 8, &p, 224), 8);
+    assert_int_equal(data_reduction(448 * 8 - 1, 448 * 8, &p, 224), 4);
+
+    char folder[64], path[128];
+    folder_create(folder);
+    snprintf(path, sizeof path, "%s/a.jpg", folder);
+    uint8_t want[SIZE * SIZE * 3], got[SIZE * SIZE * 3];
+    for (int k = 0; k < 8 * 3 * 3; k++) {
+        /* Sides that 8 does not divide; smooth, as photographs are at this scale. */
+        const int orientation = k % 8 + 1, w = 677, h = 701;
+        struct data_image image = {w, h, rudd_alloc((size_t)w * h * 3)};
+        for (int i = 0; i < w * h * 3; i++)
+            image.rgb[i] = (uint8_t)(128 + 60 * sin(i / 3 % w * 0.02 + i % 3) + 50 * cos(i / 3 / w * 0.031));
+        uint8_t *jpeg;
+        size_t length;
+        assert_int_equal(data_jpeg_write(&jpeg, &length, &image, 95, NULL), RUDD_OK);
+        const uint8_t exif[] = {0xff,
+                                0xe1,
+                                0,
+                                34,
+                                'E',
+                                'x',
+                                'i',
+                                'f',
+                                0,
+                                0,
+                                'I',
+                                'I',
+                                42,
+                                0,
+                                8,
+                                0,
+                                0,
+                                0,
+                                1,
+                                0,
+                                0x12,
+                                1,
+                                3,
+                                0,
+                                1,
+                                0,
+                                0,
+                                0,
+                                (uint8_t)orientation,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0};
+        struct bytes b = {malloc(length + sizeof exif), length + sizeof exif};
+        memcpy(b.at, jpeg, 2);
+        memcpy(b.at + 2, exif, sizeof exif);
+        memcpy(b.at + 2 + sizeof exif, jpeg + 2, length - 2);
+        whole.mode = p.mode = (enum nn_resize_mode)(k / 8 % 3);
+        p.reduce = (double[]){2, 3, 1}[k / 24];
+        const int view = k % 3 ? k % DATA_VIEWS : 0;
+        assert_int_equal(data_preprocess_bytes(want, b.at, b.length, "x", NULL, &whole, SIZE, view, NULL, NULL), RUDD_OK);
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", NULL, &p, SIZE, view, NULL, NULL), RUDD_OK);
+        int most = 0;
+        for (int i = 0; i < SIZE * SIZE * 3; i++) most = abs(got[i] - want[i]) > most ? abs(got[i] - want[i]) : most;
+        if (most > 5) fail_msg("orientation %d, mode %d, view %d: %d away", orientation, (int)p.mode, view, most);
+        assert_memory_not_equal(got, want, sizeof got); /* it was reduced */
+
+        struct data_image small;
+        file_write(path, b);
+        const int sideways = orientation > 4, by = data_reduction(sideways ? h : w, sideways ? w : h, &p, SIZE);
+        assert_int_equal(data_image_read_for(&small, path, &p, SIZE, NULL), RUDD_OK);
+        assert_true(by > 1);
+        assert_int_equal(small.w, ((sideways ? h : w) + by - 1) / by);
+        assert_int_equal(small.h, ((sideways ? w : h) + by - 1) / by);
+        data_image_free(&small);
+        data_image_free(&image);
+        rudd_free(jpeg);
+        free(b.at);
+    }
+    struct picture other = {.w = 300, .h = 200};
+    struct bytes b[2] = {picture_png(&other), picture_jpeg(&other)};
+    p.reduce = 3;
+    p.mode = whole.mode = NN_RESIZE_SQUASH;
+    for (int i = 0; i < 2; i++) { /* the JPEG: 200 < 2 * 3 * 40 */
+        assert_int_equal(data_preprocess_bytes(want, b[i].at, b[i].length, "x", NULL, &whole, SIZE, 0, NULL, NULL), RUDD_OK);
+        assert_int_equal(data_preprocess_bytes(got, b[i].at, b[i].length, "x", NULL, &p, SIZE, 0, NULL, NULL), RUDD_OK);
+        assert_memory_equal(got, want, sizeof got);
+        free(b[i].at);
+    }
+    folder_remove(folder);
 }
 
 /* A picture of one colour keeps it under every filter, size and box: the weights add up to 1 after rounding. */
@@ -301,9 +406,11 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),        cmocka_unit_test(windows),    cmocka_unit_test(constant_stays),
-        cmocka_unit_test(bad_arguments), cmocka_unit_test(padding),    cmocka_unit_test(stored_crops),
-        cmocka_unit_test(no_memory),     cmocka_unit_test(row_by_row), cmocka_unit_test(straight_from_bytes),
+        cmocka_unit_test(golden),         cmocka_unit_test(windows),
+        cmocka_unit_test(constant_stays), cmocka_unit_test(bad_arguments),
+        cmocka_unit_test(padding),        cmocka_unit_test(stored_crops),
+        cmocka_unit_test(no_memory),      cmocka_unit_test(row_by_row),
+        cmocka_unit_test(reduced),        cmocka_unit_test(straight_from_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ static void print_text(const struct nn_model *m, int size)
     printf("conventions    padding %s, batch norm epsilon %g\n", weights_pad_words[m->pad], m->bn_eps);
     printf("preprocess     %dx%d, %s", p->image_size, p->image_size, weights_mode_words[p->mode]);
     if (p->mode == NN_RESIZE_CROP) printf(" %g", p->crop_fraction);
+    if (p->reduce > 0) printf(", JPEGs reduced to %g times and more", p->reduce);
     printf(", %s, mean %g %g %g, std %g %g %g\n", weights_filter_words[p->filter], p->mean[0], p->mean[1], p->mean[2],
            p->std[0], p->std[1], p->std[2]);
     printf("classes        %d:", m->class_count);

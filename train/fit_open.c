@@ -64,6 +64,7 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
     f->model->temperature = 0; /* it was another training's */
     f->model->preprocess.mode = (enum nn_resize_mode)f->s.resize;
     f->model->preprocess.filter = (enum nn_filter)f->s.filter;
+    f->model->preprocess.reduce = f->s.reduce;
     train_labels_follow(&f->splits, f->model);
 
     char beside[TRAIN_PATH];

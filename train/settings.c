@@ -58,6 +58,8 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"image-size", NN_OPTION_INT, &s->image_size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         {"resize", NN_OPTION_CHOICE, &s->resize, "crop|squash|pad", 0, 0, "how pictures become square"},
         {"filter", NN_OPTION_CHOICE, &s->filter, "bicubic|bilinear", 0, 0, "interpolation"},
+        {"reduce", NN_OPTION_DOUBLE, &s->reduce, "X", 0, 100,
+         "decode JPEGs at 1/2, 1/4 or 1/8 where X times what is needed remains (try 3); 0: whole"},
         {"split", NN_OPTION_DOUBLES, s->split, "TRAIN,VAL,TEST", 0, 1, "shares, where DIR is not split yet"},
 
         {"epochs", NN_OPTION_INT, &s->epochs, "N", 1, 100000, "passes over the training pictures"},

@@ -22,6 +22,7 @@ struct train_settings {
     int image_size; /* 0: the model's */
     int resize;     /* enum nn_resize_mode */
     int filter;     /* enum nn_filter */
+    double reduce;  /* nn_preprocess.reduce */
     double split[3];
 
     int epochs, batch, accumulate, max_steps, patience, seed, threads, prefetch;

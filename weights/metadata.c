@@ -31,9 +31,15 @@ static json_t *json_rgb(const float v[3])
 
 json_t *weights_preprocess_json(const struct nn_preprocess *p)
 {
-    return json_pack("{s:i, s:s, s:s, s:f, s:o, s:o}", "image_size", p->image_size, "mode", weights_mode_words[p->mode],
-                     "filter", weights_filter_words[p->filter], "crop_fraction", p->crop_fraction, "mean", json_rgb(p->mean),
-                     "std", json_rgb(p->std));
+    json_t *json = json_pack("{s:i, s:s, s:s, s:f, s:o, s:o}", "image_size", p->image_size, "mode", weights_mode_words[p->mode],
+                             "filter", weights_filter_words[p->filter], "crop_fraction", p->crop_fraction, "mean",
+                             json_rgb(p->mean), "std", json_rgb(p->std));
+    /* Only where it is on: files without it stay what they were. */
+    if (json && p->reduce > 0 && json_object_set_new(json, "reduce", json_real(p->reduce))) {
+        json_decref(json);
+        json = NULL;
+    }
+    return json;
 }
 
 json_t *weights_conventions_json(const struct nn_model *model)
@@ -185,7 +191,7 @@ static enum rudd_status check_keys(const json_t *json, const char *const *keys, 
 enum rudd_status weights_preprocess_parse(struct nn_preprocess *p, const json_t *json, const char *where,
                                           struct rudd_error *err)
 {
-    static const char *const keys[] = {"image_size", "mode", "filter", "crop_fraction", "mean", "std"};
+    static const char *const keys[] = {"image_size", "mode", "filter", "crop_fraction", "mean", "std", "reduce"};
     struct nn_preprocess q = *p;
     double size = q.image_size;
     int mode = (int)q.mode, filter = (int)q.filter;
@@ -196,6 +202,7 @@ enum rudd_status weights_preprocess_parse(struct nn_preprocess *p, const json_t 
     if (!status) status = parse_word(&filter, json_object_get(json, "filter"), weights_filter_words, 2, where, "filter", err);
     if (!status)
         status = parse_number(&q.crop_fraction, json_object_get(json, "crop_fraction"), 0.01, 1, where, "crop_fraction", err);
+    if (!status) status = parse_number(&q.reduce, json_object_get(json, "reduce"), 0, 100, where, "reduce", err);
     if (!status) status = parse_rgb(q.mean, json_object_get(json, "mean"), -1e3, 1e3, where, "mean", err);
     if (!status) status = parse_rgb(q.std, json_object_get(json, "std"), 1e-6, 1e3, where, "std", err); /* it divides */
     if (status) return status;
