@@ -81,7 +81,7 @@ $(B)/librudd.map: Makefile
 	@echo '{ global: rudd_*; local: *; };' > $@
 $(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
 	@rm -f $@ && $(AR) rcs $@ $^
-$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o
+$(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o
 	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/libbench.a: $(call obj,$(filter-out bench/main.c,$(BENCH_SRC))) $(B)/bench/peer_py.o
 	@rm -f $@ && $(AR) rcs $@ $^
@@ -91,9 +91,13 @@ EMBED = @mkdir -p $(@D); { echo '\#include "$(2)"'; echo 'const unsigned char $(
           od -An -v -tx1 $< | sed 's/\([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '0};'; echo 'const size_t $(1)_size = sizeof $(1) - 1;'; } > $@
 $(B)/serve/page_html.c: serve/page.html
 	$(call EMBED,serve_page,serve/page.h)
+$(B)/serve/docs_html.c: serve/docs.html
+	$(call EMBED,serve_docs,serve/page.h)
+$(B)/serve/openapi_json.c: serve/openapi.json
+	$(call EMBED,serve_openapi,serve/page.h)
 $(B)/bench/peer_py.c: bench/peer.py
 	$(call EMBED,bench_peer_py,bench/peer.h)
-$(B)/serve/page_html.o $(B)/bench/peer_py.o: $(B)/%.o: $(B)/%.c $(B)/flags
+$(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o: $(B)/%.o: $(B)/%.c $(B)/flags
 	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a

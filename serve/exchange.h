@@ -4,6 +4,7 @@
  *     exchange.c   sending
  *     facts.c      answers that are there at once: /, health, readiness, model, metrics
  *     predict.c    answers that the engine computes
+ *     docs.c       the pages and the description of all this
  *     v2.c         the same, as the Open Inference Protocol has it
  *
  * An exchange belongs to the I/O thread that runs its connection. It is refused in one way only: its `problem` is filled, its body is read to the
@@ -60,6 +61,8 @@ struct serve_exchange {
     struct serve_v2 *v2;             /* pictures on their way through the engine; v2.c */
 };
 
+/* The table of routes: a request's is the first that fits. */
+const struct serve_route *serve_route_table(int *count);
 /* What the metrics and the log call this route; NULL: unknown paths. */
 const char *serve_route_label(const struct serve_route *route);
 
@@ -100,7 +103,8 @@ void serve_refuse_computed(struct serve_problem *p, const struct serve_job *job)
 /* In the metrics. */
 void serve_count_prediction(struct serve_server *server, const struct serve_model *model, const struct serve_job *job,
                             double total_ms);
-void serve_v2_free(struct serve_v2 *v2); /* NULL is fine */
+void serve_v2_free(struct serve_v2 *v2);                                  /* NULL is fine */
+serve_answer_fn serve_answer_docs, serve_answer_openapi, serve_send_page; /* docs.c; the latter for browsers at / */
 serve_answer_fn serve_answer_v2, serve_answer_v2_live, serve_answer_v2_ready, serve_answer_v2_model,
     serve_answer_v2_infer;                                 /* v2.c */
 serve_answer_fn serve_answer_feedback;                     /* feedback.c */

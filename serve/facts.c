@@ -2,24 +2,18 @@
 #include <string.h>
 #include "serve/clock.h"
 #include "serve/exchange.h"
-#include "serve/page.h"
 
 enum MHD_Result serve_answer_root(struct serve_exchange *x)
 {
     struct serve_server *s = x->server;
-    if (serve_accepts_json(serve_header(x, MHD_HTTP_HEADER_ACCEPT)))
-        return serve_send_json(
-            x, 200, serve_json_facts(serve_model_of(x), s->options.max_body, (uint64_t)(s->options.max_megapixels * 1e6)));
-    /* MHD's own copy rules: the page lives as long as the program. */
-    struct MHD_Response *page =
-        MHD_create_response_from_buffer(serve_page_size, (void *)(uintptr_t)serve_page, MHD_RESPMEM_PERSISTENT);
-    if (!page) return MHD_NO;
-    MHD_add_response_header(page, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8");
-    MHD_add_response_header(page, "Content-Security-Policy", s->csp);
-    MHD_add_response_header(page, MHD_HTTP_HEADER_VARY, "Accept");
-    MHD_add_response_header(page, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
-    x->sent = serve_page_size;
-    return serve_send_response(x, 200, page);
+    if (!serve_accepts_json(serve_header(x, MHD_HTTP_HEADER_ACCEPT))) return serve_send_page(x);
+    json_t *facts = serve_json_facts(serve_model_of(x), s->options.max_body, (uint64_t)(s->options.max_megapixels * 1e6));
+    json_t *endpoints = json_object_get(facts, "endpoints");
+    if (s->record.store) json_object_set_new(endpoints, "feedback", json_string("/feedback"));
+    json_object_set_new(endpoints, "openapi", json_string("/openapi.json"));
+    json_object_set_new(endpoints, "docs", json_string("/docs"));
+    if (facts) json_object_set_new(facts, "keeps_pictures", json_boolean(s->record.images));
+    return serve_send_json(x, 200, facts);
 }
 
 enum MHD_Result serve_answer_health(struct serve_exchange *x)

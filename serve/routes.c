@@ -25,6 +25,8 @@ static const struct serve_route routes[] = {
     {"/model_info", false, true, "/model_info", serve_answer_model, SERVE_PREDICT | SERVE_OBSERVE},
     {"/admin/reload", true, true, "/admin/reload", serve_answer_reload, SERVE_ADMIN},
     {"/metrics", false, false, "/metrics", serve_answer_metrics, SERVE_OBSERVE},
+    {"/openapi.json", false, false, "/docs", serve_answer_openapi, SERVE_OPEN},
+    {"/docs", false, false, "/docs", serve_answer_docs, SERVE_OPEN},
     {"/v2", false, false, "/v2", serve_answer_v2, SERVE_OPEN},
     {"/v2/health/live", false, false, "/v2/health", serve_answer_v2_live, SERVE_OPEN},
     {"/v2/health/ready", false, false, "/v2/health", serve_answer_v2_ready, SERVE_OPEN},
@@ -52,6 +54,12 @@ static const struct serve_route *find_route(const char *path, const char *method
         if (takes(found, method)) break;
     }
     return found;
+}
+
+const struct serve_route *serve_route_table(int *count)
+{
+    *count = ROUTES;
+    return routes;
 }
 
 const char *serve_route_label(const struct serve_route *route)

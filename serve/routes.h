@@ -11,6 +11,7 @@
 #include "serve/engine.h"
 #include "serve/guard.h"
 #include "serve/metrics.h"
+#include "serve/page.h"
 #include "serve/models.h"
 #include "serve/respond.h"
 #include "serve/server.h"
@@ -33,7 +34,7 @@ struct serve_server {
     struct serve_batch *batch;     /* the same */
     struct serve_fetcher *fetcher; /* NULL: nothing is fetched */
     atomic_int state;              /* enum serve_state */
-    char url[320], csp[512];
+    char url[320], csp[SERVE_CSP], docs_csp[SERVE_CSP];
     double started_ms, start_time; /* monotonic; seconds since 1970 */
     pthread_mutex_t mutex;
     pthread_cond_t idle; /* in_flight became 0 */

@@ -1,6 +1,5 @@
 /* server.c - the server's life: listen, load, drain, stop. See server.h; what it answers is in routes.c. */
 #include "serve/server.h"
-#include "nn/sha256.h"
 #include "serve/clock.h"
 #include "serve/page.h"
 #include "serve/routes.h"
@@ -85,39 +84,6 @@ static enum rudd_status listen_on(int *fd, char url[320], const char *scheme, co
     return status;
 }
 
-/* 'sha256-<base64>' of the page's text between <tag> and </tag>: a policy that lets exactly this script and style run. */
-static void csp_hash(char out[64], const char *tag)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char open[16], shut[16], hex[NN_SHA256_HEX];
-    snprintf(open, sizeof open, "<%s>", tag);
-    snprintf(shut, sizeof shut, "</%s>", tag);
-    const char *page = (const char *)serve_page, *begin = strstr(page, open) + strlen(open), *end = strstr(begin, shut);
-    struct nn_sha256 hash;
-    nn_sha256_init(&hash);
-    nn_sha256_update(&hash, begin, (size_t)(end - begin));
-    nn_sha256_hex(hex, &hash);
-    size_t n = (size_t)snprintf(out, 64, "'sha256-");
-    for (int i = 0; i < 64; i += 3) { /* three hex digits are twelve bits: two characters */
-        char three[4] = {hex[i], i + 1 < 64 ? hex[i + 1] : '0', i + 2 < 64 ? hex[i + 2] : '0', 0};
-        unsigned long bits = strtoul(three, NULL, 16);
-        out[n++] = alphabet[bits >> 6];
-        out[n++] = alphabet[bits & 63];
-    }
-    snprintf(out + n - 1, 64 - n + 1, "='"); /* 32 bytes are 43 characters and one of padding */
-}
-
-static void make_csp(char *csp, size_t size)
-{
-    char script[64], style[64];
-    csp_hash(script, "script");
-    csp_hash(style, "style");
-    snprintf(csp, size,
-             "default-src 'none'; script-src %s; style-src %s; img-src 'self' blob: data:; connect-src 'self'; "
-             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-             script, style);
-}
-
 /* Whether the system chooses the port. */
 static bool picks_port(const char *listen)
 {
@@ -134,7 +100,8 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     s->options = *options;
     s->started_ms = serve_now_ms();
     s->start_time = (double)time(NULL);
-    make_csp(s->csp, sizeof s->csp);
+    serve_page_csp(s->csp, serve_page);
+    serve_page_csp(s->docs_csp, serve_docs);
     serve_cond_init(&s->idle);
     pthread_mutex_init(&s->mutex, NULL);
 
