@@ -435,6 +435,29 @@ static void full_queue(void **state)
     server_stop(s);
 }
 
+/* Who waits longer than --deadline-ms hears so; what waited less is answered, and nobody is forgotten. */
+static void deadlines(void **state)
+{
+    enum { CLIENTS = 12 };
+    (void)state;
+    struct server s = server_start(model_path, "--deadline-ms", "1", "--decoders", "1", NULL);
+    int fds[CLIENTS], late = 0;
+    hold(fds, CLIENTS, s.port);
+    for (int i = 0; i < CLIENTS; i++) assert_true(client_send(fds[i], &large.data[large.length - 1], 1));
+    for (int i = 0; i < CLIENTS; i++) {
+        struct answer a = client_read(fds[i]);
+        if (a.code == 200) {
+            answer_free(&a);
+            continue;
+        }
+        assert_true(has_header(&a, "Retry-After: "));
+        assert_problem(a, 503, "deadline");
+        late++;
+    }
+    assert_true(late >= 1); /* one decoder takes tens of milliseconds for each */
+    server_stop(s);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------------------
  */
 
@@ -602,6 +625,7 @@ int main(void)
                                        cmocka_unit_test(slow_requests),
                                        cmocka_unit_test(hundred_clients),
                                        cmocka_unit_test(full_queue),
+                                       cmocka_unit_test(deadlines),
                                        cmocka_unit_test(sigterm_finishes),
                                        cmocka_unit_test(drain_has_an_end),
                                        SHARED(bad_starts),
