@@ -144,7 +144,7 @@ static void stops_with_questions(void **state)
     (void)state;
     enum { MANY = 600 };
     static struct question q[MANY];
-    static char bytes[MANY][16];
+    static char bytes[MANY][32];
     for (int mode = HONEST; mode <= SILENT; mode++) {
         redis_start(HONEST, NULL);
         struct serve_redis *r = connect_redis();
