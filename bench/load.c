@@ -103,6 +103,7 @@ static int dial(int port)
 static bool may_ask(const struct run *r)
 {
     const struct bench_load *l = r->load;
+    if (l->stop && atomic_load(l->stop)) return false;
     return !(l->requests && r->begun >= l->requests) && !(l->seconds > 0 && bench_now_ms() >= r->start_ms + l->seconds * 1e3);
 }
 

@@ -9,6 +9,7 @@
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "nn/rudd.h"
 
@@ -23,6 +24,7 @@ struct bench_load {
     int port, clients; /* 1..1024 */
     double seconds;    /* no request begins after that; 0: no limit */
     long requests;     /* nor after that many; 0: no limit */
+    atomic_bool *stop; /* NULL, or: no request begins once it is true */
     double pause_ms;   /* of a client between its answer and its next request */
     /* What client i asks next. */
     void (*ask)(void *user, int client, struct bench_request *request);

@@ -6,9 +6,11 @@
  *     uncached, 65 % cached, cached       requests a second, percentiles of the time from request to answer, 503s, errors
  *     12 megapixels                       what the server says decoding and resizing one took
  *     /health, queue full                 its percentiles while far more clients ask than may wait
+ *     --swap N                            another model takes the place of the one that answers, N times; each answer is of one of them
  *     --soak SECONDS                      resident memory after warming up, and at the end
  *
  * Pictures that must not be in the cache are one JPEG with another number in a comment each time: other bytes, the same work. */
+#define _GNU_SOURCE /* memmem */
 #include "bench/bench.h"
 #include "bench/load.h"
 #include "data/jpeg_write.h"
@@ -19,6 +21,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +87,7 @@ struct child {
     pid_t pid; /* 0: none */
     int port;
     char folder[64], model[128]; /* a model made for it; empty: the user's */
+    char other[2][128];          /* what takes its place in turn, by --swap */
 };
 
 /* rudd-serve in this program's folder, or in the one above (tests). */
@@ -100,7 +104,7 @@ static enum rudd_status find_server(char path[4096], struct rudd_error *err)
     return rudd_fail(err, RUDD_IO, "rudd-serve is not beside this program; `make` builds both");
 }
 
-static enum rudd_status make_model(struct child *c, const char *arch, int size, int classes, struct rudd_error *err)
+static enum rudd_status make_model(struct child *c, const char *arch, int size, int classes, bool swap, struct rudd_error *err)
 {
     struct nn_model *model = NULL;
     const char *tmp = getenv("TMPDIR");
@@ -114,6 +118,11 @@ static enum rudd_status make_model(struct child *c, const char *arch, int size, 
     if (!status) {
         model->preprocess.image_size = size;
         status = weights_model_save(c->model, model, NULL, WEIGHTS_TIMM, err);
+    }
+    for (int i = 0; i < 2 && swap && !status; i++) {
+        snprintf(c->other[i], sizeof c->other[i], "%s/%d", c->folder, i);
+        if (i) nn_model_init_params(model, 1, NULL);
+        status = weights_model_save(c->other[i], model, NULL, WEIGHTS_TIMM, err);
     }
     nn_model_destroy(model);
     return status;
@@ -160,6 +169,8 @@ static enum rudd_status stop(struct child *c, enum rudd_status status, struct ru
             status = rudd_fail(err, RUDD_MISMATCH, "the server did not end by SIGTERM with status 0");
     }
     if (c->model[0]) unlink(c->model);
+    for (int i = 0; i < 2; i++)
+        if (c->other[i][0]) unlink(c->other[i]);
     if (c->folder[0]) rmdir(c->folder);
     return status;
 }
@@ -168,7 +179,7 @@ static enum rudd_status stop(struct child *c, enum rudd_status status, struct ru
 
 struct bench {
     const char *arch, *model;
-    int size, classes, clients, side, flood;
+    int size, classes, clients, side, flood, swaps;
     double seconds, soak;
     bool json;
     char **server_options;
@@ -192,6 +203,9 @@ struct asking {
     double share; /* that shall be in the cache */
     long asked;
     bool hit[MOST_CLIENTS];
+    int versions; /* swapping: one picture has one confidence under each of two versions; -1: models stay */
+    char version[2][96];
+    double confidence[2];
     uint8_t *body[MOST_CLIENTS];
     double decode_ms, resize_ms; /* as the last answers said, the fastest of them */
 };
@@ -214,6 +228,24 @@ static double number_of(const char *body, const char *key)
     return at ? atof(at + strlen(key)) : -1;
 }
 
+/* Whether an answer is wholly of one of two models: what the first answer of a version said, all others of it say. */
+static bool of_one_model(struct asking *a, const char *text)
+{
+    char version[96] = "";
+    const char *at = strstr(text, "\"model_version\":\"");
+    const double confidence = number_of(text, "\"confidence\":");
+    int i = 0;
+    if (!at || sscanf(at, "\"model_version\":\"%95[^\"]", version) != 1) return false;
+    while (i < a->versions && strcmp(a->version[i], version)) i++;
+    if (i == 2) return false;
+    if (i == a->versions) {
+        memcpy(a->version[i], version, sizeof version);
+        a->confidence[i] = confidence;
+        a->versions++;
+    }
+    return a->confidence[i] == confidence;
+}
+
 /* An answer that was to come from the cache says so, and no other. */
 static bool check_predict(void *user, int client, int code, const char *body, size_t length, double ms)
 {
@@ -224,8 +256,9 @@ static bool check_predict(void *user, int client, int code, const char *body, si
     if (!text) return false;
     memcpy(text, body, length);
     text[length] = 0;
-    const bool cached = strstr(text, "\"cached\":true") != NULL,
-               fine = strstr(text, "\"predicted_class\":") && cached == a->hit[client];
+    const bool cached = strstr(text, "\"cached\":true") != NULL;
+    bool fine = strstr(text, "\"predicted_class\":") && cached == a->hit[client];
+    if (fine && a->versions >= 0) fine = of_one_model(a, text);
     const double decode = number_of(text, "\"decode_ms\":"), resize = number_of(text, "\"resize_ms\":");
     if (!cached && (a->decode_ms <= 0 || decode + resize < a->decode_ms + a->resize_ms)) {
         a->decode_ms = decode;
@@ -285,7 +318,7 @@ static void print_row(const struct bench *b, const char *name, const struct benc
 /* Predictions from `clients` clients, of which the share comes from the cache. */
 static enum rudd_status row(struct bench *b, const char *name, double share, struct rudd_error *err)
 {
-    struct asking a = {.picture = &b->small, .head = b->head, .share = share};
+    struct asking a = {.picture = &b->small, .head = b->head, .share = share, .versions = -1};
     struct bench_load load = {.clients = b->clients, .seconds = b->seconds};
     struct bench_load_result result = {0};
     enum rudd_status status = predict(b, &result, &a, &load, err);
@@ -297,7 +330,7 @@ static enum rudd_status row(struct bench *b, const char *name, double share, str
 
 static enum rudd_status row_large(struct bench *b, struct rudd_error *err)
 {
-    struct asking a = {.picture = &b->large, .head = b->large_head};
+    struct asking a = {.picture = &b->large, .head = b->large_head, .versions = -1};
     struct bench_load load = {.clients = 1, .requests = 8};
     struct bench_load_result result = {0};
     enum rudd_status status = predict(b, &result, &a, &load, err);
@@ -314,6 +347,7 @@ struct flood {
     struct asking asking;
     struct bench_load load;
     struct bench_load_result result;
+    atomic_bool stop;
     enum rudd_status status;
     struct rudd_error err;
 };
@@ -330,7 +364,7 @@ static enum rudd_status row_health(struct bench *b, struct rudd_error *err)
     struct flood *f = rudd_zalloc(1, sizeof *f);
     pthread_t thread;
     if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for clients");
-    *f = (struct flood){.b = b, .asking = {.picture = &b->small, .head = b->head}};
+    *f = (struct flood){.b = b, .asking = {.picture = &b->small, .head = b->head, .versions = -1}};
     f->load = (struct bench_load){.clients = b->flood, .seconds = b->seconds + 0.5, .pause_ms = 50};
     enum rudd_status status = RUDD_OK;
     if (pthread_create(&thread, NULL, flood, f)) {
@@ -380,7 +414,7 @@ static enum rudd_status soak(struct bench *b, struct rudd_error *err)
     double warm = 0, most = 0, now = 0;
     struct bench_load_result sum = {0};
     enum rudd_status status = RUDD_OK;
-    struct asking a = {.picture = &b->small, .head = b->head, .share = 0.5};
+    struct asking a = {.picture = &b->small, .head = b->head, .share = 0.5, .versions = -1};
     while (!status && bench_now_ms() < start + b->soak * 1e3) {
         struct bench_load load = {.clients = b->clients, .seconds = 1};
         struct bench_load_result result = {0};
@@ -402,6 +436,83 @@ static enum rudd_status soak(struct bench *b, struct rudd_error *err)
            b->soak, sum.ok, sum.busy, sum.errors, warm / 1e6, now / 1e6, most / 1e6, growth);
     fflush(stdout);
     return RUDD_OK;
+}
+
+/* ---- swaps ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void ask_model(void *user, int client, struct bench_request *q)
+{
+    static const char head[] = "GET /model_info HTTP/1.1\r\nHost: bench\r\n\r\n";
+    (void)user, (void)client;
+    *q = (struct bench_request){head, NULL, sizeof head - 1, 0};
+}
+
+/* user: 96 bytes for the version. */
+static bool read_version(void *user, int client, int code, const char *body, size_t length, double ms)
+{
+    (void)client, (void)ms;
+    const char *at = code == 200 ? memmem(body, length, "\"version\":\"", 11) : NULL;
+    const size_t n = at ? strcspn(at + 11, "\"") : 96;
+    if (n >= 96) return false;
+    memcpy(user, at + 11, n);
+    ((char *)user)[n] = 0;
+    return true;
+}
+
+/* Puts the other file in the model's place, and waits until the server says that it has another version. */
+static enum rudd_status swap(struct bench *b, const char *file, struct rudd_error *err)
+{
+    char before[96] = "", now[96] = "", fresh[160];
+    const struct bench_load load = {
+        .port = b->child.port, .clients = 1, .requests = 1, .ask = ask_model, .answered = read_version};
+    snprintf(fresh, sizeof fresh, "%s.new", b->child.model);
+    for (int i = 0; i < 1500; i++) {
+        struct bench_load look = load;
+        struct bench_load_result result = {0};
+        const struct timespec moment = {.tv_nsec = 20 * 1000 * 1000};
+        look.user = i ? now : before;
+        enum rudd_status status = bench_load_run(&result, &look, err);
+        rudd_free(result.ms);
+        if (status) return status;
+        if (i && strcmp(before, now)) return RUDD_OK;
+        if (!i && (link(file, fresh) || rename(fresh, b->child.model)))
+            return rudd_fail(err, RUDD_IO, "%s: cannot be put in the model's place", file);
+        if (!i) kill(b->child.pid, SIGHUP);
+        nanosleep(&moment, NULL);
+    }
+    return rudd_fail(err, RUDD_MISMATCH, "the server did not take another model within half a minute");
+}
+
+static enum rudd_status row_swaps(struct bench *b, struct rudd_error *err)
+{
+    struct flood *f = rudd_zalloc(1, sizeof *f);
+    pthread_t thread;
+    if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for clients");
+    *f = (struct flood){.b = b, .asking = {.picture = &b->small, .head = b->head}};
+    f->load = (struct bench_load){.clients = b->clients, .stop = &f->stop};
+    if (pthread_create(&thread, NULL, flood, f)) {
+        rudd_free(f);
+        return rudd_fail(err, RUDD_IO, "the system starts no more threads");
+    }
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < b->swaps && !status; i++) status = swap(b, b->child.other[(i + 1) % 2], err);
+    atomic_store(&f->stop, true);
+    pthread_join(thread, NULL);
+    if (!status && f->status) {
+        status = f->status;
+        if (err) *err = f->err;
+    }
+    if (!status)
+        printf(b->json ? "{\"row\":\"swaps\",\"swaps\":%d,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"versions\":%d}\n"
+                       : "  %d swaps under load: %ld answers, %ld busy, %ld errors; each of one of %d models\n",
+               b->swaps, f->result.ok, f->result.busy, f->result.errors, f->asking.versions);
+    /* Back to the first: what is in the cache is its. */
+    if (!status && b->swaps % 2) status = swap(b, b->child.other[0], err);
+    if (!status && b->swaps > 1 && (f->asking.versions != 2 || f->asking.confidence[0] == f->asking.confidence[1]))
+        status = rudd_fail(err, RUDD_MISMATCH, "answers of two models were expected, and that they differ");
+    rudd_free(f->result.ms);
+    rudd_free(f);
+    return status;
 }
 
 /* ---- counters ------------------------------------------------------------------------------------------------------------------------------ */
@@ -497,7 +608,7 @@ static enum rudd_status prepare(struct bench *b, struct rudd_error *err)
     if (status) return status;
     make_head(b->head, sizeof b->head, &b->small);
     make_head(b->large_head, sizeof b->large_head, &b->large);
-    if (!b->model) status = make_model(&b->child, b->arch, b->size, b->classes, err);
+    if (!b->model) status = make_model(&b->child, b->arch, b->size, b->classes, b->swaps > 0, err);
     if (!status)
         status = start(&b->child, b->model ? b->model : b->child.model, b->server_options, b->server_option_count, err);
     return status;
@@ -506,7 +617,7 @@ static enum rudd_status prepare(struct bench *b, struct rudd_error *err)
 /* The pictures that shall be in the cache, asked for once; they are answered uncached. */
 static enum rudd_status warm(struct bench *b, struct rudd_error *err)
 {
-    struct asking a = {.picture = &b->small, .head = b->head, .share = 0};
+    struct asking a = {.picture = &b->small, .head = b->head, .share = 0, .versions = -1};
     struct bench_load load = {.clients = 1, .requests = WARM};
     struct bench_load_result result = {0};
     b->fresh = -WARM; /* numbers 0 .. WARM-1 */
@@ -527,6 +638,7 @@ static enum rudd_status measure(struct bench *b, struct rudd_error *err)
     if (!status) status = row(b, "cached", 1, err);
     if (!status) status = row_health(b, err);
     if (!status) status = row_large(b, err);
+    if (!status && b->swaps) status = row_swaps(b, err);
     if (!status && b->soak > 0) status = soak(b, err);
     if (!status) status = compare(b, err);
     if (status) return status;
@@ -549,6 +661,7 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         {"side", NN_OPTION_INT, &b.side, "N", 16, 8000, "width of the pictures; height is three quarters"},
         {"seconds", NN_OPTION_DOUBLE, &b.seconds, "X", 0.05, 3600, "for each row"},
         {"soak", NN_OPTION_DOUBLE, &b.soak, "SECONDS", 0, 1e6, "full load for so long, watching memory; 0: not"},
+        {"swap", NN_OPTION_INT, &b.swaps, "N", 0, 100000, "models swapped under load, so many times; not with --model"},
         {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
     };
     struct nn_options options = {.usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
@@ -565,7 +678,8 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
     } else if (!status) {
         b.server_options = options.arguments;
         b.server_option_count = options.argument_count;
-        status = prepare(&b, err);
+        if (b.model && b.swaps) status = rudd_fail(err, RUDD_ARGUMENT, "--swap makes its own models; leave --model out");
+        if (!status) status = prepare(&b, err);
         if (!status) status = measure(&b, err);
         status = stop(&b.child, status, err);
     }

@@ -173,9 +173,13 @@ static void broken_servers_are_errors(void **state)
 static void the_server_counts_the_same(void **state)
 {
     (void)state;
-    char *argv[] = {"serve",   "--arch", "efficientnet_b0", "--size", "32",     "--side", "48",     "--clients", "3",
-                    "--flood", "24",     "--seconds",       "0.3",    "--soak", "0.5",    "--json", "--",        "--queue",
-                    "2"};
+    char *argv[] = {"serve",   "--arch",    "efficientnet_b0",
+                    "--size",  "32",        "--side",
+                    "48",      "--clients", "3",
+                    "--flood", "24",        "--seconds",
+                    "0.3",     "--soak",    "0.5",
+                    "--swap",  "3",         "--json",
+                    "--",      "--queue",   "2"};
     if (bench_serve(sizeof argv / sizeof *argv, argv, &err)) fail_msg("%s", err.message);
     char *wrong[] = {"serve", "--arch", "efficientnet_b0", "--", "--no-such-option"};
     assert_int_equal(bench_serve(5, wrong, &err), RUDD_IO);
