@@ -96,7 +96,7 @@ static void redis_set(const char *name, const char *value)
 /* What the mode makes of a GET or SET; false: the connection ends. */
 static int redis_answer(int fd, char words[5][8192])
 {
-    switch (redis.mode) {
+    switch ((enum mode)atomic_load(&redis.mode)) {
     case DEAF:
     case SILENT: return 1;
     case CLOSED:
