@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 
 enum { CLIENTS = 4, PICTURES = 4, MOST = 1 << 20 };
-static int kills = 20, rest_ms = 150;
+static int kills = 20, rest_ms = 500;
 static char folder[] = "/tmp/rudd-kill-serve-XXXXXX";
 static char model_path[300], port_text[32], store[400], postgres_bin[PATH_MAX];
 static struct text pictures[PICTURES];
@@ -258,7 +258,7 @@ static bool kill_often(const char *what, pid_t *victim, void (*again)(void))
     }
     good = recovered();
     for (int i = 0; i < kills && good; i++) {
-        pause_ms(rest_ms + rand() % 500);
+        pause_ms(rest_ms + rand() % 1000);
         kill_all(*victim);
         finish(*victim);
         if (victim == &postgres) pause_ms(rand() % 1000); /* away for a while */
