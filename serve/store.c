@@ -333,7 +333,7 @@ static void spool_ops(struct serve_store *s, struct serve_store_op *first)
 /* Up to s->replay_rows of the spool in one transaction. *refused: the database, or this program, takes one of them never. */
 static enum rudd_status replay_some(struct serve_store *s, int *rows, bool *refused, struct rudd_error *err)
 {
-    enum rudd_status status = run_text(s, s->sql->driver->begin, err), end = RUDD_OK;
+    enum rudd_status status = run_text(s, s->sql->driver->begin, err);
     *refused = false;
     *rows = 0;
     while (!status && *rows < s->replay_rows) {
@@ -341,12 +341,13 @@ static enum rudd_status replay_some(struct serve_store *s, int *rows, bool *refu
         size_t length;
         if ((status = serve_spool_next(&payload, &length, s->spool, err)) || !payload) break;
         status = write_payload(s->sql, payload, length, err);
-        *refused = status && !is_away(status);
         ++*rows;
     }
-    if (!is_away(status)) end = run_text(s, status ? "ROLLBACK" : "COMMIT", err);
-    if (end) *refused = false;
-    return end ? end : status;
+    if (!status) status = run_text(s, "COMMIT", err); /* fails for a deferred row, too */
+    if (!status || is_away(status)) return status;
+    enum rudd_status end = run_text(s, "ROLLBACK", err);
+    *refused = !is_away(end);
+    return *refused ? status : end;
 }
 
 /* A row that nothing takes is moved to a file beside the spool, for a person to look at. */

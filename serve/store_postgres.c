@@ -3,8 +3,9 @@
  * libpq is used without blocking: every wait for the server is a poll with a deadline, after which the connection is given up. Statements are
  * prepared once per connection, named by their place in a table that is searched by the address of their text. Parameters are sent as text
  * (BYTEA in binary), results come as text.
+ * Rows are deferred: a commit's statements go out together in pipeline mode, and one wait is for all of them, not one for each.
  *
- * Source: postgresql.org/docs/15/libpq-async.html. */
+ * Sources: postgresql.org/docs/15/libpq-async.html, libpq-pipeline-mode.html. */
 #include "serve/store_sql.h"
 #include <strings.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct postgres {
     PGconn *connection;
     int time_limit_ms, count;
     int64_t changes;
+    int pending;                   /* deferred statements whose results were not taken: the connection is in pipeline mode */
     const char *texts[STATEMENTS]; /* prepared, as "s<index>" */
 };
 
@@ -133,6 +135,29 @@ static enum rudd_status take_results(struct postgres *s, double deadline, serve_
     return status;
 }
 
+/* Sends what was deferred and takes its results. The first failure is everybody's: the server skips what comes behind it. */
+static enum rudd_status settle(struct postgres *s, struct rudd_error *err)
+{
+    enum rudd_status status = RUDD_OK, lost = RUDD_OK;
+    double deadline = serve_now_ms() + s->time_limit_ms;
+    bool synced = !s->pending;
+    if (synced) return RUDD_OK;
+    s->pending = 0;
+    if (!PQpipelineSync(s->connection)) lost = fail(RUDD_IO, PQerrorMessage(s->connection), err);
+    while (!synced && !lost) {
+        PGresult *result = next_result(s, deadline, &lost, err); /* NULL between two statements, too */
+        ExecStatusType kind = result ? PQresultStatus(result) : PGRES_COMMAND_OK;
+        if (!lost && PQstatus(s->connection) != CONNECTION_OK) lost = fail(RUDD_IO, PQerrorMessage(s->connection), err);
+        synced = kind == PGRES_PIPELINE_SYNC;
+        if (!synced && !lost && !status && kind != PGRES_COMMAND_OK && kind != PGRES_TUPLES_OK &&
+            kind != PGRES_PIPELINE_ABORTED)
+            status = judge(s, result, err);
+        PQclear(result);
+    }
+    if (!lost && !PQexitPipelineMode(s->connection)) lost = fail(RUDD_IO, PQerrorMessage(s->connection), err);
+    return lost ? lost : status;
+}
+
 /* The name of the statement of this text, prepared at its first use. */
 static enum rudd_status prepare(char name[16], struct postgres *s, const char *text, double deadline, struct rudd_error *err)
 {
@@ -141,6 +166,8 @@ static enum rudd_status prepare(char name[16], struct postgres *s, const char *t
     snprintf(name, 16, "s%d", at);
     if (at < s->count) return RUDD_OK;
     if (at == STATEMENTS) return rudd_fail(err, RUDD_LIMIT, "the store has more than %d statements", STATEMENTS);
+    enum rudd_status settled = settle(s, err);
+    if (settled) return settled;
     if (!PQsendPrepare(s->connection, name, text, 0, NULL)) return fail(RUDD_IO, PQerrorMessage(s->connection), err);
     enum rudd_status status = take_results(s, deadline, NULL, NULL, err);
     if (!status) s->texts[s->count++] = text;
@@ -172,28 +199,42 @@ static char *parameter_block(const char *pointers[COLUMNS], int lengths[COLUMNS]
     return block;
 }
 
+static enum rudd_status send_prepared(struct postgres *s, const char *text, const struct serve_sql_value *values, int count,
+                                      bool later, struct rudd_error *err)
+{
+    const char *pointers[COLUMNS];
+    int lengths[COLUMNS], formats[COLUMNS];
+    char name[16];
+    enum rudd_status status = prepare(name, s, text, serve_now_ms() + s->time_limit_ms, err);
+    if (status) return status;
+    char *block = parameter_block(pointers, lengths, formats, values, count);
+    if (!block) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a row of the store");
+    if ((later && !s->pending && !PQenterPipelineMode(s->connection)) ||
+        !PQsendQueryPrepared(s->connection, name, count, pointers, lengths, formats, 0))
+        status = fail(RUDD_IO, PQerrorMessage(s->connection), err);
+    else
+        s->pending += later;
+    rudd_free(block);
+    return status;
+}
+
+static enum rudd_status defer(struct serve_sql *sql, const char *text, const struct serve_sql_value *values, int count,
+                              struct rudd_error *err)
+{
+    return send_prepared((struct postgres *)sql, text, values, count, true, err);
+}
+
 static enum rudd_status run(struct serve_sql *sql, const char *text, const struct serve_sql_value *values, int count,
                             serve_sql_row *row, void *user, struct rudd_error *err)
 {
     struct postgres *s = (struct postgres *)sql;
-    double deadline = serve_now_ms() + s->time_limit_ms;
-    const char *pointers[COLUMNS];
-    int lengths[COLUMNS], formats[COLUMNS];
-    char name[16], *block = NULL;
-    int sent;
-    enum rudd_status status = RUDD_OK;
-    if (count) { /* what has no parameters runs seldom, or is BEGIN and COMMIT: nothing to prepare */
-        status = prepare(name, s, text, deadline, err);
-        if (status) return status;
-        block = parameter_block(pointers, lengths, formats, values, count);
-        if (!block) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a row of the store");
-        sent = PQsendQueryPrepared(s->connection, name, count, pointers, lengths, formats, 0);
-    } else {
-        sent = PQsendQuery(s->connection, text);
-    }
-    status = sent ? take_results(s, deadline, row, user, err) : fail(RUDD_IO, PQerrorMessage(s->connection), err);
-    rudd_free(block);
-    return status;
+    enum rudd_status status = settle(s, err);
+    if (status) return status;
+    if (count) /* what has no parameters runs seldom, or is BEGIN and COMMIT: nothing to prepare */
+        status = send_prepared(s, text, values, count, false, err);
+    else if (!PQsendQuery(s->connection, text))
+        status = fail(RUDD_IO, PQerrorMessage(s->connection), err);
+    return status ? status : take_results(s, serve_now_ms() + s->time_limit_ms, row, user, err);
 }
 
 static int64_t changes(const struct serve_sql *sql)
@@ -215,6 +256,7 @@ static const struct serve_sql_driver driver = {
     .schema_lock = "SELECT pg_advisory_xact_lock(1920296036)",
     .locks_rows = true,
     .run = run,
+    .defer = defer,
     .changes = changes,
     .close = close_postgres,
 };

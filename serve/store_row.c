@@ -104,5 +104,5 @@ enum rudd_status serve_row_parse(struct serve_row *row, const uint8_t *bytes, si
 
 enum rudd_status serve_row_write(struct serve_sql *sql, const struct serve_row *row, struct rudd_error *err)
 {
-    return serve_sql_run(sql, kinds[row->kind].text, row->columns, row->count, NULL, NULL, err);
+    return sql->driver->defer(sql, kinds[row->kind].text, row->columns, row->count, err);
 }

@@ -45,6 +45,9 @@ struct serve_sql_driver {
     bool locks_rows; /* a sub-select that claims a row needs FOR UPDATE ... SKIP LOCKED, or two servers wait for each other */
     enum rudd_status (*run)(struct serve_sql *sql, const char *text, const struct serve_sql_value *values, int count,
                             serve_sql_row *row, void *user, struct rudd_error *err);
+    /* The same inside a transaction, for a statement whose result nobody needs: it may be sent later, and its failure be that of the next run. */
+    enum rudd_status (*defer)(struct serve_sql *sql, const char *text, const struct serve_sql_value *values, int count,
+                              struct rudd_error *err);
     int64_t (*changes)(const struct serve_sql *sql); /* rows that the last statement inserted, updated or deleted */
     void (*close)(struct serve_sql *sql);
 };

@@ -106,6 +106,12 @@ static enum rudd_status run(struct serve_sql *sql, const char *text, const struc
     return status;
 }
 
+static enum rudd_status defer(struct serve_sql *sql, const char *text, const struct serve_sql_value *values, int count,
+                              struct rudd_error *err)
+{
+    return run(sql, text, values, count, NULL, NULL, err);
+}
+
 static int64_t changes(const struct serve_sql *sql)
 {
     return sqlite3_changes(((const struct sqlite *)sql)->db);
@@ -123,6 +129,7 @@ static const struct serve_sql_driver driver = {
     .name = "sqlite",
     .begin = "BEGIN IMMEDIATE",
     .run = run,
+    .defer = defer,
     .changes = changes,
     .close = close_sqlite,
 };

@@ -433,6 +433,14 @@ static void spool_of_the_dead(void **state)
         assert_int_equal(serve_store_log_row(&row, &p), RUDD_OK);
         serve_spool_add(spool, row.data, row.length, true, &err);
         if (i == 1) serve_spool_add(spool, "nonsense", 8, true, &err);
+        if (i == 2) { /* a row that parses, but has no class */
+            struct serve_store_prediction bad = p;
+            bad.class = NULL;
+            bad.id = "x";
+            row.length = 0;
+            assert_int_equal(serve_store_log_row(&row, &bad), RUDD_OK);
+            serve_spool_add(spool, row.data, row.length, true, &err);
+        }
     }
     assert_int_equal(serve_spool_commit(spool, &err), RUDD_OK);
     serve_spool_close(spool);
@@ -440,7 +448,7 @@ static void spool_of_the_dead(void **state)
     store = open_store("dead");
     wait_up(store);
     serve_store_get_stats(&stats, store);
-    assert_int_equal(stats.rejected, 1);
+    assert_int_equal(stats.rejected, 2);
     serve_store_destroy(store);
     assert_int_equal(ask_number("dead", "SELECT COUNT(*) FROM predictions"), 3);
     assert_int_equal(access(in_folder("dead.spool.rejected"), F_OK), 0);
