@@ -17,6 +17,7 @@ static struct targets {
     const char *data, *out;
     int order;
     double split[3];
+    struct nn_strings more;
 } t;
 
 static const struct nn_option rows[] = {
@@ -28,6 +29,7 @@ static const struct nn_option rows[] = {
     {"out|o", NN_OPTION_STRING, &t.out, "FILE", 0, 0, "the result"},
     {"order", NN_OPTION_CHOICE, &t.order, "up|down|random", 0, 0, "which way"},
     {"split", NN_OPTION_DOUBLES, &t.split, "TRAIN,VAL,TEST", 0, 1, "shares"},
+    {"more", NN_OPTION_STRINGS, &t.more, "NAME", 0, 0, "any number of times"},
     {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file"},
 };
 static struct nn_options options;
@@ -53,6 +55,25 @@ static enum rudd_status parse(const char *line)
     snprintf(copy, sizeof copy, "prog %s", line);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) argv[argc++] = word;
     return nn_options_parse(&options, argc, argv, &err);
+}
+
+/* An option that may be given several times keeps all of it, in order, up to its bound. */
+static void strings_add_up(void **state)
+{
+    (void)state;
+    char shown[64], line[1000] = "--data d";
+    assert_int_equal(parse("--data d --more a --more=b --more c"), RUDD_OK);
+    assert_int_equal(t.more.count, 3);
+    assert_string_equal(t.more.items[0], "a");
+    assert_string_equal(t.more.items[1], "b");
+    assert_string_equal(t.more.items[2], "c");
+    assert_string_equal(nn_option_print(shown, sizeof shown, nn_option_find(&options, "more")), "a b c");
+    assert_int_equal(parse("--data d --more="), RUDD_ARGUMENT);
+    for (int i = 0; i < NN_STRINGS; i++) strcat(line, " --more=x");
+    t.more.count = 0;
+    assert_int_equal(parse(line), RUDD_OK);
+    t.more.count = 0;
+    assert_int_equal(parse(strcat(line, " --more=x")), RUDD_ARGUMENT);
 }
 
 /* Each type arrives in its target, in the three spellings, in any order, with arguments between. */
@@ -324,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_type, reset),
+        cmocka_unit_test_setup(strings_add_up, reset),
         cmocka_unit_test_setup(mistakes, reset),
         cmocka_unit_test_setup(config_files, reset),
         cmocka_unit_test_setup(help_page, reset),
