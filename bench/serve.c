@@ -12,168 +12,20 @@
  * Pictures that must not be in the cache are one JPEG with another number in a comment each time: other bytes, the same work. */
 #define _GNU_SOURCE /* memmem */
 #include "bench/bench.h"
+#include "bench/child.h"
 #include "bench/load.h"
-#include "data/jpeg_write.h"
 #include "nn/options.h"
-#include "weights/model_file.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
-enum { MOST_CLIENTS = 1024, WARM = 8, COMMENT = 14, COMMENT_AT = 6 };
-
-/* ---- pictures -------------------------------------------------------------------------------------------------------------------- */
-
-/* A JPEG whose first segment is a comment of ten bytes, so that a number in it makes another file of the same picture. */
-struct picture {
-    uint8_t *bytes;
-    size_t length;
-};
-
-/* Waves of many lengths and some grain: about the bytes that a photograph of this size has. */
-static enum rudd_status draw(struct picture *out, int w, int h, struct rudd_error *err)
-{
-    struct data_image image = {w, h, rudd_alloc((size_t)w * (size_t)h * 3)};
-    uint8_t *jpeg = NULL;
-    size_t length = 0;
-    uint32_t grain = 1;
-    if (!image.rgb) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a picture of %d x %d pixels", w, h);
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++) {
-            const float wave =
-                sinf((float)x * 0.011f + (float)y * 0.003f) + sinf((float)y * 0.07f + sinf((float)x * 0.05f) * 2);
-            grain = grain * 1664525u + 1013904223u;
-            for (int c = 0; c < 3; c++)
-                image.rgb[((size_t)y * w + x) * 3 + c] = (uint8_t)(128 + 40 * wave + 9 * c + (int)(grain >> 28) - 8);
-        }
-    enum rudd_status status = data_jpeg_write(&jpeg, &length, &image, 85, err);
-    data_image_free(&image);
-    if (status) return status;
-    out->bytes = rudd_alloc(length + COMMENT);
-    out->length = length + COMMENT;
-    if (out->bytes) {
-        static const uint8_t comment[4] = {0xff, 0xfe, 0, COMMENT - 2};
-        memcpy(out->bytes, jpeg, 2);
-        memcpy(out->bytes + 2, comment, sizeof comment);
-        memset(out->bytes + COMMENT_AT, '0', COMMENT - 4);
-        memcpy(out->bytes + 2 + COMMENT, jpeg + 2, length - 2);
-    } else {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a picture");
-    }
-    rudd_free(jpeg);
-    return status;
-}
-
-static void number(uint8_t *bytes, long n)
-{
-    char text[COMMENT];
-    snprintf(text, sizeof text, "%010ld", n % 10000000000);
-    memcpy(bytes + COMMENT_AT, text, COMMENT - 4);
-}
-
-/* ---- the server -------------------------------------------------------------------------------------------------------------------- */
-
-struct child {
-    pid_t pid; /* 0: none */
-    int port;
-    char folder[64], model[128]; /* a model made for it; empty: the user's */
-    char other[2][128];          /* what takes its place in turn, by --swap */
-};
-
-/* rudd-serve in this program's folder, or in the one above (tests). */
-static enum rudd_status find_server(char path[4096], struct rudd_error *err)
-{
-    const ssize_t n = readlink("/proc/self/exe", path, 4000);
-    if (n > 0) {
-        path[n] = 0;
-        strcpy(strrchr(path, '/'), "/rudd-serve");
-        if (access(path, X_OK) == 0) return RUDD_OK;
-        strcpy(strrchr(path, '/'), "/../rudd-serve");
-        if (access(path, X_OK) == 0) return RUDD_OK;
-    }
-    return rudd_fail(err, RUDD_IO, "rudd-serve is not beside this program; `make` builds both");
-}
-
-static enum rudd_status make_model(struct child *c, const char *arch, int size, int classes, bool swap, struct rudd_error *err)
-{
-    struct nn_model *model = NULL;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(c->folder, sizeof c->folder, "%.40s/rudd-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(c->folder)) {
-        c->folder[0] = 0;
-        return rudd_fail(err, RUDD_IO, "no folder for a model could be made; is TMPDIR right?");
-    }
-    snprintf(c->model, sizeof c->model, "%s/random.safetensors", c->folder);
-    enum rudd_status status = nn_model_create(&model, arch, classes, err);
-    if (!status) {
-        model->preprocess.image_size = size;
-        status = weights_model_save(c->model, model, NULL, WEIGHTS_TIMM, err);
-    }
-    for (int i = 0; i < 2 && swap && !status; i++) {
-        snprintf(c->other[i], sizeof c->other[i], "%s/%d", c->folder, i);
-        if (i) nn_model_init_params(model, 1, NULL);
-        status = weights_model_save(c->other[i], model, NULL, WEIGHTS_TIMM, err);
-    }
-    nn_model_destroy(model);
-    return status;
-}
-
-/* Starts it with --model, --listen and the user's own options; waits until it listens. */
-static enum rudd_status start(struct child *c, const char *model, char *const *more, int more_count, struct rudd_error *err)
-{
-    char path[4096], line[256] = "";
-    const char *argv[40] = {path, "--model", model, "--listen", "127.0.0.1:0"};
-    int ends[2], failed;
-    if (more_count > 30) return rudd_fail(err, RUDD_ARGUMENT, "%d options for the server; 30 are possible", more_count);
-    for (int i = 0; i < more_count; i++) argv[5 + i] = more[i];
-    enum rudd_status status = find_server(path, err);
-    if (status) return status;
-    if (pipe(ends)) return rudd_fail(err, RUDD_IO, "no pipe to the server");
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    posix_spawn_file_actions_addclose(&actions, ends[1]);
-    failed = posix_spawn(&c->pid, path, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    if (failed) c->pid = 0;
-    FILE *f = fdopen(ends[0], "r");
-    const bool listens = !failed && f && fgets(line, sizeof line, f) && strrchr(line, ':');
-    if (listens) c->port = atoi(strrchr(line, ':') + 1);
-    if (f)
-        fclose(f);
-    else
-        close(ends[0]);
-    return c->port > 0 ? RUDD_OK : rudd_fail(err, RUDD_IO, "rudd-serve does not start with these options; see its message");
-}
-
-/* By SIGTERM; what it says of its end counts. */
-static enum rudd_status stop(struct child *c, enum rudd_status status, struct rudd_error *err)
-{
-    int how = 0;
-    if (c->pid) {
-        kill(c->pid, SIGTERM);
-        waitpid(c->pid, &how, 0);
-        if (!status && !(WIFEXITED(how) && WEXITSTATUS(how) == 0))
-            status = rudd_fail(err, RUDD_MISMATCH, "the server did not end by SIGTERM with status 0");
-    }
-    if (c->model[0]) unlink(c->model);
-    for (int i = 0; i < 2; i++)
-        if (c->other[i][0]) unlink(c->other[i]);
-    if (c->folder[0]) rmdir(c->folder);
-    return status;
-}
+enum { MOST_CLIENTS = 1024, WARM = 8 };
 
 /* ---- what is asked ------------------------------------------------------------------------------------------------------------------- */
 
@@ -185,8 +37,8 @@ struct bench {
     char **server_options;
     int server_option_count;
 
-    struct child child;
-    struct picture small, large;
+    struct bench_child child;
+    struct bench_picture small, large;
     char head[256], large_head[256];
     uint8_t *warm[WARM]; /* pictures that stay the same */
     long ok, busy, hits; /* over all runs: what /metrics should say */
@@ -198,7 +50,7 @@ struct bench {
 /* Requests of one run. */
 struct asking {
     struct bench *b;
-    const struct picture *picture;
+    const struct bench_picture *picture;
     const char *head;
     double share; /* that shall be in the cache */
     long asked;
@@ -218,7 +70,7 @@ static void ask_predict(void *user, int client, struct bench_request *q)
     *q = (struct bench_request){a->head, a->b->warm[a->asked % WARM], strlen(a->head), a->picture->length};
     a->asked++;
     if (a->hit[client]) return;
-    number(a->body[client], WARM + a->b->fresh++);
+    bench_picture_number(a->body[client], WARM + a->b->fresh++);
     q->body = a->body[client];
 }
 
@@ -589,7 +441,7 @@ static enum rudd_status compare(struct bench *b, struct rudd_error *err)
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------------------- */
 
-static void make_head(char *head, size_t size, const struct picture *p)
+static void make_head(char *head, size_t size, const struct bench_picture *p)
 {
     snprintf(head, size, "POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
              p->length);
@@ -597,20 +449,21 @@ static void make_head(char *head, size_t size, const struct picture *p)
 
 static enum rudd_status prepare(struct bench *b, struct rudd_error *err)
 {
-    enum rudd_status status = draw(&b->small, b->side, b->side * 3 / 4 + !(b->side * 3 / 4), err);
-    if (!status) status = draw(&b->large, 4000, 3000, err);
+    enum rudd_status status = bench_picture_draw(&b->small, b->side, b->side * 3 / 4 + !(b->side * 3 / 4), err);
+    if (!status) status = bench_picture_draw(&b->large, 4000, 3000, err);
     for (int i = 0; i < WARM && !status; i++) {
         b->warm[i] = rudd_alloc(b->small.length);
         if (!b->warm[i]) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for pictures");
         memcpy(b->warm[i], b->small.bytes, b->small.length);
-        number(b->warm[i], i);
+        bench_picture_number(b->warm[i], i);
     }
     if (status) return status;
     make_head(b->head, sizeof b->head, &b->small);
     make_head(b->large_head, sizeof b->large_head, &b->large);
-    if (!b->model) status = make_model(&b->child, b->arch, b->size, b->classes, b->swaps > 0, err);
+    if (!b->model) status = bench_child_models(&b->child, b->arch, b->size, b->classes, b->swaps > 0, err);
     if (!status)
-        status = start(&b->child, b->model ? b->model : b->child.model, b->server_options, b->server_option_count, err);
+        status =
+            bench_child_start(&b->child, b->model ? b->model : b->child.model, b->server_options, b->server_option_count, err);
     return status;
 }
 
@@ -681,7 +534,7 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         if (b.model && b.swaps) status = rudd_fail(err, RUDD_ARGUMENT, "--swap makes its own models; leave --model out");
         if (!status) status = prepare(&b, err);
         if (!status) status = measure(&b, err);
-        status = stop(&b.child, status, err);
+        status = bench_child_stop(&b.child, status, err);
     }
     for (int i = 0; i < WARM; i++) rudd_free(b.warm[i]);
     rudd_free(b.small.bytes);
