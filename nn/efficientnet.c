@@ -1,6 +1,7 @@
 /* efficientnet.c - the EfficientNet families as tables; walking one row by row builds the graph under timm's names.
  *
- *     stem 3x3/2 -> stages of blocks -> head 1x1 -> pool -> dropout -> classifier
+ *     stem 3x3/2 -> stages of blocks -> head 1x1 -> pool -> dropout -> classifier          "efficientnet_b4"
+ *                                                              dropout -> fc1 -> SiLU -> dropout -> fc2   "efficientnet_b4+mlp256"
  *
  *     DS  depthwise-separable    dw k -> SE -> 1x1                         V1's first stage
  *     IR  inverted residual      1x1 expand -> dw k -> SE -> 1x1           + skip when stride 1 and widths agree
@@ -12,6 +13,7 @@
 #include "nn/graph.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum block { DS, IR, CN, ER };
@@ -151,9 +153,16 @@ static int build_block(struct nn_builder *b, int x, const char *block, const str
     return stride == 1 && ic == oc ? nn_build_add(b, x, skip, depth) : x;
 }
 
-static void describe(struct nn_builder *b, const void *spec)
+/* A variant, and the width of the classifier's hidden layer; 0: none. */
+struct spec {
+    const struct variant *variant;
+    int hidden;
+};
+
+static void describe(struct nn_builder *b, const void *what)
 {
-    const struct variant *v = spec;
+    const struct spec *spec = what;
+    const struct variant *v = spec->variant;
     const struct family *f = v->family;
     int blocks = 0, block = 0;
     for (int s = 0; s < f->stage_count; s++) blocks += scale_depth(f->stages[s].repeats, v);
@@ -176,20 +185,58 @@ static void describe(struct nn_builder *b, const void *spec)
     x = conv_bn(b, x, "", "conv_head", "bn2", scale_width(HEAD, v), 1, 1, false, false);
     x = nn_build_dropout(b, nn_build_pool(b, x));
     b->stage++;
-    nn_build_linear(b, x, "classifier", b->model->class_count);
+    if (spec->hidden) {
+        x = nn_build_act(b, nn_build_linear(b, x, "classifier.fc1", spec->hidden), KERN_ACT_SILU);
+        nn_build_linear(b, nn_build_dropout(b, x), "classifier.fc2", b->model->class_count);
+    } else {
+        nn_build_linear(b, x, "classifier", b->model->class_count);
+    }
+}
+
+static const char hidden_mark[] = "+mlp";
+
+bool nn_arch_parse(size_t *base, int *hidden, const char *arch)
+{
+    const char *mark = strstr(arch, hidden_mark);
+    *base = mark ? (size_t)(mark - arch) : strlen(arch);
+    *hidden = 0;
+    if (!mark) return true;
+    const char *digits = mark + strlen(hidden_mark);
+    const size_t count = strspn(digits, "0123456789");
+    if (count < 1 || count > 5 || digits[count]) return false;
+    *hidden = (int)strtol(digits, NULL, 10);
+    return *hidden > 0 && *hidden <= NN_MAX_HIDDEN;
+}
+
+void nn_arch_print(char out[NN_ARCH], const char *arch, int hidden)
+{
+    const int base = (int)strcspn(arch, "+");
+    if (hidden)
+        snprintf(out, NN_ARCH, "%.*s%s%d", base, arch, hidden_mark, hidden);
+    else
+        snprintf(out, NN_ARCH, "%.*s", base, arch);
 }
 
 enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, int class_count, struct rudd_error *err)
 {
     const struct variant *v = NULL;
+    struct spec spec = {0};
+    size_t base;
+    const bool parsed = nn_arch_parse(&base, &spec.hidden, arch);
     for (int i = 0; i < VARIANTS; i++)
-        if (!strcmp(arch, variants[i].name)) v = &variants[i];
+        if (!strncmp(arch, variants[i].name, base) && !variants[i].name[base]) v = &variants[i];
+    if (!parsed)
+        return rudd_fail(err, RUDD_ARGUMENT, "architecture '%.60s': expected +mlpN at its end, N of 1..%d hidden units", arch,
+                         NN_MAX_HIDDEN);
     if (!v)
         return rudd_fail(err, RUDD_ARGUMENT,
-                         "unknown architecture '%s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, "
+                         "unknown architecture '%.60s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, "
                          "tf_efficientnetv2_b0..b3, rudd_nano",
                          arch);
-    enum rudd_status status = nn_model_outline(model, v->name, describe, v, class_count, err);
+    spec.variant = v;
+    char name[NN_ARCH];
+    nn_arch_print(name, v->name, spec.hidden);
+    enum rudd_status status = nn_model_outline(model, name, describe, &spec, class_count, err);
     if (status) return status;
     (*model)->bn_eps = v->bn_eps;
     (*model)->pad = v->pad;

@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include "nn/rudd.h"
 
-enum { NN_NAME = 96, NN_MAX_CLASSES = 65536 };
+enum { NN_NAME = 96, NN_ARCH = 48, NN_MAX_CLASSES = 65536, NN_MAX_HIDDEN = 65536 };
 
 enum nn_pad { NN_PAD_SYMMETRIC, NN_PAD_SAME };
 
@@ -78,7 +78,7 @@ struct nn_source {
 };
 
 struct nn_model {
-    char arch[48]; /* "tf_efficientnetv2_b0" */
+    char arch[NN_ARCH]; /* "tf_efficientnetv2_b0", "tf_efficientnetv2_b0+mlp256" */
     float bn_eps;
     enum nn_pad pad;
     struct nn_preprocess preprocess;
@@ -100,6 +100,11 @@ struct nn_model {
 /* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3; and
  * rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
 const char *nn_arch_name(int index);
+/* "efficientnet_b4+mlp256" is efficientnet_b4 whose classifier has a hidden layer of 256 units (SiLU, the plan's dropout before both layers).
+ * *base: characters before the mark; *hidden 0: no such layer. False: a mark without a number of 1..NN_MAX_HIDDEN. */
+bool nn_arch_parse(size_t *base, int *hidden, const char *arch);
+/* arch, its own mark left out, with that of hidden units; 0: none. */
+void nn_arch_print(char out[NN_ARCH], const char *arch, int hidden);
 
 /* Builds the graph and the parameter table of arch with the default conventions of that family (epsilon, padding, image size,
  * mean and std) and class_count classes named "class_0", ...; values are initialised by nn_model_init_params with seed 0.

@@ -48,6 +48,7 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
     if (f->s.weights) {
         struct weights_report report = {0};
         struct weights_load_options options = {.arch = f->s.arch,
+                                               .head_hidden = f->s.head_hidden,
                                                .class_count = classes,
                                                .allow_missing = f->s.allow_missing,
                                                .hash = true,
@@ -56,7 +57,9 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
         if (status == RUDD_OK) note_weights(f, &report);
         weights_report_free(&report);
     } else {
-        status = nn_model_create(&f->model, f->s.arch, classes, err);
+        char arch[NN_ARCH];
+        nn_arch_print(arch, f->s.arch, f->s.head_hidden);
+        status = nn_model_create(&f->model, f->s.head_hidden ? arch : f->s.arch, classes, err);
         if (status == RUDD_OK) nn_model_init_params(f->model, (uint64_t)f->s.seed, NULL);
     }
     if (status != RUDD_OK) return status;

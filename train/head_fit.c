@@ -189,6 +189,11 @@ enum rudd_status train_head_learn(struct train_learner *learner, int views, cons
                                                .stop = events ? events->stop : NULL,
                                                .user = events ? events->user : NULL};
     struct train_lbfgs_result result;
+    size_t base;
+    int hidden;
+    if (nn_arch_parse(&base, &hidden, l->model->arch) && hidden)
+        return rudd_fail(err, RUDD_ARGUMENT, "--optimizer lbfgs: fits one layer, %s has a hidden one; try adamw",
+                         l->model->arch);
     const double began = train_now();
     int n = 0;
     float *x = most <= INT32_MAX ? rudd_zalloc(most, sizeof *x * features) : NULL;

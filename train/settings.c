@@ -103,7 +103,8 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"cache-views", NN_OPTION_INT, &s->cache_views, "N", 0, 1000, "random views of a picture to keep; 0: one, as evaluation sees it"},
         {"freeze-bn", NN_OPTION_FLAG, &s->freeze_bn, NULL, 0, 0, "keep the running statistics of all batch norms"},
         {"bn-momentum", NN_OPTION_DOUBLE, &s->bn_momentum, "X", 0, 1, "share of the new batch in running statistics"},
-        {"dropout", NN_OPTION_DOUBLE, &s->dropout, "P", 0, 0.99, "before the classifier"},
+        {"head-hidden", NN_OPTION_INT, &s->head_hidden, "N", 0, NN_MAX_HIDDEN, "hidden units (SiLU) in the classifier; 0: as in the weights, which is none"},
+        {"dropout", NN_OPTION_DOUBLE, &s->dropout, "P", 0, 0.99, "before each layer of the classifier"},
         {"drop-path", NN_OPTION_DOUBLE, &s->drop_path, "P", 0, 0.99, "stochastic depth of the last block"},
 
         {"augment", NN_OPTION_FLAG, &s->augment, NULL, 0, 0, "random views; --no-augment: pictures as evaluation sees them"},
@@ -170,6 +171,7 @@ static enum rudd_status resolve_lbfgs(struct train_settings *s, struct rudd_erro
                           : s->focal > 0                                                  ? "cross-entropy, no --focal"
                           : s->ema > 0                                                    ? "no --ema"
                           : s->dropout > 0                                                ? "no --dropout"
+                          : s->head_hidden                                                ? "one layer, no --head-hidden"
                                                                                           : NULL;
     if (against) return rudd_fail(err, RUDD_ARGUMENT, "--optimizer lbfgs: needs %s", against);
     s->epochs = 1;

@@ -40,6 +40,7 @@ struct train_settings {
     double mixup, cutmix, focal;
     const char *teacher; /* NULL: none */
     double distill_weight, distill_temperature;
+    int head_hidden; /* units of the classifier's hidden layer; 0: as the weights have it */
     double dropout, drop_path, bn_momentum;
     bool freeze_bn;
     size_t memory_limit;

@@ -33,7 +33,8 @@ enum weights_pad { WEIGHTS_PAD_AUTO, WEIGHTS_PAD_SYMMETRIC, WEIGHTS_PAD_SAME };
 
 /* All zeros: everything as the file says. */
 struct weights_load_options {
-    const char *arch;     /* NULL: from metadata or recognised from names and shapes */
+    const char *arch; /* NULL: from metadata or recognised from names and shapes */
+    int head_hidden; /* units of a hidden layer in the classifier, which is replaced if it has another; 0: as arch or else the file says */
     int class_count;      /* 0: as in the file; else the model has this many, and a classifier of another size is replaced */
     bool allow_missing;   /* missing tensors are initialised (listed in the report) instead of refused */
     bool predict_only;    /* values stay in the file, which stays open, until the first plan reads them (nn/model.h) */

@@ -102,7 +102,8 @@ struct loading {
     struct file_source *from;
     struct weights_report *report;
     struct nn_model *model;
-    bool *used; /* [tensor_count] of the file */
+    struct nn_model *found; /* the file's own, described: with its hidden layer and one class */
+    bool *used;             /* [tensor_count] of the file */
     struct rudd_error *err;
 };
 
@@ -143,6 +144,19 @@ static enum rudd_status fit_param(struct loading *l, int i)
     return add_line(&l->report->misshapen, &l->report->misshapen_count, line, l->err);
 }
 
+/* Whether a tensor is of the file's own classifier. */
+static bool of_classifier(const struct loading *l, const char *tensor)
+{
+    const int last = nn_model_stage_count(l->found) - 1;
+    for (int i = 0; i < l->found->param_count; i++) {
+        char name[NN_NAME];
+        if (l->found->params[i].stage < last) continue;
+        weights_param_name(name, l->found, i, l->report->dialect);
+        if (!strcmp(name, tensor)) return true;
+    }
+    return false;
+}
+
 /* What a state_dict or a checkpoint holds beside parameters. */
 static bool is_ignored(const char *name)
 {
@@ -159,7 +173,8 @@ static enum rudd_status fit_params(struct loading *l)
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < l->model->param_count && !status; i++) status = fit_param(l, i);
     for (int i = 0; i < l->file->tensor_count && !status; i++)
-        if (!l->used[i] && !is_ignored(l->file->tensors[i].name))
+        if (!l->used[i] && !is_ignored(l->file->tensors[i].name) &&
+            !(r->classifier_replaced && of_classifier(l, l->file->tensors[i].name)))
             status = add_line(&r->extra, &r->extra_count, l->file->tensors[i].name, l->err);
     if (status) return status;
     if (r->extra_count || r->misshapen_count || (r->missing_count && !l->options->allow_missing))
@@ -169,21 +184,25 @@ static enum rudd_status fit_params(struct loading *l)
 
 /* ---- what model to make ------------------------------------------------------------------------------------------ */
 
-/* The rows of the file's classifier, weight or bias; else the number of its class names; else 0. */
-static enum rudd_status file_class_count(int *count, struct loading *l, const char *arch)
+/* Units of the hidden layer in the file's classifier; 0: it has none. rudd's own files have one, under timm's names. */
+static int file_hidden(const struct weights_file *file)
 {
-    struct nn_model *outline;
-    enum rudd_status status = nn_model_describe(&outline, arch, 1, l->err);
-    if (status) return status;
+    const struct weights_tensor *t = weights_find(file, "classifier.fc1.weight");
+    return t && t->rank == 2 && t->shape[0] > 0 && t->shape[0] <= NN_MAX_HIDDEN ? (int)t->shape[0] : 0;
+}
+
+/* The rows of the file's classifier, weight or bias; else the number of its class names; else 0. */
+static enum rudd_status file_class_count(int *count, struct loading *l)
+{
     int64_t rows = 0;
-    for (int i = 0; i < outline->param_count && !rows; i++) {
+    const int last = nn_model_stage_count(l->found) - 1;
+    for (int i = 0; i < l->found->param_count; i++) {
         char name[NN_NAME];
-        if (outline->params[i].stage < nn_model_stage_count(outline) - 1) continue;
-        weights_param_name(name, outline, i, l->report->dialect);
+        if (l->found->params[i].stage < last || l->found->params[i].shape[0] != 1) continue; /* the hidden layer's */
+        weights_param_name(name, l->found, i, l->report->dialect);
         const struct weights_tensor *t = weights_find(l->file, name);
         if (t && t->rank) rows = t->shape[0];
     }
-    nn_model_destroy(outline);
     if (rows > NN_MAX_CLASSES)
         return rudd_fail(l->err, RUDD_LIMIT, "%s: its classifier has %" PRId64 " classes, at most %d are supported", l->path,
                          rows, NN_MAX_CLASSES);
@@ -196,14 +215,21 @@ static enum rudd_status make_model(struct loading *l)
     const struct weights_load_options *o = l->options;
     struct weights_report *r = l->report;
     const char *arch = o->arch;
-    int in_file = 0;
+    char own[NN_ARCH], full[NN_ARCH];
+    int in_file = 0, asked = 0;
+    size_t base;
     enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, l->file, l->err);
     if (status) return status;
-    status = file_class_count(&in_file, l, arch);
+    if (!nn_arch_parse(&base, &asked, arch)) return nn_model_describe(&l->found, arch, 1, l->err); /* says what is wrong */
+    const int hidden = file_hidden(l->file);
+    nn_arch_print(own, arch, hidden);
+    nn_arch_print(full, arch, o->head_hidden ? o->head_hidden : asked ? asked : hidden);
+    status = nn_model_describe(&l->found, own, 1, l->err);
+    if (!status) status = file_class_count(&in_file, l);
     if (status) return status;
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
-    r->classifier_replaced = in_file && in_file != wanted;
-    status = nn_model_describe(&l->model, arch, wanted, l->err);
+    r->classifier_replaced = (in_file && in_file != wanted) || strcmp(own, full) != 0;
+    status = nn_model_describe(&l->model, full, wanted, l->err);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
     if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;
@@ -255,6 +281,7 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
     else
         *model = l.model;
     if (l.from) close_source(&l.from->source);
+    nn_model_destroy(l.found);
     rudd_free(l.used);
     weights_report_free(&own);
     return status;

@@ -28,7 +28,8 @@ static bool find_dialect(enum weights_dialect *dialect, const struct weights_fil
     return false;
 }
 
-/* "efficientnet-b0" (lukemelas' spelling) and "tf_efficientnetv2_b0.in1k" (with a training tag) are known architectures too. */
+/* "efficientnet-b0" (lukemelas' spelling) "tf_efficientnetv2_b0.in1k" (with a training tag) and "efficientnet_b0+mlp64" (with a hidden
+ * layer, which the loader looks for among the tensors) are known architectures too. */
 static const char *known_arch(const char *text, enum weights_dialect dialect)
 {
     bool add_tf = dialect == WEIGHTS_LUKEMELAS && strncmp(text, "tf_", 3);
@@ -39,7 +40,7 @@ static const char *known_arch(const char *text, enum weights_dialect dialect)
             name += 3;
         }
         while (*name && (*name == *p || (*name == '_' && *p == '-'))) name++, p++;
-        if (!*name && (!*p || *p == '.')) return nn_arch_name(k);
+        if (!*name && (!*p || *p == '.' || *p == '+')) return nn_arch_name(k);
     }
     return NULL;
 }
