@@ -93,6 +93,11 @@ static int op_dropout(struct nn_builder *b, int x)
     return nn_build_dropout(b, x);
 }
 
+static int op_hidden_layer(struct nn_builder *b, int x)
+{
+    return nn_build_dropout(b, nn_build_act(b, nn_build_linear(b, nn_build_pool(b, x), "fc1", 6), KERN_ACT_SILU));
+}
+
 static const struct operation operations[] = {
     {.name = "conv 1x1 + bias", .build = op_pointwise},
     {.name = "conv 3x3", .build = op_dense3},
@@ -116,6 +121,7 @@ static const struct operation operations[] = {
     {.name = "residual chain", .build = op_residual_chain},
     {.name = "residual chain, drop path", .build = op_residual_chain, .drop_path = 0.4f},
     {.name = "dropout", .build = op_dropout, .dropout = 0.3f},
+    {.name = "hidden layer", .build = op_hidden_layer, .dropout = 0.3f},
 };
 enum { OPERATIONS = sizeof operations / sizeof *operations };
 

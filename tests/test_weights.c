@@ -327,6 +327,53 @@ static void class_count_replaces_the_classifier(void **state)
     nn_model_destroy(m);
 }
 
+/* A hidden layer is a classifier of another form: it replaces the file's, survives a file of its own, and is replaced again when another width
+ * is asked for. All before it stays the file's, bit for bit. A mark without a number is refused. */
+static void hidden_layer_replaces_the_classifier(void **state)
+{
+    (void)state;
+    struct nn_model *m = labelled_model(), *mlp, *back, *other;
+    struct weights_report r;
+    assert_int_equal(weights_model_save(path, m, NULL, WEIGHTS_LUKEMELAS, &err), RUDD_OK);
+    assert_int_equal(weights_model_load(&mlp, path, &(struct weights_load_options){.head_hidden = 24, .seed = 9}, &r, &err),
+                     RUDD_OK);
+    assert_true(r.classifier_replaced);
+    assert_int_equal(r.missing_count + r.misshapen_count + r.extra_count, 0);
+    weights_report_free(&r);
+    assert_string_equal(mlp->arch, "tf_efficientnet_b0+mlp24");
+    assert_int_equal(mlp->class_count, 3);
+    const int first = nn_model_find(mlp, "classifier.fc1.weight"), last = nn_model_find(mlp, "classifier.fc2.weight");
+    assert_true(first == nn_model_find(m, "classifier.weight") && last > first);
+    assert_int_equal(mlp->params[first].shape[0], 24);
+    assert_int_equal(mlp->params[last].shape[1], 24);
+    assert_int_equal(mlp->params[first].stage, mlp->params[last].stage);
+    for (int i = 0; i < first; i++)
+        assert_memory_equal(mlp->values + mlp->params[i].offset, m->values + m->params[i].offset,
+                            m->params[i].count * sizeof(float));
+
+    assert_int_equal(weights_model_save(path, mlp, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
+    assert_int_equal(weights_model_load(&back, path, NULL, &r, &err), RUDD_OK);
+    assert_false(r.classifier_replaced);
+    weights_report_free(&r);
+    assert_string_equal(back->arch, mlp->arch);
+    assert_int_equal(back->class_count, 3);
+    for (int i = 0; i < mlp->param_count; i++)
+        assert_memory_equal(back->values + mlp->params[i].offset, mlp->values + mlp->params[i].offset,
+                            mlp->params[i].count * sizeof(float));
+    nn_model_destroy(back);
+    assert_int_equal(weights_model_load(&other, path, &(struct weights_load_options){.head_hidden = 8}, &r, &err), RUDD_OK);
+    assert_true(r.classifier_replaced);
+    weights_report_free(&r);
+    assert_string_equal(other->arch, "tf_efficientnet_b0+mlp8");
+    nn_model_destroy(other);
+    assert_int_equal(
+        weights_model_load(&other, path, &(struct weights_load_options){.arch = "efficientnet_b0+mlp"}, NULL, &err),
+        RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "+mlpN"));
+    nn_model_destroy(mlp);
+    nn_model_destroy(m);
+}
+
 /* ---- what does not fit ------------------------------------------------------------------------------------------- */
 
 /* Writes the file at path again after change(tensors, count) had its way with it; the room holds two tensors more. */
@@ -556,6 +603,7 @@ int main(void)
         TEST(models_survive_files),
         TEST(options_win),
         TEST(class_count_replaces_the_classifier),
+        TEST(hidden_layer_replaces_the_classifier),
         TEST(all_misfits_are_named),
         TEST(senseless_metadata_are_refused),
         TEST(failing_allocations_are_reported),

@@ -3,7 +3,7 @@
 
     tests/parity/peers.sh run tests/parity/parity_onnx.py build
 
-Networks with squeeze-excite and symmetric padding, with fused blocks and SAME padding, and rudd's own small one; two sizes, one of them
+Networks with squeeze-excite and symmetric padding, with fused blocks and SAME padding, and rudd's own small one, with a hidden layer in the classifier too; two sizes, one of them
 odd; batches of 1 and 3 through one file; batch norms folded and kept; probabilities. Weights and statistics are random.
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
@@ -135,7 +135,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "classes.txt"), "w") as f:
             f.writelines(f"fish {i}\n" for i in range(CLASSES))
-        for arch, sizes in (("efficientnet_b0", (96, 75)), ("tf_efficientnetv2_b0", (96, 127)), ("rudd_nano", (80, 61))):
+        for arch, sizes in (("efficientnet_b0", (96, 75)), ("tf_efficientnetv2_b0", (96, 127)), ("rudd_nano", (80, 61)),
+                            ("rudd_nano+mlp24", (80, 61))):
             try:
                 compare(arch, sizes, folder, rng)
             except Exception as error:  # one broken network must not hide the others
