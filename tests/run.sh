@@ -3,7 +3,8 @@
 #
 #     tests/run.sh LOGDIR PROGRAM...
 #
-# A program is a cmocka test (its result lines are counted), a fuzzer fuzz_* (one test; FUZZ_SECONDS long, corpus under $CORPUS), a
+# A program is a cmocka test (its result lines are counted), a fuzzer fuzz_* (one test; FUZZ_SECONDS long, corpus under $CORPUS, seeds in
+# tests/corpus), a
 # parity script *.py (run with the peers importable and the build folder $BUILD as its argument) or anything else that answers with its
 # exit status. A program whose output ends
 # with `N passed, N failed[, N skipped]` is taken at its word. Whatever it says, one that ends with an error has failed: tests that
@@ -26,7 +27,7 @@ run_one() {
     *.py)   timeout "$limit" tests/parity/peers.sh run "$program" "${BUILD:-build}" ;;
     fuzz_*) mkdir -p "$CORPUS/$name"
             "$program" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-                       -artifact_prefix="$CORPUS/$name-" "$CORPUS/$name" ;;
+                       -artifact_prefix="$CORPUS/$name-" "$CORPUS/$name" $(ls -d "tests/corpus/$name" 2> /dev/null) ;;
     *)      timeout "$limit" "$program" ;;
     esac
 }
