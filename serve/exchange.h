@@ -25,7 +25,7 @@ struct serve_exchange;
 typedef enum MHD_Result serve_answer_fn(struct serve_exchange *x);
 
 struct serve_route {
-    const char *path;  /* ending in an asterisk: all paths that begin so */
+    const char *path;  /* may hold one asterisk: anything, also nothing; before other rows that fit the same paths */
     bool post;         /* POST; else GET and HEAD */
     bool needs_model;  /* 503 while loading */
     const char *label; /* what the metrics call it; rows may share one */
@@ -37,7 +37,7 @@ struct serve_exchange {
     struct serve_server *server;
     struct MHD_Connection *connection;
     const struct serve_route *route; /* NULL: there is none */
-    const char *tail;                /* what an asterisk in the route's path stands for; lives as long as the call */
+    const char *tail;                /* from where the asterisk in the route's path stands; lives as long as the call */
     double start_ms;
     struct serve_trace trace;
     char method[16];

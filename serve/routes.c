@@ -30,8 +30,8 @@ static const struct serve_route routes[] = {
     {"/v2", false, false, "/v2", serve_answer_v2, SERVE_OPEN},
     {"/v2/health/live", false, false, "/v2/health", serve_answer_v2_live, SERVE_OPEN},
     {"/v2/health/ready", false, false, "/v2/health", serve_answer_v2_ready, SERVE_OPEN},
+    {"/v2/models/*/infer", true, true, "/v2/models/infer", serve_answer_v2_infer, SERVE_PREDICT},
     {"/v2/models/*", false, true, "/v2/models", serve_answer_v2_model, SERVE_PREDICT | SERVE_OBSERVE},
-    {"/v2/models/*", true, true, "/v2/models/infer", serve_answer_v2_infer, SERVE_PREDICT},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
@@ -41,19 +41,22 @@ static bool takes(const struct serve_route *route, const char *method)
     return route->post ? !strcmp(method, "POST") : !strcmp(method, "GET") || !strcmp(method, "HEAD");
 }
 
-/* The first row of that path and method, or of that path; *tail: what its asterisk stands for. */
-static const struct serve_route *find_route(const char *path, const char *method, const char **tail)
+/* Whether a pattern stands for a path; *tail: what its asterisk and the rest stand for. */
+static bool fits(const char *pattern, const char *path, const char **tail)
 {
-    const struct serve_route *found = NULL;
-    for (int i = 0; i < ROUTES; i++) {
-        size_t n = strcspn(routes[i].path, "*");
-        if (strncmp(routes[i].path, path, n) || (!routes[i].path[n] && path[n])) continue;
-        if (found && !takes(&routes[i], method)) continue;
-        found = &routes[i];
-        *tail = path + n;
-        if (takes(found, method)) break;
-    }
-    return found;
+    size_t n = strcspn(pattern, "*"), m = strlen(path), end = pattern[n] ? strlen(pattern + n + 1) : 0;
+    if (strncmp(pattern, path, n) || (!pattern[n] && path[n]) || m < n + end) return false;
+    if (pattern[n] && strcmp(pattern + n + 1, path + m - end)) return false;
+    *tail = path + n;
+    return true;
+}
+
+/* The first row that fits. */
+static const struct serve_route *find_route(const char *path, const char **tail)
+{
+    for (int i = 0; i < ROUTES; i++)
+        if (fits(routes[i].path, path, tail)) return &routes[i];
+    return NULL;
 }
 
 const struct serve_route *serve_route_table(int *count)
@@ -72,7 +75,7 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
 {
     struct serve_server *s = x->server;
     const char *length = serve_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    x->route = find_route(path, method, &x->tail);
+    x->route = find_route(path, &x->tail);
     if (!x->route) {
         serve_refuse(&x->problem, 404, "not_found", "there is no %.80s here; GET / lists what there is", path);
         return;

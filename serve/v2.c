@@ -110,7 +110,6 @@ enum MHD_Result serve_answer_v2_model(struct serve_exchange *x)
 {
     enum serve_v2_action action = SERVE_V2_NOTHING;
     const struct serve_model *model = find_model(x, &action);
-    if (action == SERVE_V2_INFER && !x->problem.http) serve_refuse(&x->problem, 405, "method_not_allowed", "infer takes POST");
     if (x->problem.http) return serve_send_problem(x);
     return serve_send_json(
         x, 200, action == SERVE_V2_READY ? json_pack("{s:s,s:b}", "name", model->name, "ready", 1) : metadata(x, model));
@@ -294,7 +293,6 @@ enum MHD_Result serve_answer_v2_infer(struct serve_exchange *x)
     enum serve_v2_action action = SERVE_V2_NOTHING;
     struct serve_v2_request r = {0};
     const struct serve_model *model = find_model(x, &action);
-    if (model && action != SERVE_V2_INFER) serve_refuse(&x->problem, 404, "not_found", "POST is for /v2/models/NAME/infer");
     if (x->problem.http || !parse_body(&r, x, model) || !make_jobs(x, model, &r)) return serve_send_problem(x);
     struct serve_v2 *v2 = x->v2;
     atomic_init(&v2->left, v2->job_count + 1);

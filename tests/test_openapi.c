@@ -23,8 +23,12 @@ static int find_row(const char *path, bool post)
     const struct serve_route *table = serve_route_table(&count);
     for (int i = 0; i < count; i++) {
         size_t n = strcspn(table[i].path, "*");
-        bool fits = table[i].path[n] ? !strncmp(path, table[i].path, n) && path[n] == '{' : !strcmp(path, table[i].path);
-        if (fits && table[i].post == post) return i;
+        const char *end = table[i].path[n] ? table[i].path + n + 1 : "";
+        size_t m = strlen(path), ends = strlen(end);
+        bool fits = table[i].path[n]
+                        ? !strncmp(path, table[i].path, n) && path[n] == '{' && !strcmp(path + m - (ends < m ? ends : m), end)
+                        : !strcmp(path, table[i].path);
+        if (fits) return table[i].post == post ? i : -1;
     }
     return -1;
 }

@@ -214,7 +214,7 @@ static void routes_answer(void **state)
         json_decref(root);
         answer_free(&a);
     }
-    assert_problem(post(s.port, "/v2/models/fish", "application/json", "{}", 2), 404, "not_found");
+    assert_problem(post(s.port, "/v2/models/fish", "application/json", "{}", 2), 405, "method_not_allowed");
     assert_problem(post(s.port, "/v2/health/live", "application/json", "{}", 2), 405, "method_not_allowed");
     assert_problem(post(s.port, "/v2/models/fish/infer", "application/json", IMAGE, strlen(IMAGE)), 422, "broken_image");
     server_stop(s);

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 KEY = "a-key-of-visible-characters-123456"
-EXAMPLES, SECONDS = "12", 25
+EXAMPLES, SECONDS = "8", 25
 
 passed = failed = 0
 
@@ -41,13 +41,13 @@ def make_model(folder):
     return path
 
 
-def conforms(name, folder, model, more, header):
+def conforms(name, folder, model, phases, more, header):
     server = subprocess.Popen([os.path.join(BUILD, "rudd-serve"), "--model", model, "--listen", "127.0.0.1:0", "--store", os.path.join(folder, name + ".sqlite"),
                                "--max-body", "262144", *more], stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().split()[-1]
         done = subprocess.run([sys.executable, "-m", "schemathesis.cli", "run", url + "/openapi.json", "--url", url, "--checks", "all", "--exclude-checks",
-                               "positive_data_acceptance,ignored_auth", "--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES,
+                               "positive_data_acceptance,ignored_auth", "--phases", phases, "--max-examples", EXAMPLES,
                                "--generation-deterministic", "--continue-on-failure", "--warnings", "off",
                                "--suppress-health-check", "all", *header],
                               cwd=folder, capture_output=True, text=True, timeout=10 * SECONDS)
@@ -64,8 +64,8 @@ def main():
         with open(keys, "w") as f:
             f.write(f"tester predict,observe,admin sha256:{hashlib.sha256(KEY.encode()).hexdigest()}\n")
         os.chmod(keys, 0o600)
-        conforms("open", folder, model, [], [])
-        conforms("with a key", folder, model, ["--keys", keys], ["--header", f"Authorization: Bearer {KEY}"])
+        conforms("open", folder, model, "coverage,fuzzing", [], [])
+        conforms("with a key", folder, model, "fuzzing", ["--keys", keys], ["--header", f"Authorization: Bearer {KEY}"])
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
