@@ -37,8 +37,8 @@ struct nn_preprocess {
     enum nn_resize_mode mode;
     enum nn_filter filter;
     double crop_fraction; /* NN_RESIZE_CROP only; 224/256 = 0.875 */
-    double
-        reduce; /* 0: JPEGs are decoded at their full size; else at 1/8, 1/4 or 1/2 of it, if sides stay this many times too long */
+    /* 0: JPEGs are decoded at their full size; else at 1/8, 1/4 or 1/2 of it, if sides stay this many times too long. */
+    double reduce;
     float mean[3], std[3]; /* of pixels scaled to 0..1 */
 };
 

@@ -216,7 +216,13 @@ static struct nn_model *labelled_model(void)
     assert_int_equal(nn_model_set_classes(m, classes, 3, &err), RUDD_OK);
     m->bn_eps = 2e-3f;
     m->pad = NN_PAD_SAME;
-    m->preprocess = (struct nn_preprocess){192, NN_RESIZE_PAD, NN_BILINEAR, 0.9, {0.1f, 0.2f, 0.3f}, {0.5f, 1 / 3.0f, 0.7f}};
+    m->preprocess = (struct nn_preprocess){.image_size = 192,
+                                           .mode = NN_RESIZE_PAD,
+                                           .filter = NN_BILINEAR,
+                                           .crop_fraction = 0.9,
+                                           .reduce = 3,
+                                           .mean = {0.1f, 0.2f, 0.3f},
+                                           .std = {0.5f, 1 / 3.0f, 0.7f}};
     assert_int_equal(nn_model_set_text(&m->metrics, "{\"top1\":0.9}", &err), RUDD_OK);
     m->temperature = 1.06812;
     assert_int_equal(nn_model_set_text(&m->run, "2024-05-01-a", &err), RUDD_OK);
@@ -229,7 +235,7 @@ static void assert_same_preprocess(const struct nn_preprocess *a, const struct n
     assert_int_equal(a->image_size, b->image_size);
     assert_int_equal(a->mode, b->mode);
     assert_int_equal(a->filter, b->filter);
-    assert_true(a->crop_fraction == b->crop_fraction);
+    assert_true(a->crop_fraction == b->crop_fraction && a->reduce == b->reduce);
     assert_memory_equal(a->mean, b->mean, sizeof a->mean);
     assert_memory_equal(a->std, b->std, sizeof a->std);
 }
