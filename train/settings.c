@@ -78,7 +78,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"lr", NN_OPTION_DOUBLE, &s->lr, "X", 0, 100, "peak learning rate; 0: 3e-4, for sgd 1e-2, for lion 6e-5"},
         {"head-lr", NN_OPTION_DOUBLE, &s->head_lr, "X", 0, 1000, "the classifier's; 0: ten times --lr"},
         {"layer-decay", NN_OPTION_DOUBLE, &s->layer_decay, "X", 0.01, 1, "rate of each stage, as a share of the stage's above it"},
-        {"weight-decay", NN_OPTION_DOUBLE, &s->weight_decay, "X", -1, 10, "not for norms and biases; -1: 0.02, for lion 0.1, for rmsprop 1e-5"},
+        {"weight-decay", NN_OPTION_DOUBLE, &s->weight_decay, "X", -1, 10, "not for norms and biases; -1: 0.02, for lion 0.1, for lbfgs 0.03, for rmsprop 1e-5"},
         {"momentum", NN_OPTION_DOUBLE, &s->momentum, "X", 0, 0.9999, "of sgd (Nesterov's) and rmsprop"},
         {"schedule", NN_OPTION_CHOICE, &s->schedule, "cosine|plateau|constant|step|one-cycle", 0, 0, "how the learning rate moves"},
         {"warmup-epochs", NN_OPTION_DOUBLE, &s->warmup_epochs, "X", 0, 1000, "linear rise at the start; one-cycle has its own"},
@@ -202,7 +202,7 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
                  [TRAIN_SGD] = {1e-2, 0.02},
                  [TRAIN_RMSPROP] = {3e-4, 1e-5},
                  [TRAIN_LION] = {6e-5, 0.1},
-                 [TRAIN_LBFGS] = {1, 0.02}};
+                 [TRAIN_LBFGS] = {1, 0.03}};
     if (s->lr == 0) s->lr = usual[s->optimizer].lr;
     if (s->weight_decay < 0) s->weight_decay = usual[s->optimizer].weight_decay;
     if (s->head_lr == 0) s->head_lr = 10 * s->lr;
