@@ -56,8 +56,8 @@ static void bodies_are_checked(void **state)
         INPUT("\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[1,3,2,2],\"data\":[1,2]"),
         INPUT("\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[1,3,2,2],\"data\":[1,2,3,4,5,6,7,8,9,10,11,\"12\"]"),
         INPUT("\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[1,3,2,2],\"data\":[1,2,3,4,5,6,7,8,9,10,11,1e300]"),
-        "{\"outputs\":[{\"name\":\"logits\"}],\"inputs\":[{\"name\":\"image\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":["
-        "\"/9j/\"]}]}",
+        ("{\"outputs\":[{\"name\":\"logits\"}],\"inputs\":[{\"name\":\"image\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":["
+         "\"/9j/\"]}]}"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(refused(bad[i], NULL, 0), 400);
     assert_int_equal(refused(INPUT("\"name\":\"image\",\"datatype\":\"BYTES\",\"shape\":[1],\"data\":[\"QUJD\"]"), NULL, 0),
