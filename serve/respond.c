@@ -128,7 +128,14 @@ json_t *serve_json_status(const char *status)
 
 json_t *serve_json_problem(const struct serve_problem *problem)
 {
-    return json_pack("{s:s%,s:s}", "detail", problem->detail, strlen(problem->detail), "code", problem->code);
+    json_t *detail = json_string(problem->detail);
+    if (!detail) { /* a client's bytes, or a cut in a character: not UTF-8; then what is not ASCII is hidden */
+        char ascii[sizeof problem->detail];
+        for (size_t i = 0; i < sizeof ascii; i++)
+            ascii[i] = (unsigned char)problem->detail[i] < 0x80 ? problem->detail[i] : '?';
+        detail = json_string(ascii);
+    }
+    return json_pack("{s:o,s:s}", "detail", detail, "code", problem->code);
 }
 
 static int append(const char *text, size_t n, void *user)

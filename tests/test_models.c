@@ -566,6 +566,8 @@ static void signals_files_and_headers(void **state)
     }
     assert_problem(ask(s.port, "POST", "/predict", "X-Model-Version: v9\r\n", picture.at, picture.length), 404,
                    "unknown_model");
+    assert_problem(ask(s.port, "GET", "/model_info", "X-Model-Version: \x84\r\n", NULL, 0), 404,
+                   "unknown_model"); /* not UTF-8 */
     struct answer a = ask(s.port, "GET", "/model_info", "X-Model-Version: v2\r\n", NULL, 0);
     json_t *root = answer_json(&a);
     assert_string_equal(json_string_value(json_object_get(root, "version")), "v2");

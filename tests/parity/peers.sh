@@ -11,6 +11,7 @@
 #     tests/parity/peers.sh with COMMAND ARGS... runs a command whose /usr/bin/python3 finds them
 set -eu
 PEERS=${PEERS:-build/peers}
+case $PEERS in /*) ;; *) PEERS=$PWD/$PEERS ;; esac # scripts change folders
 PYTHON=/usr/bin/python3
 DEBIAN='python3-torch python3-torchvision python3-pil python3-numpy python3-pip'
 PIP='timm==0.9.16 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filelock==3.16.1 tqdm==4.67.1 packaging==24.2
