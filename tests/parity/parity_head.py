@@ -12,37 +12,18 @@ import hashlib
 import json
 import os
 import struct
-import subprocess
 import sys
 import tempfile
 
-unreachable = os.path.join(os.environ.get("PEERS", "build/peers"), "unreachable")
-if os.path.exists(unreachable):
-    with open(unreachable) as reason:
-        print("skipped:", reason.read(), end="")
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit()
+from checks import check, finish, need_peers, rudd
+
+need_peers()
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products on a busy machine: threads that spin only hinder each other
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-
-RUDD = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "rudd")
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
-
-
-def rudd(*args):
-    done = subprocess.run([RUDD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"rudd {' '.join(args)}: exit status {done.returncode}: {done.stderr.strip()}")
 
 
 def read_cache(path):
@@ -99,8 +80,7 @@ def main():
             check(f"decay {decay}: the objective", abs(ours - best) <= 1e-4 * best, f"{ours:.7f}, scikit-learn {best:.7f}")
             check(f"decay {decay}: probabilities", np.abs(p - q).max() <= 3e-3, f"largest difference {np.abs(p - q).max():.1e}")
             check(f"decay {decay}: the activations matter", q.max(1).mean() > 2 / len(names), f"mean of the largest {q.max(1).mean():.2f}")
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return finish()
 
 
 sys.exit(main())

@@ -14,12 +14,9 @@ import sys
 import tempfile
 import warnings
 
-unreachable = os.path.join(os.environ.get("PEERS", "build/peers"), "unreachable")
-if os.path.exists(unreachable):
-    with open(unreachable) as reason:
-        print("skipped:", reason.read(), end="")
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit()
+from checks import BUILD, check, finish, need_peers
+
+need_peers()
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -27,15 +24,12 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest, chi2
 from sklearn import metrics as sk
 
-PROGRAM = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "tests", "parity", "metrics")
-passed = failed = 0
+PROGRAM = os.path.join(BUILD, "tests", "parity", "metrics")
 
 
-def check(name, found, expected, tolerance=1e-9):
-    global passed, failed
+def near(name, found, expected, tolerance=1e-9):
     good = np.shape(found) == np.shape(expected) and np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
-    passed, failed = passed + good, failed + (not good)
-    print("ok    " if good else "FAILED", name, "" if good else f"{found}, expected {expected}", flush=True)
+    check(name, good, "" if good else f"{found}, expected {expected}")
 
 
 def rudd(a, b, labels, folder):
@@ -59,26 +53,26 @@ def one(name, a, b, labels, folder):
     z = a.astype(np.float64)
     ties = len(np.unique(a)) < a.size // 2  # whose order is everyone's own
     p, said = softmax(z, axis=1), a.argmax(1)
-    check(f"{name}: top-1", found["top1"], sk.accuracy_score(labels, said))
+    near(f"{name}: top-1", found["top1"], sk.accuracy_score(labels, said))
     for k in (3, 5):
         expected = 1.0 if k >= classes else np.mean([y in np.argsort(-row, kind="stable")[:k] for row, y in zip(a, labels)])
-        check(f"{name}: top-{k}", found[f"top{k}"], expected)
+        near(f"{name}: top-{k}", found[f"top{k}"], expected)
         if 2 < classes and k < classes and not ties:
-            check(f"{name}: top-{k}, scikit-learn's", found[f"top{k}"], sk.top_k_accuracy_score(labels, p, k=k, labels=every))
-    check(f"{name}: balanced accuracy", found["balanced_accuracy"], sk.balanced_accuracy_score(labels, said))
-    check(f"{name}: macro F1", found["macro_f1"], sk.f1_score(labels, said, average="macro"))
-    check(f"{name}: weighted F1", found["weighted_f1"], sk.f1_score(labels, said, average="weighted"))
+            near(f"{name}: top-{k}, scikit-learn's", found[f"top{k}"], sk.top_k_accuracy_score(labels, p, k=k, labels=every))
+    near(f"{name}: balanced accuracy", found["balanced_accuracy"], sk.balanced_accuracy_score(labels, said))
+    near(f"{name}: macro F1", found["macro_f1"], sk.f1_score(labels, said, average="macro"))
+    near(f"{name}: weighted F1", found["weighted_f1"], sk.f1_score(labels, said, average="weighted"))
     table = sk.precision_recall_fscore_support(labels, said, labels=every, zero_division=0)
     for column, expected in zip(("precision", "recall", "f1", "support"), table):
-        check(f"{name}: {column} of each class", [row[column] for row in found["per_class"]], expected)
-    check(f"{name}: confusion", found["confusion"], sk.confusion_matrix(labels, said, labels=every))
+        near(f"{name}: {column} of each class", [row[column] for row in found["per_class"]], expected)
+    near(f"{name}: confusion", found["confusion"], sk.confusion_matrix(labels, said, labels=every))
     loss = -log_softmax(z, axis=1)[np.arange(len(labels)), labels].mean()
-    check(f"{name}: loss", found["loss"], loss)
-    check(f"{name}: calibration error", found["ece"], calibration_error(p, labels), 1e-7)
+    near(f"{name}: loss", found["loss"], loss)
+    near(f"{name}: calibration error", found["ece"], calibration_error(p, labels), 1e-7)
     areas = [sk.roc_auc_score(labels == k, log_softmax(z, axis=1)[:, k]) for k in every if 0 < (labels == k).sum() < len(labels)]
-    check(f"{name}: ROC-AUC", found["roc_auc"], np.mean(areas))
+    near(f"{name}: ROC-AUC", found["roc_auc"], np.mean(areas))
     if len(set(labels)) == classes > 2 and not ties:
-        check(f"{name}: ROC-AUC, scikit-learn's mean", found["roc_auc"], sk.roc_auc_score(labels, p, multi_class="ovr", average="macro"), 1e-6)
+        near(f"{name}: ROC-AUC, scikit-learn's mean", found["roc_auc"], sk.roc_auc_score(labels, p, multi_class="ovr", average="macro"), 1e-6)
 
     def nll(log_t):
         return -log_softmax(z / np.exp(log_t), axis=1)[np.arange(len(labels)), labels].mean()
@@ -86,24 +80,24 @@ def one(name, a, b, labels, folder):
     best = minimize_scalar(nll, bounds=np.log((1 / 20, 20)), method="bounded", options={"xatol": 1e-10})
     t = found["temperature"]
     if np.log(1 / 20) + 1e-3 < best.x < np.log(20) - 1e-3 and (said != labels).any():
-        check(f"{name}: temperature", t, np.exp(best.x), 1e-4)
-        check(f"{name}: calibrated loss", found["loss_calibrated"], best.fun, 1e-8)
+        near(f"{name}: temperature", t, np.exp(best.x), 1e-4)
+        near(f"{name}: calibrated loss", found["loss_calibrated"], best.fun, 1e-8)
     else:
-        check(f"{name}: no temperature", t, 1)
-    check(f"{name}: calibrated error", found["ece_calibrated"], calibration_error(softmax(z / t, axis=1), labels), 1e-7)
+        near(f"{name}: no temperature", t, 1)
+    near(f"{name}: calibrated error", found["ece_calibrated"], calibration_error(softmax(z / t, axis=1), labels), 1e-7)
 
     right = [x.argmax(1) == labels for x in (a, b)]
     only_a, only_b = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
     c, n = found["compare"], only_a + only_b
-    check(f"{name}: disagreements", [c["only_a"], c["only_b"]], [only_a, only_b])
+    near(f"{name}: disagreements", [c["only_a"], c["only_b"]], [only_a, only_b])
     if n < 25:
-        check(f"{name}: McNemar, exact", c["p"], binomtest(only_a, n).pvalue if n else 1)
+        near(f"{name}: McNemar, exact", c["p"], binomtest(only_a, n).pvalue if n else 1)
     else:
         statistic = max(0, abs(only_a - only_b) - 1) ** 2 / n
-        check(f"{name}: McNemar, chi-square", [c["statistic"], c["p"]], [statistic, chi2.sf(statistic, 1)])
+        near(f"{name}: McNemar, chi-square", [c["statistic"], c["p"]], [statistic, chi2.sf(statistic, 1)])
     d = right[1].astype(float) - right[0]
     half = 1.96 * d.std() / np.sqrt(len(d))
-    check(f"{name}: difference and its interval", [c["difference"], c["low"], c["high"]], [d.mean(), d.mean() - half, d.mean() + half])
+    near(f"{name}: difference and its interval", [c["difference"], c["low"], c["high"]], [d.mean(), d.mean() - half, d.mean() + half])
 
 
 def main():
@@ -120,8 +114,7 @@ def main():
             if name == "few":
                 a, b = np.round(a), np.round(b)  # ties, and classes that never occur
             one(name, a, b, labels, folder)
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return finish()
 
 
 sys.exit(main())

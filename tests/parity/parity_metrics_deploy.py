@@ -18,23 +18,16 @@ import tempfile
 import urllib.error
 import urllib.request
 
-BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
+from checks import BUILD, check, finish, skip
+
+
 DEPLOY = "deploy"
-passed = failed = skipped = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail if not good else "", flush=True)
 
 
 def tool(name, *args, text=None):
     """Runs a program that may not be there."""
-    global skipped
     if not shutil.which(args[0]):
-        skipped += 1
-        print("skipped:", name, "-", args[0], "is not installed")
+        skip(name, f"- {args[0]} is not installed")
         return
     done = subprocess.run(args, input=text, capture_output=True, text=True)
     check(name, done.returncode == 0, done.stdout + done.stderr)
@@ -144,5 +137,4 @@ options = subprocess.run([os.path.join(BUILD, "rudd-serve"), "--help"], capture_
 for name in re.findall(r"^([a-z-]+) =", open(os.path.join(DEPLOY, "rudd-serve.conf")).read(), re.M):
     check("option " + name, "--" + name in options)
 
-print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-sys.exit(failed > 0)
+sys.exit(finish())

@@ -9,9 +9,12 @@ Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import json
 import os
-import subprocess
 import sys
 import tempfile
+
+from checks import check, difference, finish, need_peers, rudd
+
+need_peers()
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -20,24 +23,8 @@ import onnx
 import onnxruntime
 from safetensors.numpy import load_file, save_file
 
-RUDD = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "rudd")
 CLASSES = 21
 TOLERANCE = 1e-4  # of the largest logit
-
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
-
-
-def rudd(*args):
-    done = subprocess.run([RUDD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"rudd {' '.join(args)}: exit status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def session(path):
@@ -69,10 +56,6 @@ def random_model(arch, size, folder, rng):
     save_file(values, first)
     rudd("import", first, "-o", path, "--arch", arch, "--classes", os.path.join(folder, "classes.txt"))
     return path
-
-
-def difference(found, expected):
-    return float(np.abs(found - expected).max() / np.abs(expected).max()) if found.shape == expected.shape else float("inf")
 
 
 def logits_of_rudd(model, x, folder):
@@ -141,8 +124,7 @@ def main():
                 compare(arch, sizes, folder, rng)
             except Exception as error:  # one broken network must not hide the others
                 check(arch, False, f"{type(error).__name__}: {error}")
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return finish()
 
 
 sys.exit(main())

@@ -13,22 +13,17 @@ import subprocess
 import sys
 import tempfile
 
+from checks import BUILD, check, finish, need_peers
+
+need_peers()
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 from safetensors.numpy import save_file
 
-BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 KEY = "a-key-of-visible-characters-123456"
 EXAMPLES, SECONDS = "8", 25
-
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
 
 
 def make_model(folder):
@@ -66,8 +61,7 @@ def main():
         os.chmod(keys, 0o600)
         conforms("open", folder, model, "coverage,fuzzing", [], [])
         conforms("with a key", folder, model, "fuzzing", ["--keys", keys], ["--header", f"Authorization: Bearer {KEY}"])
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return finish()
 
 
 sys.exit(main())

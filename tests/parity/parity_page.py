@@ -24,6 +24,8 @@ import urllib.error
 import urllib.request
 import zlib
 
+from checks import check, finish, skip
+
 arguments = argparse.ArgumentParser()
 arguments.add_argument("build", nargs="?", default="build")
 arguments.add_argument("--model")
@@ -31,20 +33,11 @@ arguments.add_argument("--pictures")
 arguments.add_argument("--screenshots")
 options = arguments.parse_args()
 
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
-
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if not CHROMIUM:
-    print("no Chromium here: the page is not tested (apt-get install chromium)")
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit(0)
+    skip("the page:", "no Chromium here (apt-get install chromium)")
+    sys.exit(finish())
 
 
 # ---- the browser -------------------------------------------------------------------------------------------------------------------
@@ -387,8 +380,7 @@ def main():
         finally:
             browser.close()
             server.close()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return finish()
 
 
 sys.exit(main())

@@ -14,12 +14,9 @@ import subprocess
 import sys
 import warnings
 
-unreachable = os.path.join(os.environ.get("PEERS", "build/peers"), "unreachable")
-if os.path.exists(unreachable):
-    with open(unreachable) as reason:
-        print("skipped:", reason.read(), end="")
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit()
+from checks import BUILD, check, finish, need_peers
+
+need_peers()
 
 import numpy as np
 import timm
@@ -30,17 +27,9 @@ from timm.optim.lion import Lion
 from torch.optim import lr_scheduler
 
 warnings.filterwarnings("ignore")  # schedulers stepped without a backward pass
-RECIPES = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "tests/parity/recipes")
+RECIPES = os.path.join(BUILD, "tests/parity/recipes")
 ARCH, CLASSES, STEPS = "efficientnet_b0", 3, 6
 LR, HEAD_LR, DECAY, MOMENTUM = 0.01, 0.1, 0.05, 0.9
-
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
 
 
 def rudd(job):
@@ -144,5 +133,4 @@ for every, rate in ((3, 0.1), (1, 0.97)):
 compare_schedule("cosine", "cosine 6 5 0 1 0.1", [(x[0],) for x in follow(lr_scheduler.CosineAnnealingLR, 30, T_max=30)])
 compare_schedule("plateau", "plateau 23 1 0 1 0.1",
                  [(x[0],) for x in follow(lr_scheduler.ReduceLROnPlateau, 23, lambda s, i: s.step(1 / (1 + i % 5)), factor=0.5, patience=1)])
-print(f"{passed} passed, {failed} failed")
-sys.exit(failed > 0)
+sys.exit(finish())

@@ -13,18 +13,14 @@ Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
 
-unreachable = os.path.join(os.environ.get("PEERS", "build/peers"), "unreachable")
-if os.path.exists(unreachable):
-    with open(unreachable) as reason:
-        print("skipped:", reason.read(), end="")
-    print("0 passed, 0 failed, 1 skipped")
-    sys.exit()
+from checks import check, difference, finish, need_peers, rudd
+
+need_peers()
 
 import numpy as np
 import timm
@@ -33,24 +29,8 @@ import torchvision
 from efficientnet_pytorch import EfficientNet
 from safetensors.torch import load_file, save_file
 
-RUDD = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "rudd")
 CLASSES = 21
 TOLERANCE = 1e-4
-
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
-
-
-def rudd(*args):
-    done = subprocess.run([RUDD, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"rudd {' '.join(args)}: exit status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def randomise(model, sizes):
@@ -72,10 +52,6 @@ def randomise(model, sizes):
 
 def save(model, path):
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
-
-
-def difference(found, expected):
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def logits_of_rudd(model_file, x, folder):
@@ -151,8 +127,7 @@ def main():
                 job()
             except Exception as error:  # one broken pair must not hide the others
                 check(name, False, f"{type(error).__name__}: {error}")
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return finish()
 
 
 sys.exit(main())

@@ -17,6 +17,10 @@ import urllib.error
 import urllib.request
 import zlib
 
+from checks import BUILD, check, finish, need_peers, rudd
+
+need_peers()
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
@@ -24,21 +28,8 @@ import tritonclient.http as triton
 from safetensors.numpy import save_file
 from tritonclient.utils import InferenceServerException
 
-BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 LEFT_OVER = b'{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["QUJD"]}]}'
 CLASSES = ["pike", "perch", "roach", "zander", "bream"]
-
-passed = failed = 0
-
-
-def check(name, good, detail=""):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    print("ok    " if good else "FAILED", name, detail, flush=True)
-
-
-def rudd(*args):
-    return subprocess.run([os.path.join(BUILD, "rudd"), *args], check=True, capture_output=True, text=True).stdout
 
 
 def png(rgb):
@@ -184,8 +175,7 @@ def main():
         finally:
             server.terminate()
             check("the server ends well", server.wait() == 0)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return finish()
 
 
 sys.exit(main())
