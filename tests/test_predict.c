@@ -162,7 +162,7 @@ static void threads_change_nothing(void **state)
     rudd_set_threads(0);
 }
 
-/* Training, unfused plans, saving and exporting need values: one clear line before the first session and after it. */
+/* Training, unfused plans and ONNX need values in memory, saving needs them there or in the file: one clear line where they are not. */
 static void what_needs_values_is_refused(void **state)
 {
     (void)state;
@@ -178,7 +178,7 @@ static void what_needs_values_is_refused(void **state)
         assert_non_null(strstr(err.message, "opened for predicting only"));
         assert_int_equal(nn_plan_create(&plan, m, &unfused, &err), RUDD_ARGUMENT);
         assert_null(plan);
-        assert_int_equal(weights_model_save(other, m, NULL, WEIGHTS_TIMM, &err), RUDD_ARGUMENT);
+        if (i) assert_int_equal(weights_model_save(other, m, NULL, WEIGHTS_TIMM, &err), RUDD_ARGUMENT);
         assert_int_equal(weights_onnx_write(other, m, NULL, &err), RUDD_ARGUMENT);
         assert_int_equal(access(other, F_OK), -1);
         if (!s) assert_int_equal(rudd_session_create(&s, m, 1, &err), RUDD_OK);

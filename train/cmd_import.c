@@ -74,16 +74,17 @@ static void print_report(const struct weights_report *r, const struct nn_model *
 enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
 {
     const char *out = NULL, *classes = NULL;
-    int pad = WEIGHTS_PAD_AUTO, seed = 0;
+    int pad = WEIGHTS_PAD_AUTO, seed = 0, dtype = WEIGHTS_F32;
     double eps = 0;
     bool done;
-    struct weights_load_options load = {.arch = NULL};
+    struct weights_load_options load = {.predict_only = true}; /* so that values go from file to file, one tensor at a time */
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &out, "FILE", 0, 0, "the model file to write"},
         {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; recognised when not given"},
         {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0, "class names, one a line; or name, latin, en, ru between tabs"},
         {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
         {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
+        {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores its numbers"},
         {"allow-missing", NN_OPTION_FLAG, &load.allow_missing, NULL, 0, 0,
          "initialise what the file lacks instead of refusing it"},
         {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "for what is initialised"},
@@ -111,7 +112,8 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.seed = (uint64_t)seed;
     if (!status) status = weights_model_load(&model, options.arguments[0], &load, &report, err);
     if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);
-    if (!status) status = weights_model_save(out, model, NULL, WEIGHTS_TIMM, err);
+    if (!status)
+        status = weights_model_save_as(out, model, NULL, (struct weights_form){WEIGHTS_TIMM, (enum weights_dtype)dtype}, err);
     if (!status) print_report(&report, model, options.arguments[0], out);
 out:
     nn_model_destroy(model);

@@ -31,15 +31,16 @@ static json_t *to_json(const float *logits, int count, int size)
     return json_pack("{s:i,s:o}", "size", size, "logits", list);
 }
 
-enum rudd_status weights_golden_make(char **text, const struct nn_model *model, const float *values, struct rudd_error *err)
+enum rudd_status weights_golden_make(char **text, const struct nn_model *model, struct nn_source *source,
+                                     struct rudd_error *err)
 {
-    struct nn_model view = *model; /* the plan of an inference reads its model only */
+    struct nn_model view = *model; /* as if opened for predicting only */
     const int size = model->preprocess.image_size;
     const struct nn_plan_options options = {.batch = 1, .image_size = size};
     struct nn_plan *plan = NULL;
     *text = NULL;
-    if (values) view.values = (float *)values;
-    view.prepared = NULL;
+    view.values = view.prepared = NULL;
+    view.source = source;
     enum rudd_status status = nn_plan_create(&plan, &view, &options, err);
     if (status) return status == RUDD_ARGUMENT ? RUDD_OK : status;
 
@@ -61,6 +62,7 @@ enum rudd_status weights_golden_make(char **text, const struct nn_model *model, 
     }
     rudd_free(x);
     nn_plan_destroy(plan);
+    rudd_free(view.prepared);
     return status;
 }
 

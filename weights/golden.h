@@ -15,9 +15,10 @@ enum { WEIGHTS_GOLDEN_LOGITS = 16 };
 
 /* x [3,size,size]. */
 void weights_golden_input(float *x, int size);
-/* The value of rudd.golden for a model whose parameters are values (NULL: model->values), rudd_alloc'ed. *text is NULL when there is none to be
- * had: an image size that the network cannot take, logits that are not finite. Runs the network once. */
-enum rudd_status weights_golden_make(char **text, const struct nn_model *model, const float *values, struct rudd_error *err);
+/* The value of rudd.golden for a model whose parameters come from source (which is not closed in earnest: its close is called), rudd_alloc'ed. *text is
+ * NULL when there is none to be had: an image size that the network cannot take, logits that are not finite. Runs the network once. */
+enum rudd_status weights_golden_make(char **text, const struct nn_model *model, struct nn_source *source,
+                                     struct rudd_error *err);
 /* Whether logits [class_count], for that input, are what model->golden says. RUDD_MISMATCH says both figures; RUDD_FORMAT: no golden answer. */
 enum rudd_status weights_golden_check(const struct nn_model *model, const float *logits, struct rudd_error *err);
 

@@ -57,9 +57,20 @@ bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
                                    const struct weights_file *file, struct rudd_error *err);
 
-/* Writes the model (values: NULL for model->values, or a block of the same layout, such as an average) under the dialect's
- * names, with the native metadata. Atomic as weights_write. RUDD_ARGUMENT when the dialect has no names for this family. */
+/* How a model's tensors are called and stored. */
+struct weights_form {
+    enum weights_dialect dialect;
+    enum weights_dtype dtype; /* WEIGHTS_F32, WEIGHTS_F16 or WEIGHTS_BF16: the first ones, in the order of these words */
+};
+#define WEIGHTS_STORAGE "float32|float16|bfloat16"
+
+/* Writes the model (values: NULL for the model's own, in memory or still in the file that it was opened from; or a block of the same layout, such as an
+ * average) under the dialect's names, with the native metadata, in float32. Atomic as weights_write. RUDD_ARGUMENT when the dialect has no names for this
+ * family, or the values are neither here nor there any more (nn/model.h, prepared). */
 enum rudd_status weights_model_save(const char *path, const struct nn_model *model, const float *values,
                                     enum weights_dialect dialect, struct rudd_error *err);
+/* The same in any form. Values are rounded to the nearest, halves to even; RUDD_LIMIT, naming the tensor, for one beyond the dtype's largest. */
+enum rudd_status weights_model_save_as(const char *path, const struct nn_model *model, const float *values,
+                                       struct weights_form form, struct rudd_error *err);
 
 #endif

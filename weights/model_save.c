@@ -1,42 +1,59 @@
 /* model_save.c - a model becomes a file that timm (or torchvision, or lukemelas' package) and rudd itself load as it is. */
-#include <string.h>
 #include "weights/golden.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
+#include "weights/supply.h"
 
-/* What the writer needs for parameter i; its name lies in name. */
-static void describe_tensor(struct weights_tensor *t, char *name, const struct nn_param *p, const float *values)
+/* What the file will hold, as the source of the network that gives its golden answer. */
+struct stored {
+    struct nn_source source;
+    struct weights_model_supply *supply;
+};
+
+static enum rudd_status read_stored(float *out, struct nn_source *source, const struct nn_model *model, int param,
+                                    struct rudd_error *err)
 {
-    *t = (struct weights_tensor){
-        .name = name, .dtype = WEIGHTS_F32, .rank = p->rank, .count = p->count, .data = values + p->offset};
-    for (int k = 0; k < p->rank; k++) t->shape[k] = p->shape[k];
+    (void)model;
+    return weights_model_supply_read(out, ((struct stored *)source)->supply, param, err);
+}
+
+static void leave_open(struct nn_source *source)
+{
+    (void)source; /* the model's own source is still to be read */
+}
+
+enum rudd_status weights_model_metadata(struct weights_metadata *metadata, struct weights_model_supply *supply,
+                                        struct rudd_error *err)
+{
+    struct stored stored = {{read_stored, leave_open}, supply};
+    char *golden = NULL;
+    enum rudd_status status = weights_metadata_make(metadata, supply->model, err);
+    if (status) return status;
+    status = weights_golden_make(&golden, supply->model, &stored.source, err);
+    if (!status && golden) status = weights_metadata_add(metadata, "rudd.golden", golden, err);
+    if (status) weights_metadata_free(metadata);
+    rudd_free(golden);
+    return status;
+}
+
+enum rudd_status weights_model_save_as(const char *path, const struct nn_model *model, const float *values,
+                                       struct weights_form form, struct rudd_error *err)
+{
+    struct weights_model_supply supply;
+    struct weights_metadata metadata;
+    enum rudd_status status = weights_model_supply_init(&supply, model, values, form, err);
+    if (status) return status;
+    status = weights_model_metadata(&metadata, &supply, err);
+    if (!status) {
+        status = weights_safetensors_write(path, &supply.supply, metadata.entries, metadata.count, err);
+        weights_metadata_free(&metadata);
+    }
+    weights_model_supply_free(&supply);
+    return status;
 }
 
 enum rudd_status weights_model_save(const char *path, const struct nn_model *model, const float *values,
                                     enum weights_dialect dialect, struct rudd_error *err)
 {
-    size_t count = (size_t)model->param_count;
-    struct weights_tensor *tensors = rudd_zalloc(count, sizeof *tensors);
-    char(*names)[NN_NAME] = rudd_zalloc(count, sizeof *names);
-    struct weights_metadata metadata = {.count = 0};
-    char *golden = NULL;
-    enum rudd_status status = values ? RUDD_OK : nn_model_need_values(model, err);
-    if (status) goto out;
-    if (!tensors || !names) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %zu tensors", path, count);
-    for (int i = 0; i < model->param_count && !status; i++) {
-        if (!weights_param_name(names[i], model, i, dialect))
-            status = rudd_fail(err, RUDD_ARGUMENT, "%s has no %s in %s's naming; expected timm names for this family",
-                               model->arch, names[i], weights_dialect_name(dialect));
-        describe_tensor(&tensors[i], names[i], &model->params[i], values ? values : model->values);
-    }
-    if (!status) status = weights_metadata_make(&metadata, model, err);
-    if (!status) status = weights_golden_make(&golden, model, values, err);
-    if (!status && golden) status = weights_metadata_add(&metadata, "rudd.golden", golden, err);
-    if (!status) status = weights_write(path, tensors, model->param_count, metadata.entries, metadata.count, err);
-out:
-    rudd_free(golden);
-    weights_metadata_free(&metadata);
-    rudd_free(names);
-    rudd_free(tensors);
-    return status;
+    return weights_model_save_as(path, model, values, (struct weights_form){dialect, WEIGHTS_F32}, err);
 }

@@ -4,6 +4,7 @@
  * data starts at a multiple of 8. */
 #include "weights/replace.h"
 #include "weights/safetensors.h"
+#include "weights/supply.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static enum rudd_status add_entry(json_t *object, const char *name, json_t *valu
 }
 
 /* The header's JSON text, unpadded; to be freed with free(). */
-static enum rudd_status make_header(char **text, const char *path, const struct weights_tensor *tensors, int tensor_count,
+static enum rudd_status make_header(char **text, const char *path, const struct weights_supply *supply,
                                     const struct weights_meta *meta, int meta_count, struct rudd_error *err)
 {
     json_t *header = json_object(), *map = NULL;
@@ -51,8 +52,8 @@ static enum rudd_status make_header(char **text, const char *path, const struct 
         status = add_entry(header, "__metadata__", map, path, err);
     }
     for (int i = 0; i < meta_count && !status; i++) status = add_entry(map, meta[i].key, json_string(meta[i].value), path, err);
-    for (int i = 0; i < tensor_count && !status; i++)
-        status = add_entry(header, tensors[i].name, tensor_entry(&tensors[i], &offset), path, err);
+    for (int i = 0; i < supply->count && !status; i++)
+        status = add_entry(header, supply->tensors[i].name, tensor_entry(&supply->tensors[i], &offset), path, err);
     if (!status) {
         *text = json_dumps(header, JSON_COMPACT);
         if (!*text) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for its header", path);
@@ -64,8 +65,14 @@ static enum rudd_status make_header(char **text, const char *path, const struct 
 enum rudd_status weights_write(const char *path, const struct weights_tensor *tensors, int tensor_count,
                                const struct weights_meta *meta, int meta_count, struct rudd_error *err)
 {
+    return weights_safetensors_write(path, &(struct weights_supply){tensors, tensor_count, NULL}, meta, meta_count, err);
+}
+
+enum rudd_status weights_safetensors_write(const char *path, struct weights_supply *supply, const struct weights_meta *meta,
+                                           int meta_count, struct rudd_error *err)
+{
     char *header = NULL;
-    enum rudd_status status = make_header(&header, path, tensors, tensor_count, meta, meta_count, err);
+    enum rudd_status status = make_header(&header, path, supply, meta, meta_count, err);
     if (status) return status;
 
     size_t length = strlen(header), padding = (8 - length % 8) % 8;
@@ -78,8 +85,12 @@ enum rudd_status weights_write(const char *path, const struct weights_tensor *te
         status = weights_replace_write(&r, prefix, sizeof prefix, err);
         if (!status) status = weights_replace_write(&r, header, length, err);
         if (!status) status = weights_replace_write(&r, "        ", padding, err);
-        for (int i = 0; i < tensor_count && !status; i++)
-            status = weights_replace_write(&r, tensors[i].data, tensors[i].count * weights_dtype_size(tensors[i].dtype), err);
+        for (int i = 0; i < supply->count && !status; i++) {
+            const struct weights_tensor *t = &supply->tensors[i];
+            const void *bytes;
+            status = weights_fetch(&bytes, supply, i, err);
+            if (!status) status = weights_replace_write(&r, bytes, t->count * weights_dtype_size(t->dtype), err);
+        }
         status = weights_replace_end(&r, status, err);
     }
     free(header);
