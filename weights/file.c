@@ -5,6 +5,7 @@
 #include "weights/file.h"
 
 #include "nn/half.h"
+#include "weights/archive.h"
 #include "weights/safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -110,6 +111,54 @@ enum rudd_status weights_set_shape(struct weights_tensor *t, const int64_t *shap
     return RUDD_OK;
 }
 
+enum rudd_status weights_add_block(void **block, struct weights_file *file, size_t bytes, size_t length, struct rudd_error *err)
+{
+    const size_t times = 100, limit = (length < (SIZE_MAX >> 1) / times ? times * length : SIZE_MAX >> 1) + (256 << 20);
+    if (bytes > limit - file->block_bytes)
+        return rudd_fail(err, RUDD_LIMIT, "%s: unpacks to more than %zu bytes, %zu times its own and 256 MiB", file->path,
+                         limit, times);
+    void **grown = rudd_realloc(file->blocks, ((size_t)file->block_count + 1) * sizeof *grown);
+    if (grown) file->blocks = grown;
+    *block = grown ? rudd_alloc(bytes) : NULL;
+    if (!*block) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to unpack %zu bytes", file->path, bytes);
+    file->blocks[file->block_count++] = *block;
+    file->block_bytes += bytes;
+    return RUDD_OK;
+}
+
+enum rudd_status weights_set_strided(struct weights_file *file, struct weights_tensor *t, const void *base,
+                                     const int64_t *stride, size_t length, struct rudd_error *err)
+{
+    const size_t size = weights_dtype_size(t->dtype);
+    bool row_major = true;
+    int64_t expected = 1;
+    t->data = base;
+    if (!t->count) return RUDD_OK; /* whatever its other dimensions are */
+    for (int i = t->rank - 1; i >= 0; i--) {
+        row_major = row_major && (t->shape[i] == 1 || stride[i] == expected);
+        expected *= t->shape[i];
+    }
+    if (row_major) return RUDD_OK;
+
+    void *block;
+    enum rudd_status status = weights_add_block(&block, file, t->count * size, length, err);
+    if (status) return status;
+    int64_t index[WEIGHTS_MAX_RANK] = {0};
+    const char *in = base;
+    for (char *out = block, *end = out + t->count * size; out < end; out += size) {
+        memcpy(out, in, size);
+        /* The next index: the last dimension that has one more, those behind it from 0. */
+        for (int i = t->rank - 1; i >= 0; i--) {
+            in += (size_t)stride[i] * size;
+            if (++index[i] < t->shape[i]) break;
+            in -= (size_t)stride[i] * size * (size_t)t->shape[i];
+            index[i] = 0;
+        }
+    }
+    t->data = block;
+    return RUDD_OK;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct weights_tensor *)a)->name, ((const struct weights_tensor *)b)->name);
@@ -134,7 +183,7 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
         const char *magic;
         size_t magic_length;
         weights_parser *parse;
-    } containers[] = {{"", 0, weights_safetensors_parse}};
+    } containers[] = {{"PK\3\4", 4, weights_archive_parse}, {"", 0, weights_safetensors_parse}};
     size_t c = 0;
     while (length < containers[c].magic_length || memcmp(bytes, containers[c].magic, containers[c].magic_length)) c++;
     return containers[c].parse(file, bytes, length, name, err);
@@ -171,6 +220,8 @@ enum rudd_status weights_open(struct weights_file *file, const char *path, struc
         file->map = map;
         file->map_length = length;
         file->fd = fd;
+        /* Parsers may have read all of it (sums are checked); the values come by weights_read_f32, or when they are asked for. */
+        madvise(map, length, MADV_DONTNEED);
         map = MAP_FAILED;
         fd = -1;
     }

@@ -5,6 +5,7 @@
  *
  *     container      first bytes        parser
  *     safetensors    u64, '{'           safetensors.h
+ *     zip            PK 3 4             archive.h, by what is in it: .npz, .pth
  *
  * A parser trusts nothing and hands out nothing before everything is checked. Names are whatever the file calls its tensors: which network
  * that is, is found out by recognise.c. */
@@ -51,6 +52,7 @@ struct weights_file {
     int meta_count;
     void **blocks; /* memory of tensors that do not lie in the map as they are */
     int block_count;
+    size_t block_bytes; /* of all of them */
 };
 
 /* All of these leave *file unchanged when they fail; RUDD_FORMAT (with the file and the fault) for bytes that break the format,
@@ -86,6 +88,14 @@ bool weights_name_is_printable(const char *name);
  * fit a size_t. where starts the message. */
 enum rudd_status weights_set_shape(struct weights_tensor *t, const int64_t *shape, size_t rank, const char *where,
                                    struct rudd_error *err);
+/* *block: bytes of memory that become the file's own, of whose container all is length bytes long. RUDD_LIMIT when the file would own more
+ * than 100 times its length and 256 MiB: nothing that holds weights unpacks to that. */
+enum rudd_status weights_add_block(void **block, struct weights_file *file, size_t bytes, size_t length,
+                                   struct rudd_error *err);
+/* Gives t, of which dtype and shape are set, the elements base[sum of index[i]*stride[i]]: where they are if that is row-major, else packed
+ * into a block of file. Strides are >= 0 and in elements; the caller knows that all those elements exist. length, errors: as above. */
+enum rudd_status weights_set_strided(struct weights_file *file, struct weights_tensor *t, const void *base,
+                                     const int64_t *stride, size_t length, struct rudd_error *err);
 /* Sorts the tensors by name. RUDD_FORMAT when two have the same. */
 enum rudd_status weights_sort(struct weights_file *file, struct rudd_error *err);
 

@@ -1,0 +1,57 @@
+/* zip.h - a strict reader of zip archives in memory (.pth, .npz, .keras), and a writer of stored ones.
+ *
+ *     | local header, name, extra | bytes | [descriptor] | local header ... | central directory | [zip64 end, locator] | end |
+ *
+ * The reader believes the central directory, and only where everything else agrees with it: the end record is the last thing in the
+ * file, local headers say the same, entries tile the file up to the directory (no overlap, no hidden bytes), names are printable and
+ * occur once. Stored and deflated entries, zip64. What an archive unpacks to is bounded before anything is unpacked: no entry by more
+ * than deflate can do, all together by weights_add_block's rule. Nothing is ever written to a path that an archive names.
+ *
+ * Source: PKWARE's APPNOTE.TXT 6.3.10. Not here: encryption, other methods, several disks, comments of the archive. */
+#ifndef WEIGHTS_ZIP_H
+#define WEIGHTS_ZIP_H
+
+#include "weights/file.h"
+
+struct weights_zip_entry {
+    char *name;
+    size_t size;                /* unpacked */
+    const unsigned char *bytes; /* [size] unpacked and checked; NULL until weights_zip_read */
+
+    const unsigned char *packed; /* [packed_size] as in the archive */
+    size_t packed_size;
+    size_t header; /* of its local header, from the archive's start */
+    uint32_t crc;
+    uint16_t flags;
+    bool deflated;
+};
+struct weights_zip {
+    const char *path;                  /* the caller's, for messages */
+    size_t length;                     /* of the archive */
+    struct weights_zip_entry *entries; /* sorted by name */
+    int entry_count;
+};
+
+/* The archive's table; bytes and name must outlive zip. RUDD_FORMAT for anything out of order, RUDD_LIMIT for more than a million entries.
+ * *zip is unchanged on failure. */
+enum rudd_status weights_zip_open(struct weights_zip *zip, const void *bytes, size_t length, const char *name,
+                                  struct rudd_error *err);
+void weights_zip_close(struct weights_zip *zip);
+/* NULL if absent. */
+struct weights_zip_entry *weights_zip_find(const struct weights_zip *zip, const char *name);
+/* Fills entry->bytes, once: where they lie in the archive, or unpacked into a block of file. RUDD_FORMAT when the CRC or the size is wrong. */
+enum rudd_status weights_zip_read(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
+                                  struct rudd_error *err);
+
+/* An entry to write: one part behind the other. */
+struct weights_zip_member {
+    const char *name;
+    const void *parts[2];
+    size_t lengths[2];
+};
+/* An archive of stored entries in this order, written atomically (replace.h). The same members give the same bytes. RUDD_LIMIT from 4 GiB or
+ * 65536 entries on. */
+enum rudd_status weights_zip_write(const char *path, const struct weights_zip_member *members, int count,
+                                   struct rudd_error *err);
+
+#endif
