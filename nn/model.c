@@ -261,15 +261,25 @@ size_t nn_model_parameter_count(const struct nn_model *model)
 
 uint64_t nn_model_macs(const struct nn_model *model, int size)
 {
+    return nn_model_macs_each(NULL, model, size);
+}
+
+uint64_t nn_model_macs_each(uint64_t *each, const struct nn_model *model, int size)
+{
     /* Each weight element is used once per output pixel; spatial size follows from the strides alone. */
     const struct nn_graph *g = model->graph;
     uint64_t macs = 0;
     struct nn_shape *shapes = rudd_alloc(sizeof *shapes * (size_t)g->count);
+    if (each) memset(each, 0, sizeof *each * (size_t)model->param_count);
     if (!shapes) return 0;
     nn_graph_shapes(shapes, g, size);
-    for (int i = 0; i < g->count; i++)
-        if (g->nodes[i].weight >= 0)
-            macs += (uint64_t)model->params[g->nodes[i].weight].count * (uint64_t)shapes[i].h * (uint64_t)shapes[i].w;
+    for (int i = 0; i < g->count; i++) {
+        const int weight = g->nodes[i].weight;
+        if (weight < 0) continue;
+        const uint64_t own = (uint64_t)model->params[weight].count * (uint64_t)shapes[i].h * (uint64_t)shapes[i].w;
+        if (each) each[weight] = own;
+        macs += own;
+    }
     rudd_free(shapes);
     return macs;
 }

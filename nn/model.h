@@ -141,6 +141,8 @@ enum rudd_status nn_model_set_text(char **field, const char *text, struct rudd_e
 size_t nn_model_parameter_count(const struct nn_model *model); /* trainable: without running statistics */
 /* Multiply-adds of convolutions and linear layers for one image of size*size. */
 uint64_t nn_model_macs(const struct nn_model *model, int size);
+/* The same, and in each [param_count] those of every weight; 0 for other parameters. each may be NULL. */
+uint64_t nn_model_macs_each(uint64_t *each, const struct nn_model *model, int size);
 
 /* First trainable stage for --freeze: "none" -> 0, "all" -> the classifier's; "stem" freezes the stem, "1".."N" up to and
  * including that stage, "head" the head convolution too. -1 for anything else. */

@@ -17,7 +17,8 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
     ROW(predict, "what is on pictures")                                                                                        \
     ROW(import, "foreign weights into a model file")                                                                           \
     ROW(export, "a model file into what other programs read")                                                                  \
-    ROW(inspect, "what a model file or an architecture is")                                                                    \
+    ROW(inspect, "what a model file, any weights file or an architecture is")                                                  \
+    ROW(diff, "two weights files, tensor by tensor")                                                                           \
     ROW(data, "check, describe, split or draw folders of pictures")                                                            \
     ROW(runs, "list, show, compare and promote runs")
 

@@ -9,6 +9,8 @@
 #include "weights/safetensors.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,6 +77,14 @@ const char *weights_dtype_name(enum weights_dtype dtype)
 bool weights_dtype_is_float(enum weights_dtype dtype)
 {
     return dtype <= WEIGHTS_F64; /* the enum lists them first */
+}
+
+const char *weights_shape_text(char text[WEIGHTS_SHAPE_TEXT], int rank, const int64_t *shape)
+{
+    int n = sprintf(text, "[");
+    for (int i = 0; i < rank; i++) n += sprintf(text + n, "%s%" PRId64, i ? "," : "", shape[i]);
+    sprintf(text + n, "]");
+    return text;
 }
 
 void weights_to_f32(float *out, const struct weights_tensor *t)

@@ -67,6 +67,9 @@ const char *weights_meta(const struct weights_file *file, const char *key); /* N
 size_t weights_dtype_size(enum weights_dtype dtype);
 const char *weights_dtype_name(enum weights_dtype dtype); /* as in safetensors: "F32" */
 bool weights_dtype_is_float(enum weights_dtype dtype);
+/* "[32,3,3,3]" into text; returns it. */
+enum { WEIGHTS_SHAPE_TEXT = WEIGHTS_MAX_RANK * 21 + 3 };
+const char *weights_shape_text(char text[WEIGHTS_SHAPE_TEXT], int rank, const int64_t *shape);
 /* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
 

@@ -49,6 +49,8 @@ struct weights_load_options {
 enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
                                     struct weights_report *report, struct rudd_error *err);
 
+/* "[32,3,3,3]" into text; returns it. */
+const char *weights_param_shape_text(char text[WEIGHTS_SHAPE_TEXT], const struct nn_param *p);
 /* Whether t holds floats in the parameter's shape. */
 bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
 

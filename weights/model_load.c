@@ -42,21 +42,6 @@ static enum rudd_status add_line(char ***lines, int *count, const char *text, st
     return RUDD_OK;
 }
 
-/* "[32,3,3,3]" into text, which holds any WEIGHTS_MAX_RANK dimensions. */
-enum { SHAPE_TEXT = WEIGHTS_MAX_RANK * 21 + 3 };
-static void print_shape(char text[SHAPE_TEXT], int rank, const int64_t *shape)
-{
-    int n = sprintf(text, "[");
-    for (int i = 0; i < rank; i++) n += sprintf(text + n, "%s%" PRId64, i ? "," : "", shape[i]);
-    sprintf(text + n, "]");
-}
-
-static void print_param_shape(char text[SHAPE_TEXT], const struct nn_param *p)
-{
-    int64_t shape[4] = {p->shape[0], p->shape[1], p->shape[2], p->shape[3]};
-    print_shape(text, p->rank, shape);
-}
-
 /* Appends one of the three lists to a message, as far as there is room: ", 2 missing: a, b". */
 static void append_list(char *message, size_t size, const char *what, char *const *lines, int count)
 {
@@ -127,7 +112,7 @@ static void close_source(struct nn_source *source)
 static enum rudd_status fit_param(struct loading *l, int i)
 {
     const struct nn_param *p = &l->model->params[i];
-    char name[NN_NAME], expected[SHAPE_TEXT], found[SHAPE_TEXT], line[NN_NAME + 2 * SHAPE_TEXT + 64];
+    char name[NN_NAME], expected[WEIGHTS_SHAPE_TEXT], found[WEIGHTS_SHAPE_TEXT], line[NN_NAME + 2 * WEIGHTS_SHAPE_TEXT + 64];
     bool classifier = p->stage == nn_model_stage_count(l->model) - 1;
     weights_param_name(name, l->model, i, l->report->dialect);
     const struct weights_tensor *t = weights_find(l->file, name);
@@ -138,8 +123,8 @@ static enum rudd_status fit_param(struct loading *l, int i)
         l->from->tensors[i] = t;
         return RUDD_OK;
     }
-    print_shape(found, t->rank, t->shape);
-    print_param_shape(expected, p);
+    weights_shape_text(found, t->rank, t->shape);
+    weights_param_shape_text(expected, p);
     snprintf(line, sizeof line, "%s %s %s (expected floats %s)", name, weights_dtype_name(t->dtype), found, expected);
     return add_line(&l->report->misshapen, &l->report->misshapen_count, line, l->err);
 }

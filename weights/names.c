@@ -49,6 +49,11 @@ static const struct {
 };
 enum { MODULES = sizeof modules / sizeof *modules };
 
+const char *weights_param_shape_text(char text[WEIGHTS_SHAPE_TEXT], const struct nn_param *p)
+{
+    return weights_shape_text(text, p->rank, (const int64_t[]){p->shape[0], p->shape[1], p->shape[2], p->shape[3]});
+}
+
 const char *weights_dialect_name(enum weights_dialect d)
 {
     static const char *const names[] = {"timm", "torchvision", "lukemelas"};
