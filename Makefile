@@ -107,7 +107,7 @@ $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
 $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(addprefix $(B)/tests/test_,serve batch observe cache_redis guard bench_serve models v2): | $(B)/rudd-serve
+$(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache: | $(B)/rudd
 $(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models): $(B)/tests/pictures.o

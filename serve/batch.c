@@ -70,32 +70,30 @@ static bool give_up(void *user)
     return is_leaving(user);
 }
 
-static void computed(struct serve_job *job)
+static void computed(struct serve_ask *ask)
 {
-    struct runner *r = job->user;
+    struct runner *r = ask->user;
     pthread_mutex_lock(&r->batch->mutex);
     r->done = true;
     pthread_cond_signal(&r->computed);
     pthread_mutex_unlock(&r->batch->mutex);
 }
 
-/* Through the engine; a full queue is waited for: batches have time. */
-static void compute(struct runner *r, struct serve_job *job)
+/* Until it is answered; a full queue is waited for: batches have time. */
+static void compute(struct runner *r, struct serve_ask *ask)
 {
     struct serve_batch *b = r->batch;
-    r->done = false;
-    bool in = serve_engine_submit(b->server->engine, job);
-    while (!in && !is_leaving(b)) {
+    do {
         struct timespec t = serve_timespec(serve_now_ms() + BUSY_MS);
         pthread_mutex_lock(&b->mutex);
-        if (!b->stopping) pthread_cond_timedwait(&r->computed, &b->mutex, &t);
+        if (ask->full && !b->stopping) pthread_cond_timedwait(&r->computed, &b->mutex, &t);
+        r->done = false;
         pthread_mutex_unlock(&b->mutex);
-        in = serve_engine_submit(b->server->engine, job);
-    }
-    if (!in) return; /* its status says cancelled */
-    pthread_mutex_lock(&b->mutex);
-    while (!r->done) pthread_cond_wait(&r->computed, &b->mutex);
-    pthread_mutex_unlock(&b->mutex);
+        serve_ask_go(ask);
+        pthread_mutex_lock(&b->mutex);
+        while (!r->done) pthread_cond_wait(&r->computed, &b->mutex);
+        pthread_mutex_unlock(&b->mutex);
+    } while (ask->full && !is_leaving(b));
 }
 
 struct question {
@@ -107,9 +105,9 @@ struct question {
 static json_t *predict(struct runner *r, struct serve_bytes *bytes, const struct question *q, struct serve_problem *p)
 {
     struct serve_server *s = r->batch->server;
-    double start = serve_now_ms();
+    const struct serve_asker who = {q->request_id, q->client, serve_now_ms()};
+    struct serve_ask ask;
     json_t *root = NULL;
-    char id[SERVE_ID], hash[NN_SHA256_HEX];
     if (!serve_is_image(bytes->data, bytes->length)) {
         serve_refuse(p, 415, "not_an_image", "the bytes are neither JPEG nor PNG");
         return NULL;
@@ -119,30 +117,18 @@ static json_t *predict(struct runner *r, struct serve_bytes *bytes, const struct
         serve_refuse(p, 404, "unknown_model", "there is no version %.64s any more", q->version ? q->version : "");
         return NULL;
     }
-    int classes = model->model->class_count, top_k = q->top_k < classes ? q->top_k : classes;
-    struct serve_job job = {.net = &model->net,
-                            .bytes = bytes->data,
-                            .length = bytes->length,
-                            .done = computed,
-                            .user = r,
-                            .hash = serve_record_wants_hash(&s->record),
-                            .status = RUDD_CANCELLED};
-    job.probabilities = rudd_alloc(sizeof(float) * (size_t)classes);
-    if (job.probabilities) compute(r, &job);
-    if (!job.probabilities) job.status = RUDD_NO_MEMORY;
-    double total_ms = serve_now_ms() - start;
-    if (job.status)
-        serve_refuse_computed(p, &job);
-    else if (!serve_new_id(id) || !(root = serve_json_prediction(model, &job, top_k, total_ms, id)))
+    const int classes = model->model->class_count;
+    float *probabilities = rudd_alloc(sizeof(float) * (size_t)classes);
+    if (probabilities) {
+        serve_ask_init(&ask, s, model, probabilities, computed, r);
+        ask.job.bytes = bytes->data;
+        ask.job.length = bytes->length;
+        if (!serve_ask_find(&ask)) compute(r, &ask);
+        root = serve_ask_answer(&ask, q->top_k < classes ? q->top_k : classes, &who, bytes, p);
+    } else {
         serve_refuse(p, 503, "out_of_memory", "the server is short of memory; try again");
-    if (root) {
-        serve_count_prediction(s, model, &job, total_ms);
-        const struct serve_answered answered = {
-            .id = id, .request_id = q->request_id, .client = q->client, .model = model, .job = &job, .total_ms = total_ms};
-        serve_record_prediction(hash, &s->record, &answered, bytes);
-        if (*hash) json_object_set_new(root, "image_hash", json_string(hash));
     }
-    rudd_free(job.probabilities);
+    rudd_free(probabilities);
     serve_models_put(s->models, model);
     return root;
 }

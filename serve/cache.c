@@ -73,6 +73,16 @@ bool serve_cache_find(struct serve_cache *c, struct serve_cache_query *q, const 
     return c->lru && serve_lru_get(c->lru, q->key, probabilities, count, serve_now_ms());
 }
 
+bool serve_cache_has_memory(const struct serve_cache *c)
+{
+    return c->lru != NULL;
+}
+
+bool serve_cache_find_again(struct serve_cache *c, struct serve_cache_query *q)
+{
+    return c->lru && serve_lru_get_again(c->lru, q->key, q->redis.probabilities, q->redis.count, serve_now_ms());
+}
+
 bool serve_cache_ask(struct serve_cache *c, struct serve_cache_query *q)
 {
     return c->redis && q->cache && serve_redis_ask(c->redis, &q->redis);

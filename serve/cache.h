@@ -40,6 +40,9 @@ void serve_cache_destroy(struct serve_cache *cache); /* NULL is fine */
  * options that change them. Fills query, also on a miss. Thread-safe. */
 bool serve_cache_find(struct serve_cache *cache, struct serve_cache_query *query, const void *bytes, size_t n,
                       const char *scope, float *probabilities, int count);
+bool serve_cache_has_memory(const struct serve_cache *cache); /* false: --cache-entries 0 */
+/* The same once more after a miss, which a hit undoes in the statistics. Thread-safe. */
+bool serve_cache_find_again(struct serve_cache *cache, struct serve_cache_query *query);
 /* After a miss: asks Redis. false: there is none that answers now, and done will not be called. bytes and probabilities of serve_cache_find
  * must stay until done; it finds the latter filled if found. Thread-safe. */
 bool serve_cache_ask(struct serve_cache *cache, struct serve_cache_query *query);

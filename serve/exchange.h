@@ -3,7 +3,7 @@
  *     routes.c     the table of routes; an exchange's life from first header to last byte
  *     exchange.c   sending
  *     facts.c      answers that are there at once: /, health, readiness, model, metrics
- *     predict.c    answers that the engine computes
+ *     predict.c    a picture's answer; its way there is ask.h's, as for batches and v2
  *     docs.c       the pages and the description of all this
  *     v2.c         the same, as the Open Inference Protocol has it
  *
@@ -14,7 +14,7 @@
 
 #include <jansson.h>
 #include <microhttpd.h>
-#include "serve/cache.h"
+#include "serve/ask.h"
 #include "serve/guard.h"
 #include "serve/keys.h"
 #include "serve/request.h"
@@ -51,10 +51,9 @@ struct serve_exchange {
     int retry_after_s;           /* 0: nothing to say about it */
     bool preflight;
     const struct serve_model *model; /* of serve_model_of */
-    bool computed;                   /* the engine is done with job */
-    struct serve_job job;
+    bool computed;                   /* ask is done */
+    struct serve_ask ask;            /* predict.c */
     struct serve_reload reload;
-    struct serve_cache_query query; /* for the picture in job */
     int top_k;
     struct serve_batch_work *batch;  /* batch.c */
     struct serve_feedback *feedback; /* on its way to the store; feedback.c */
@@ -98,11 +97,6 @@ serve_answer_fn serve_answer_root, serve_answer_health, serve_answer_ready, serv
 serve_answer_fn serve_answer_predict;                          /* predict.c */
 serve_answer_fn serve_answer_batch, serve_answer_batch_status; /* batch.c */
 
-/* What the engine's status means to the client; for a job that failed. */
-void serve_refuse_computed(struct serve_problem *p, const struct serve_job *job);
-/* In the metrics. */
-void serve_count_prediction(struct serve_server *server, const struct serve_model *model, const struct serve_job *job,
-                            double total_ms);
 void serve_v2_free(struct serve_v2 *v2);                                  /* NULL is fine */
 serve_answer_fn serve_answer_docs, serve_answer_openapi, serve_send_page; /* docs.c; the latter for browsers at / */
 serve_answer_fn serve_answer_v2, serve_answer_v2_live, serve_answer_v2_ready, serve_answer_v2_model,

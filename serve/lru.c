@@ -123,7 +123,7 @@ static void drop(struct shard *s, struct entry *e)
     rudd_free(e);
 }
 
-bool serve_lru_get(struct serve_lru *l, const uint64_t key[2], float *values, int count, double now_ms)
+static bool get(struct serve_lru *l, const uint64_t key[2], float *values, int count, double now_ms, bool again)
 {
     struct shard *s = lock(l, key);
     struct entry *e = find(s, key);
@@ -138,11 +138,22 @@ bool serve_lru_get(struct serve_lru *l, const uint64_t key[2], float *values, in
         leave_ring(e);
         enter_ring(s, e);
         s->stats.hits++;
+        s->stats.misses -= again;
     } else {
-        s->stats.misses++;
+        s->stats.misses += !again;
     }
     pthread_mutex_unlock(&s->mutex);
     return hit;
+}
+
+bool serve_lru_get(struct serve_lru *l, const uint64_t key[2], float *values, int count, double now_ms)
+{
+    return get(l, key, values, count, now_ms, false);
+}
+
+bool serve_lru_get_again(struct serve_lru *l, const uint64_t key[2], float *values, int count, double now_ms)
+{
+    return get(l, key, values, count, now_ms, true);
 }
 
 void serve_lru_put(struct serve_lru *l, const uint64_t key[2], const float *values, int count, double now_ms)

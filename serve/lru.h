@@ -18,6 +18,8 @@ void serve_lru_destroy(struct serve_lru *lru); /* NULL is fine */
 
 /* The row under key, if it has exactly count numbers and its time is not over. now_ms: serve_now_ms(). */
 bool serve_lru_get(struct serve_lru *lru, const uint64_t key[2], float *values, int count, double now_ms);
+/* The same for one who missed a moment ago: a hit takes the place of that miss in the statistics, another miss is none. */
+bool serve_lru_get_again(struct serve_lru *lru, const uint64_t key[2], float *values, int count, double now_ms);
 /* Keeps a copy of values [count] under key, in place of what is there; without memory, nothing. */
 void serve_lru_put(struct serve_lru *lru, const uint64_t key[2], const float *values, int count, double now_ms);
 

@@ -20,7 +20,7 @@ void serve_observe_begin(struct serve_exchange *x, const char *method)
 /* Whether this request is a prediction that was made. */
 static bool is_predicted(const struct serve_exchange *x)
 {
-    return x->model && x->job.probabilities && (x->job.cached || (x->computed && x->job.status == RUDD_OK));
+    return x->ask.job.probabilities && x->ask.job.status == RUDD_OK;
 }
 
 void serve_observe_headers(struct serve_exchange *x, struct MHD_Response *response)
@@ -32,7 +32,7 @@ void serve_observe_headers(struct serve_exchange *x, struct MHD_Response *respon
         MHD_add_response_header(response, "traceparent", parent);
     }
     if (!is_predicted(x)) return;
-    const struct serve_job *j = &x->job;
+    const struct serve_job *j = &x->ask.job;
     char timing[256];
     double total = serve_now_ms() - x->start_ms;
     if (j->cached)
@@ -51,7 +51,7 @@ static void print_field(struct serve_bytes *line, const char *name, const char *
 
 static void print_prediction(struct serve_bytes *line, const struct serve_exchange *x)
 {
-    const struct serve_job *j = &x->job;
+    const struct serve_job *j = &x->ask.job;
     struct rudd_top top;
     rudd_top_k(&top, 1, j->probabilities, x->model->model->class_count);
     print_field(line, "model_version", x->model->version);

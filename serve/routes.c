@@ -163,7 +163,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     serve_observe_end(x);
     serve_batch_work_free(x->batch);
     serve_body_free(&x->body);
-    rudd_free(x->job.probabilities);
+    rudd_free(x->ask.job.probabilities);
     serve_feedback_free(x->feedback);
     serve_v2_free(x->v2);
     if (x->model) serve_models_put(s->models, x->model);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "serve/access_log.h"
+#include "serve/ask.h"
 #include "serve/batch.h"
 #include "serve/cache.h"
 #include "serve/engine.h"
@@ -25,6 +26,7 @@ struct serve_server {
     struct serve_metrics *metrics;
     struct serve_log *log; /* NULL: none is kept */
     struct serve_cache *cache;
+    struct serve_asks *asks;
     struct serve_guard *guard;
     struct serve_record record;
     struct serve_tls tls;

@@ -110,6 +110,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     if (!status) status = serve_tls_read(&s->tls, options->tls_certificate, options->tls_key, err);
     if (!status && options->access_log) status = serve_log_open(&s->log, options->access_log, s->metrics, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, s->metrics, err);
+    if (!status) status = serve_asks_create(&s->asks, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
     if (!status) status = serve_record_open(&s->record, &options->record, picks_port(options->listen), err);
@@ -240,6 +241,7 @@ void serve_server_destroy(struct serve_server *s)
     serve_models_destroy(s->models);
     serve_watch_destroy(s->watch);
     serve_record_close(&s->record);
+    serve_asks_destroy(s->asks);
     serve_cache_destroy(s->cache);
     serve_guard_destroy(s->guard);
     serve_tls_free(&s->tls);

@@ -96,8 +96,7 @@ bool serve_record_wants_hash(const struct serve_record *r)
 /* ---- one answer -------------------------------------------------------------------------------------------------------------------- */
 
 /* The picture's hash: from the decoder, or from the answer that the cache's came from, or computed now. */
-static void find_hash(char hash[NN_SHA256_HEX], struct serve_record *r, const struct serve_answered *a,
-                      const struct serve_bytes *bytes)
+static void find_hash(char hash[NN_SHA256_HEX], struct serve_record *r, const struct serve_answered *a)
 {
     enum { WORDS = 16 }; /* 64 digits as the bytes of 16 floats, which are only copied */
     float words[WORDS];
@@ -111,7 +110,7 @@ static void find_hash(char hash[NN_SHA256_HEX], struct serve_record *r, const st
     } else {
         struct nn_sha256 state;
         nn_sha256_init(&state);
-        nn_sha256_update(&state, bytes->data, bytes->length);
+        nn_sha256_update(&state, a->job->bytes, a->job->length);
         nn_sha256_hex(hash, &state);
     }
     memcpy(words, hash, sizeof words);
@@ -139,7 +138,7 @@ void serve_record_prediction(char hash[NN_SHA256_HEX], struct serve_record *r, c
     struct serve_bytes json = {0};
     *hash = 0;
     if (!serve_record_wants_hash(r)) return;
-    find_hash(hash, r, a, bytes);
+    find_hash(hash, r, a);
     int count = rudd_top_k(top, m->class_count < TOP ? m->class_count : TOP, a->job->probabilities, m->class_count);
     if (r->store && !print_top(&json, m, top, count)) {
         const struct serve_store_prediction row = {.id = a->id,
@@ -157,7 +156,11 @@ void serve_record_prediction(char hash[NN_SHA256_HEX], struct serve_record *r, c
         serve_store_log(r->store, &row);
     }
     rudd_free(json.data);
-    if (r->images && bytes->length) serve_images_keep(r->images, hash, bytes);
+    if (!r->images) return;
+    struct serve_bytes copy = {0};
+    if (!bytes) serve_bytes_add(bytes = &copy, a->job->bytes, a->job->length, SIZE_MAX);
+    if (bytes->length) serve_images_keep(r->images, hash, bytes);
+    rudd_free(copy.data);
 }
 
 void serve_record_set_metrics(struct serve_metrics *m, struct serve_record *r)

@@ -34,7 +34,7 @@ void serve_record_close(struct serve_record *record); /* all zero is fine */
 /* Whether answers' pictures need their hash: then job.hash is to be set before the engine gets the job. */
 bool serve_record_wants_hash(const struct serve_record *record);
 
-/* One answer. bytes: the picture, which may be taken over. key: of the cache, or NULL. hash gets the picture's SHA-256 ("" when nothing is
+/* One answer to the picture in job. bytes: the same picture, to be taken over; NULL: it is copied if it is to be kept. key: of the cache, or NULL. hash gets the picture's SHA-256 ("" when nothing is
  * kept). Never waits, except for the hash of a picture that came from the cache and was not seen here. */
 struct serve_answered {
     const char *id, *request_id, *client; /* the latter two may be NULL */

@@ -4,8 +4,8 @@
  *     GET  /v2/health/live, /v2/health/ready              its health               the body: v2_request.h
  *     GET  /v2/models/NAME[/versions/V], .../ready        the model
  *
- * Pictures of one request are jobs of their own, so that the engine may run them with others'; the connection sleeps until the last is done. A
- * tensor is one job. The cache and the log of predictions see neither: what is sent here need not be a picture at all.
+ * Pictures of one request go their own ways (ask.h), as if /predict had been asked for each; the connection sleeps until the last is done. A
+ * tensor is one job, which the cache and the log of predictions do not see: it need not be a picture at all.
  *
  * Not here: sequences, shared memory, gRPC. */
 #include "serve/clock.h"
@@ -24,10 +24,10 @@ struct serve_v2 {
     struct serve_exchange *exchange;
     struct serve_v2_request request;
     float *probabilities; /* [count, classes] */
-    bool refused;         /* the queue was full for one of the jobs */
-    atomic_int left;      /* jobs that are not done, and one while they are being submitted */
-    int job_count;
-    struct serve_job jobs[];
+    atomic_bool refused;  /* the queue was full for one of the asks */
+    atomic_int left;      /* asks that are not done, and one while they begin */
+    int ask_count;
+    struct serve_ask asks[];
 };
 
 void serve_v2_free(struct serve_v2 *v2)
@@ -197,32 +197,44 @@ static enum MHD_Result send_answer(struct serve_exchange *x, const struct serve_
     return serve_send_response(x, 200, response);
 }
 
-/* All jobs are done: the first that failed is the answer, or all of them are. */
+/* Picture i of a tensor; its stages are counted once. */
+static void count_tensor(struct serve_exchange *x, const struct serve_v2 *v2, int i)
+{
+    struct serve_job row = v2->asks[0].job;
+    row.probabilities = v2->probabilities + (size_t)i * (size_t)v2->asks[0].model->model->class_count;
+    row.cached = i > 0;
+    serve_count_prediction(x->server, v2->asks[0].model, &row, serve_now_ms() - x->start_ms);
+}
+
+static void remember(struct serve_exchange *x, const struct serve_ask *ask)
+{
+    const struct serve_asker who = {x->trace.request_id, *x->client ? x->client : NULL, x->start_ms};
+    char id[SERVE_ID], hash[NN_SHA256_HEX];
+    if (serve_new_id(id)) serve_ask_remember(hash, ask, id, &who, NULL);
+}
+
+/* All are done: the first that failed is the answer, or all of them are. */
 static enum MHD_Result finish(struct serve_exchange *x, struct serve_v2 *v2)
 {
     const struct nn_model *m = serve_model_of(x)->model;
     const size_t values = (size_t)v2->request.count * (size_t)m->class_count;
-    if (v2->refused)
-        serve_refuse(&x->problem, 503, "overloaded", "%d predictions wait already; try again in a second",
-                     x->server->options.queue);
-    for (int i = 0; i < v2->job_count && !x->problem.http; i++) {
-        if (!v2->jobs[i].status) continue;
-        serve_refuse_computed(&x->problem, &v2->jobs[i]);
+    for (int i = 0; i < v2->ask_count && !x->problem.http; i++) {
+        if (!v2->asks[i].job.status) continue;
+        serve_ask_refuse(&x->problem, &v2->asks[i]);
         size_t n = strlen(x->problem.detail);
-        if (v2->job_count > 1) snprintf(x->problem.detail + n, sizeof x->problem.detail - n, " (picture %d)", i);
+        if (v2->ask_count > 1 && !v2->asks[i].full)
+            snprintf(x->problem.detail + n, sizeof x->problem.detail - n, " (picture %d)", i);
     }
-    for (size_t i = 0; i < values && !x->problem.http; i++)
+    for (size_t i = 0; i < values && v2->request.tensor && !x->problem.http; i++)
         if (!isfinite(v2->probabilities[i]))
             serve_refuse(&x->problem, 422, "not_finite", "the network's answer is not finite; is the input normalised?");
     if (x->problem.http) return serve_send_problem(x);
 
-    const double total_ms = serve_now_ms() - x->start_ms;
-    for (int i = 0; i < v2->request.count; i++) {
-        struct serve_job row = v2->jobs[v2->request.tensor ? 0 : i];
-        row.probabilities = v2->probabilities + (size_t)i * (size_t)m->class_count;
-        row.cached = v2->request.tensor && i; /* its stages are counted once */
-        serve_count_prediction(x->server, serve_model_of(x), &row, total_ms);
-    }
+    for (int i = 0; i < v2->request.count; i++)
+        if (v2->request.tensor)
+            count_tensor(x, v2, i);
+        else
+            remember(x, &v2->asks[i]);
     return send_answer(x, v2);
 }
 
@@ -233,9 +245,11 @@ static void part_done(struct serve_v2 *v2)
     if (atomic_fetch_sub(&v2->left, 1) == 1) MHD_resume_connection(v2->exchange->connection);
 }
 
-static void job_done(struct serve_job *job)
+static void ask_done(struct serve_ask *ask)
 {
-    part_done(job->user);
+    struct serve_v2 *v2 = ask->user;
+    if (ask->full) v2->refused = true;
+    part_done(v2);
 }
 
 /* The body as a request of this model; false: refused. */
@@ -258,13 +272,13 @@ static bool parse_body(struct serve_v2_request *r, struct serve_exchange *x, con
                           model->model->preprocess.image_size, &x->problem);
 }
 
-/* x->v2 with its jobs filled; false: refused. */
-static bool make_jobs(struct serve_exchange *x, const struct serve_model *model, struct serve_v2_request *r)
+/* x->v2 with its asks filled; false: refused. */
+static bool make_asks(struct serve_exchange *x, const struct serve_model *model, struct serve_v2_request *r)
 {
     const size_t classes = (size_t)model->model->class_count;
     const double deadline = x->server->options.deadline_ms ? serve_now_ms() + x->server->options.deadline_ms : 0;
     int count = r->tensor ? 1 : r->count;
-    struct serve_v2 *v2 = x->v2 = rudd_zalloc(1, sizeof *v2 + sizeof *v2->jobs * (size_t)count);
+    struct serve_v2 *v2 = x->v2 = rudd_zalloc(1, sizeof *v2 + sizeof *v2->asks * (size_t)count);
     if (v2) v2->probabilities = rudd_alloc(sizeof(float) * (size_t)r->count * classes);
     if (!v2 || !v2->probabilities) {
         serve_v2_request_free(r);
@@ -272,18 +286,17 @@ static bool make_jobs(struct serve_exchange *x, const struct serve_model *model,
     }
     v2->exchange = x;
     v2->request = *r;
-    v2->job_count = count;
-    for (int i = 0; i < count; i++)
-        v2->jobs[i] = (struct serve_job){.net = &model->net,
-                                         .bytes = r->tensor ? NULL : r->pictures[i].bytes,
-                                         .length = r->tensor ? 0 : r->pictures[i].length,
-                                         .tensor = r->tensor,
-                                         .tensor_count = r->count,
-                                         .deadline_ms = deadline,
-                                         .done = job_done,
-                                         .user = v2,
-                                         .status = RUDD_CANCELLED,
-                                         .probabilities = v2->probabilities + (size_t)i * classes};
+    v2->ask_count = count;
+    for (int i = 0; i < count; i++) {
+        struct serve_ask *ask = &v2->asks[i];
+        serve_ask_init(ask, x->server, model, v2->probabilities + (size_t)i * classes, ask_done, v2);
+        ask->job.deadline_ms = deadline;
+        ask->job.tensor = r->tensor;
+        ask->job.tensor_count = r->count;
+        if (r->tensor) continue;
+        ask->job.bytes = r->pictures[i].bytes;
+        ask->job.length = r->pictures[i].length;
+    }
     return true;
 }
 
@@ -293,16 +306,16 @@ enum MHD_Result serve_answer_v2_infer(struct serve_exchange *x)
     enum serve_v2_action action = SERVE_V2_NOTHING;
     struct serve_v2_request r = {0};
     const struct serve_model *model = find_model(x, &action);
-    if (x->problem.http || !parse_body(&r, x, model) || !make_jobs(x, model, &r)) return serve_send_problem(x);
+    if (x->problem.http || !parse_body(&r, x, model) || !make_asks(x, model, &r)) return serve_send_problem(x);
     struct serve_v2 *v2 = x->v2;
-    atomic_init(&v2->left, v2->job_count + 1);
+    atomic_init(&v2->left, v2->ask_count + 1);
     /* Suspended before the hand-over: all may be done before the last submit returns. */
     MHD_suspend_connection(x->connection);
-    for (int i = 0; i < v2->job_count; i++) {
-        if (!v2->refused && serve_engine_submit(x->server->engine, &v2->jobs[i])) continue;
-        v2->refused = true;
-        part_done(v2);
-    }
+    for (int i = 0; i < v2->ask_count; i++)
+        if (v2->refused || serve_ask_find(&v2->asks[i]))
+            part_done(v2);
+        else
+            serve_ask_go(&v2->asks[i]);
     part_done(v2);
     return MHD_YES;
 }

@@ -21,11 +21,9 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-enum { CLIENTS = 4, PICTURES = 4, MOST = 1 << 20, FEEDBACKS = 5 /* between two kills, at least */ };
+enum { CLIENTS = 4, MOST = 1 << 20, FEEDBACKS = 5 /* between two kills, at least */ };
 static int kills = 20;
-static char folder[] = "/tmp/rudd-kill-serve-XXXXXX";
-static char model_path[300], port_text[32], store[400], postgres_bin[PATH_MAX];
-static struct text pictures[PICTURES];
+static char port_text[32], store[400], postgres_bin[PATH_MAX];
 static pid_t server, postgres;
 static int port;
 
@@ -119,22 +117,11 @@ static bool make_postgres(void)
 
 /* ---- what the server says ----------------------------------------------------------------------------------------------------------- */
 
-static double metric(const char *name)
-{
-    char begin[100];
-    struct answer a = get(port, "/metrics");
-    snprintf(begin, sizeof begin, "\n%s ", name);
-    const char *line = a.body ? strstr(a.body, begin) : NULL;
-    double value = line ? atof(line + strlen(begin)) : -1;
-    answer_free(&a);
-    return value;
-}
-
 /* Until the store is up and its spool empty: at most a minute. */
 static bool recovered(void)
 {
     for (int i = 0; i < 600; i++) {
-        if (metric("rudd_store_up") == 1) return true;
+        if (metric(port, "rudd_store_up") == 1) return true;
         pause_ms(100);
     }
     return false;
@@ -275,7 +262,7 @@ static bool kill_often(const char *what, pid_t *victim, void (*again)(void))
     }
     stopping = true;
     for (int i = 0; i < CLIENTS; i++) pthread_join(threads[i], NULL);
-    good = good && recovered() && metric("rudd_store_spool_rows") == 0;
+    good = good && recovered() && metric(port, "rudd_store_spool_rows") == 0;
     printf("%s: %d kills, back after at most %.1f s\n", what, kills, slowest);
     return good;
 }

@@ -231,6 +231,19 @@ HELPER void assert_problem(struct answer a, int http, const char *code)
     answer_free(&a);
 }
 
+/* The value of a metric's line that begins with `name`; -1 when there is none. */
+HELPER double metric(int port, const char *name)
+{
+    char start[256];
+    double value = -1;
+    struct answer a = get(port, "/metrics");
+    snprintf(start, sizeof start, "\n%s ", name);
+    const char *line = a.body ? strstr(a.body, start) : NULL;
+    if (line) value = atof(line + strlen(start));
+    answer_free(&a);
+    return value;
+}
+
 HELPER void pause_ms(int ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000L};

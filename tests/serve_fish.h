@@ -1,4 +1,5 @@
-/* serve_fish.h - what a server under test answers with, and to: a small random model of five species, and pictures. */
+/* serve_fish.h - what a server under test answers with, and to: a small random model of five species, and pictures, in a folder of the test
+ * program's own; a session in this process says what is right. */
 #ifndef TESTS_SERVE_FISH_H
 #define TESTS_SERVE_FISH_H
 
@@ -6,7 +7,11 @@
 #include "weights/model_file.h"
 #include <png.h>
 
-enum { CLASSES = 5, SIZE = 64 }; /* of the model; the side of its pictures */
+enum { CLASSES = 5, SIZE = 64, PICTURES = 5 }; /* of the model; the side of its pictures; of those below */
+
+static __attribute__((unused)) char folder[64], model_path[256];
+static __attribute__((unused)) struct text pictures[PICTURES]; /* PNG files that differ */
+static __attribute__((unused)) struct server shared_server;    /* for tests that change nothing about it */
 
 /* A PNG of w*h: waves and stripes that depend on seed. */
 HELPER struct text make_png(int w, int h, int seed)
@@ -48,5 +53,68 @@ HELPER void make_model(const char *path)
     assert_int_equal(weights_model_save(path, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
     nn_model_destroy(m);
 }
+
+/* The folder, the model and the pictures; then what belongs to them. */
+HELPER void make_fish(const char *test)
+{
+    snprintf(folder, sizeof folder, "/tmp/rudd-test-%s-XXXXXX", test);
+    assert_non_null(mkdtemp(folder));
+    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    make_model(model_path);
+    for (int i = 0; i < PICTURES; i++) pictures[i] = make_png(90 + 20 * i, 80, i);
+}
+
+HELPER int remove_fish(void **state)
+{
+    (void)state;
+    char command[128];
+    for (int i = 0; i < PICTURES; i++) free(pictures[i].data);
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    return system(command);
+}
+
+/* The pictures' probabilities, which differ, by a session in this process. */
+HELPER void predict_fish(float expected[PICTURES][CLASSES])
+{
+    struct rudd_error err = {0};
+    rudd_model *model = NULL;
+    rudd_session *session = NULL;
+    assert_int_equal(rudd_model_open(&model, model_path, &err), RUDD_OK);
+    assert_int_equal(rudd_session_create(&session, model, 1, &err), RUDD_OK);
+    for (int i = 0; i < PICTURES; i++) {
+        assert_int_equal(rudd_predict_bytes(session, pictures[i].data, pictures[i].length, NULL, &err), RUDD_OK);
+        memcpy(expected[i], rudd_session_probabilities(session), sizeof expected[i]);
+        for (int j = 0; j < i; j++) assert_true(memcmp(expected[i], expected[j], sizeof expected[i]));
+    }
+    rudd_session_destroy(session);
+    rudd_model_close(model);
+}
+
+/* Whether an answer holds exactly these probabilities. Runs in threads: no assertions. */
+HELPER int is_right(const struct answer *a, const float p[CLASSES])
+{
+    static const char *const names[CLASSES] = {"pike", "perch", "roach", "zander", "bream"};
+    json_t *root = a->code == 200 ? json_loads(a->body, 0, NULL) : NULL, *all = json_object_get(root, "all_predictions");
+    int right = all != NULL && json_object_size(all) == CLASSES;
+    for (int i = 0; right && i < CLASSES; i++) right = (float)json_number_value(json_object_get(all, names[i])) == p[i];
+    json_decref(root);
+    return right;
+}
+
+/* ---- a server that many tests ask ------------------------------------------------------------------------------------------ */
+
+HELPER void start_shared(const char *test)
+{
+    make_fish(test);
+    shared_server = server_start(model_path, NULL);
+}
+
+HELPER int stop_shared(void **state)
+{
+    server_stop(shared_server);
+    return remove_fish(state);
+}
+
+#define SHARED(test) cmocka_unit_test_prestate(test, &shared_server)
 
 #endif

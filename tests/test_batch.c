@@ -6,41 +6,16 @@
 #include <netdb.h>
 #include <pthread.h>
 
-enum { PICTURES = 5 };
-static char folder[] = "/tmp/rudd-test-batch-XXXXXX", model_path[256], store_path[256];
-static struct text pictures[PICTURES];
+static char store_path[256];
 static float expected[PICTURES][CLASSES];
 
 static int make_all(void **state)
 {
     (void)state;
-    struct rudd_error err = {0};
-    rudd_model *model = NULL;
-    rudd_session *session = NULL;
-    assert_non_null(mkdtemp(folder));
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    make_fish("batch");
     snprintf(store_path, sizeof store_path, "%s/store.sqlite", folder);
-    make_model(model_path);
-    assert_int_equal(rudd_model_open(&model, model_path, &err), RUDD_OK);
-    assert_int_equal(rudd_session_create(&session, model, 1, &err), RUDD_OK);
-    for (int i = 0; i < PICTURES; i++) {
-        pictures[i] = make_png(90 + 20 * i, 80, i);
-        assert_int_equal(rudd_predict_bytes(session, pictures[i].data, pictures[i].length, NULL, &err), RUDD_OK);
-        memcpy(expected[i], rudd_session_probabilities(session), sizeof expected[i]);
-        for (int j = 0; j < i; j++) assert_true(memcmp(expected[i], expected[j], sizeof expected[i]));
-    }
-    rudd_session_destroy(session);
-    rudd_model_close(model);
+    predict_fish(expected);
     return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    char command[512];
-    for (int i = 0; i < PICTURES; i++) free(pictures[i].data);
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command);
 }
 
 /* Which picture item i of a test's batch is; -1: one that is no picture. Neighbours differ. */
@@ -206,7 +181,7 @@ static void killed_and_finished(void **state)
     char id[32];
     int begun = 0;
     for (int k = 0; k < KILLS; k++) {
-        struct server s = server_start(model_path, "--store", store_path, "--threads", "1", NULL);
+        struct server s = server_start(model_path, "--store", store_path, "--threads", "1", "--cache-entries", "0", NULL);
         snprintf(id, sizeof id, "kill-%d", k);
         struct answer a = post_form(s.port, ITEMS, id);
         assert_int_equal(a.code, 202);
@@ -234,7 +209,7 @@ static void killed_and_finished(void **state)
 static void stopped_and_finished(void **state)
 {
     (void)state;
-    struct server s = server_start(model_path, "--store", store_path, "--threads", "1", NULL);
+    struct server s = server_start(model_path, "--store", store_path, "--threads", "1", "--cache-entries", "0", NULL);
     struct answer a = post_form(s.port, 60, "stop");
     assert_int_equal(a.code, 202);
     answer_free(&a);
@@ -403,5 +378,5 @@ int main(void)
                                        cmocka_unit_test(a_job_is_done_once),          cmocka_unit_test(killed_and_finished),
                                        cmocka_unit_test(stopped_and_finished),        cmocka_unit_test(only_public_addresses),
                                        cmocka_unit_test(urls_stay_on_the_list)};
-    return cmocka_run_group_tests_name("batch", tests, make_all, remove_all);
+    return cmocka_run_group_tests_name("batch", tests, make_all, remove_fish);
 }

@@ -253,13 +253,13 @@ static void values_are_checked(void **state)
 
 /* ---- through the server ----------------------------------------------------------------------------------------------------- */
 
-static char folder[] = "/tmp/rudd-test-redis-XXXXXX", model_path[256], secret_path[256];
-static struct text picture;
+static char secret_path[256];
+static struct text *const picture = &pictures[1];
 
 /* A prediction of the picture: whether it was cached; its probabilities, as text. */
 static int predict(int port, char all[512])
 {
-    struct answer a = post(port, "/predict", "image/png", picture.data, picture.length);
+    struct answer a = post(port, "/predict", "image/png", picture->data, picture->length);
     assert_int_equal(a.code, 200);
     json_t *root = answer_json(&a);
     char *text = json_dumps(json_object_get(root, "all_predictions"), JSON_COMPACT);
@@ -420,20 +420,9 @@ static void real_redis_dies(void **state)
 static int make_all(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(folder));
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    make_fish("redis");
     snprintf(secret_path, sizeof secret_path, "%s/password", folder);
-    make_model(model_path);
-    picture = make_png(90, 80, 1);
     return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    free(picture.data);
-    unlink(model_path);
-    return rmdir(folder);
 }
 
 int main(void)
@@ -442,5 +431,5 @@ int main(void)
         cmocka_unit_test(values_come_back), cmocka_unit_test(misbehaviour_is_a_miss), cmocka_unit_test(stops_with_questions),
         cmocka_unit_test(absent_redis),     cmocka_unit_test(addresses_are_parsed),   cmocka_unit_test(values_are_checked),
         cmocka_unit_test(servers_share),    cmocka_unit_test(no_answer_is_lost),      cmocka_unit_test(real_redis_dies)};
-    return cmocka_run_group_tests(tests, make_all, remove_all);
+    return cmocka_run_group_tests(tests, make_all, remove_fish);
 }

@@ -6,6 +6,7 @@
 #include "nn/rng.h"
 #include "serve/clock.h"
 #include "serve/engine.h"
+#include "tests/gate.h"
 #include "tests/pictures.h"
 
 #include <stdatomic.h>
@@ -75,43 +76,18 @@ struct task {
     float probabilities[CLASSES];
 };
 
-static struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    bool shut;
-    int inside; /* threads that wait for it to open */
-    int ended;
-    pthread_t threads[MAX_JOBS]; /* that ended jobs well: workers */
-    int thread_count;
-} gate = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-static void gate_set(bool shut)
-{
-    pthread_mutex_lock(&gate.mutex);
-    gate.shut = shut;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.mutex);
-}
-
-static void wait_for(const int *value, int least)
-{
-    pthread_mutex_lock(&gate.mutex);
-    while (*value < least) pthread_cond_wait(&gate.changed, &gate.mutex);
-    pthread_mutex_unlock(&gate.mutex);
-}
+static pthread_t enders[MAX_JOBS]; /* that ended jobs well */
+static int ender_count;
 
 static void done(struct serve_job *job)
 {
     struct task *t = job->user;
     pthread_mutex_lock(&gate.mutex);
     bool known = job->status != RUDD_OK; /* only workers stop at the gate: decoders must go on ending late jobs */
-    for (int i = 0; i < gate.thread_count; i++) known |= pthread_equal(gate.threads[i], pthread_self());
-    if (!known && gate.thread_count < MAX_JOBS) gate.threads[gate.thread_count++] = pthread_self();
+    for (int i = 0; i < ender_count; i++) known |= pthread_equal(enders[i], pthread_self());
+    if (!known && ender_count < MAX_JOBS) enders[ender_count++] = pthread_self();
     atomic_fetch_add(&t->ended, 1);
-    gate.ended++;
-    gate.inside += gate.shut && !job->status;
-    pthread_cond_broadcast(&gate.changed);
-    while (gate.shut && !job->status) pthread_cond_wait(&gate.changed, &gate.mutex);
+    gate_pass(!job->status);
     pthread_mutex_unlock(&gate.mutex);
 }
 
@@ -139,7 +115,7 @@ static void assert_right(const struct task *t)
 static struct serve_engine *start(struct serve_net nets[NETS], struct serve_engine_options o)
 {
     struct serve_engine *e;
-    gate.ended = gate.inside = gate.thread_count = 0;
+    gate.ended = gate.inside = ender_count = 0;
     if (!o.workers) o.workers = 1;
     if (!o.decoders) o.decoders = 1;
     if (!o.limit) o.limit = MAX_JOBS;
@@ -388,8 +364,8 @@ static atomic_long by_workers, by_others;
 static int count(void *user, size_t bytes)
 {
     (void)user, (void)bytes;
-    bool worker = false; /* gate.threads is written before the hook is set */
-    for (int i = 0; i < gate.thread_count; i++) worker |= pthread_equal(gate.threads[i], pthread_self());
+    bool worker = false; /* enders is written before the hook is set */
+    for (int i = 0; i < ender_count; i++) worker |= pthread_equal(enders[i], pthread_self());
     atomic_fetch_add(worker ? &by_workers : &by_others, 1);
     return 1;
 }
@@ -416,7 +392,7 @@ static void running_allocates_nothing(void **state)
     }
     serve_engine_stop(e);
     rudd_set_alloc_hook(NULL, NULL);
-    assert_int_equal(gate.thread_count, 1);
+    assert_int_equal(ender_count, 1);
     assert_int_equal(by_workers, 0);
     assert_true(others[2] > MAX_JOBS); /* the hook counts: decoding allocates */
     for (int round = 3; round < ROUNDS; round++) assert_int_equal(others[round], others[2]);

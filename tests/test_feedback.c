@@ -8,30 +8,17 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-static char folder[] = "/tmp/rudd-test-feedback-XXXXXX", model_path[300], store_path[300], images_path[300];
-static struct text pictures[2];
+static char store_path[300], images_path[300];
 static struct server s;
 
 static int begin(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    make_fish("feedback");
     snprintf(store_path, sizeof store_path, "%s/store", folder);
     snprintf(images_path, sizeof images_path, "%s/kept", folder);
-    make_model(model_path);
-    for (int i = 0; i < 2; i++) pictures[i] = make_png(90 + 20 * i, 80, i);
     s = server_start(model_path, "--store", store_path, "--keep-images", images_path, NULL);
     return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    char line[400];
-    for (int i = 0; i < 2; i++) free(pictures[i].data);
-    snprintf(line, sizeof line, "rm -rf %s", folder);
-    return system(line);
 }
 
 static enum rudd_status read_number(void *user, const struct serve_sql_value *columns, struct rudd_error *err)
@@ -139,17 +126,6 @@ static void wrong_feedback(void **state)
     assert_int_equal(ask_store("SELECT COUNT(*) FROM feedback"), before);
 }
 
-static double metric(const char *name)
-{
-    char start[100];
-    struct answer a = get(s.port, "/metrics");
-    snprintf(start, sizeof start, "\n%s ", name);
-    const char *line = a.body ? strstr(a.body, start) : NULL;
-    double value = line ? atof(line + strlen(start)) : -1;
-    answer_free(&a);
-    return value;
-}
-
 /* While another process holds the database, predictions are answered as ever, feedback goes to the spool and is acknowledged, and the
  * metrics say so; afterwards all of it is in the database. */
 static void store_away(void **state)
@@ -164,13 +140,13 @@ static void store_away(void **state)
     assert_said("prediction_id", id, "bream", "spooled"); /* after the time limit of the first try */
     predict(id, NULL, 1);
     assert_said("prediction_id", id, "bream", "spooled");
-    assert_true(metric("rudd_store_up") == 0);
-    assert_true(metric("rudd_store_spool_rows") >= 4);
+    assert_true(metric(s.port, "rudd_store_up") == 0);
+    assert_true(metric(s.port, "rudd_store_spool_rows") >= 4);
     serve_sql_close(holder);
-    for (int i = 0; i < 100 && metric("rudd_store_up") == 0; i++) pause_ms(100);
-    assert_true(metric("rudd_store_up") == 1);
-    assert_true(metric("rudd_store_spool_rows") == 0);
-    assert_true(metric("rudd_store_replayed_total") >= 4);
+    for (int i = 0; i < 100 && metric(s.port, "rudd_store_up") == 0; i++) pause_ms(100);
+    assert_true(metric(s.port, "rudd_store_up") == 1);
+    assert_true(metric(s.port, "rudd_store_spool_rows") == 0);
+    assert_true(metric(s.port, "rudd_store_replayed_total") >= 4);
     assert_int_equal(ask_store("SELECT COUNT(*) FROM feedback"), before + 2);
 }
 
@@ -228,5 +204,5 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(feedback_is_kept), cmocka_unit_test(wrong_feedback),
                                        cmocka_unit_test(store_away), cmocka_unit_test(training_folder),
                                        cmocka_unit_test(without_store)};
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, remove_fish);
 }

@@ -485,17 +485,6 @@ static void *ask_server(void *arg)
     return NULL;
 }
 
-static double metric(int port, const char *name)
-{
-    char start[256];
-    struct answer a = get(port, "/metrics");
-    snprintf(start, sizeof start, "\n%s ", name);
-    const char *line = a.body ? strstr(a.body, start) : NULL;
-    double value = line ? atof(line + strlen(start)) : -1;
-    answer_free(&a);
-    return value;
-}
-
 static struct answer reload_server(int port)
 {
     return ask(port, "POST", "/admin/reload", "", "", 0);

@@ -7,29 +7,16 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static char folder[] = "/tmp/rudd-test-observe-XXXXXX", model_path[256], log_path[256], old_path[256];
-static struct text picture;
+static char log_path[256], old_path[256];
+static struct text *const picture = &pictures[1];
 
 static int make_all(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(folder));
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    start_shared("observe");
     snprintf(log_path, sizeof log_path, "%s/access.log", folder);
     snprintf(old_path, sizeof old_path, "%s/access.log.1", folder);
-    make_model(model_path);
-    picture = make_png(90, 80, 1);
     return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    free(picture.data);
-    unlink(model_path);
-    unlink(log_path);
-    unlink(old_path);
-    return rmdir(folder);
 }
 
 /* ---- ids ------------------------------------------------------------------------------------------------------------------------ */
@@ -120,7 +107,7 @@ static void stages_are_told(void **state)
 {
     struct server *s = *state;
     for (int again = 0; again < 2; again++) {
-        struct answer a = post(s->port, "/predict", "image/png", picture.data, picture.length);
+        struct answer a = post(s->port, "/predict", "image/png", picture->data, picture->length);
         assert_int_equal(a.code, 200);
         const char *line = strcasestr(a.all.data, "Server-Timing: ");
         double queue, decode, resize, infer, total;
@@ -184,7 +171,7 @@ static void every_request_is_a_line(void **state)
         for (int i = 0; i < EACH; i++) {
             struct answer a = ask(s.port, "POST", "/predict?top_k=2&token=SECRET",
                                   "Content-Type: image/png\r\nAuthorization: Bearer SECRET\r\nX-Request-Id: r-1\r\n",
-                                  picture.data, picture.length);
+                                  picture->data, picture->length);
             assert_int_equal(a.code, 200);
             answer_free(&a);
             a = get(s.port, "/SECRET?SECRET");
@@ -349,7 +336,8 @@ static void counters_agree(void **state)
     (void)state;
     struct server s = server_start(model_path, NULL);
     for (int i = 0; i < 30; i++) {
-        struct answer a = i % 3 ? get(s.port, "/health") : post(s.port, "/predict", "image/png", picture.data, picture.length);
+        struct answer a =
+            i % 3 ? get(s.port, "/health") : post(s.port, "/predict", "image/png", picture->data, picture->length);
         assert_int_equal(a.code, 200);
         answer_free(&a);
     }
@@ -366,23 +354,6 @@ static void counters_agree(void **state)
     server_stop(s);
 }
 
-static struct server shared_server;
-
-static int start_shared(void **state)
-{
-    make_all(state);
-    shared_server = server_start(model_path, NULL);
-    return 0;
-}
-
-static int stop_shared(void **state)
-{
-    server_stop(shared_server);
-    return remove_all(state);
-}
-
-#define SHARED(test) cmocka_unit_test_prestate(test, &shared_server)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(request_ids),
@@ -394,5 +365,5 @@ int main(void)
                                        cmocka_unit_test(any_text_is_json),
                                        cmocka_unit_test(metrics_are_exact),
                                        cmocka_unit_test(counters_agree)};
-    return cmocka_run_group_tests_name("observe", tests, start_shared, stop_shared);
+    return cmocka_run_group_tests_name("observe", tests, make_all, stop_shared);
 }

@@ -1,16 +1,10 @@
 /* test_serve.c - rudd-serve as its clients see it: a child process with a small random model, real sockets, every route, every
- * refusal, many clients at once, and the end by SIGTERM. Answers are compared with a session in this process. */
+ * refusal. Answers are compared with a session in this process. Load and the end: test_serve_load.c. */
 #define _GNU_SOURCE /* strcasestr */
-#include "tests/serve_client.h"
 #include "tests/serve_fish.h"
 #include <png.h>
-#include <pthread.h>
 #include <sys/stat.h>
 
-enum { PICTURES = 4 };
-static char folder[] = "/tmp/rudd-test-serve-XXXXXX", model_path[256];
-static struct text pictures[PICTURES]; /* PNG files */
-static struct text large;              /* one whose decoding takes a while */
 static float expected[PICTURES][CLASSES];
 
 /* ---- what the tests need ----------------------------------------------------------------------------------------------------
@@ -19,33 +13,9 @@ static float expected[PICTURES][CLASSES];
 static int make_all(void **state)
 {
     (void)state;
-    struct rudd_error err = {0};
-    rudd_model *model = NULL;
-    rudd_session *session = NULL;
-    assert_non_null(mkdtemp(folder));
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
-    make_model(model_path);
-    large = make_png(2500, 2000, 1);
-    assert_int_equal(rudd_model_open(&model, model_path, &err), RUDD_OK);
-    assert_int_equal(rudd_session_create(&session, model, 1, &err), RUDD_OK);
-    for (int i = 0; i < PICTURES; i++) {
-        pictures[i] = make_png(90 + 20 * i, 80, i);
-        assert_int_equal(rudd_predict_bytes(session, pictures[i].data, pictures[i].length, NULL, &err), RUDD_OK);
-        memcpy(expected[i], rudd_session_probabilities(session), sizeof expected[i]);
-        for (int j = 0; j < i; j++) assert_true(memcmp(expected[i], expected[j], sizeof expected[i]));
-    }
-    rudd_session_destroy(session);
-    rudd_model_close(model);
+    start_shared("serve");
+    predict_fish(expected);
     return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    for (int i = 0; i < PICTURES; i++) free(pictures[i].data);
-    free(large.data);
-    unlink(model_path);
-    return rmdir(folder);
 }
 
 static struct text make_form(const char *field, const struct text *file)
@@ -73,30 +43,6 @@ static struct text make_json(const char *prefix, const struct text *file)
     }
     text_print(&t, "\"}");
     return t;
-}
-
-/* Whether an answer holds exactly these probabilities. Runs in threads: no assertions. */
-static int is_right(const struct answer *a, const float p[CLASSES])
-{
-    static const char *const names[CLASSES] = {"pike", "perch", "roach", "zander", "bream"};
-    json_t *root = a->code == 200 ? json_loads(a->body, 0, NULL) : NULL, *all = json_object_get(root, "all_predictions");
-    int right = all != NULL && json_object_size(all) == CLASSES;
-    for (int i = 0; right && i < CLASSES; i++) right = (float)json_number_value(json_object_get(all, names[i])) == p[i];
-    json_decref(root);
-    return right;
-}
-
-/* The value of a metric's line that begins with `name`; -1 when there is none. */
-static double metric(int port, const char *name)
-{
-    char start[256];
-    double value = -1;
-    struct answer a = get(port, "/metrics");
-    snprintf(start, sizeof start, "\n%s ", name);
-    const char *line = a.body ? strstr(a.body, start) : NULL;
-    if (line) value = atof(line + strlen(start));
-    answer_free(&a);
-    return value;
 }
 
 /* ---- answers ----------------------------------------------------------------------------------------------------------------
@@ -245,10 +191,11 @@ static void root_has_two_faces(void **state)
 
 static void wrong_paths_and_methods(void **state)
 {
+    static char much[4 << 20];
     struct server *s = *state;
     assert_problem(get(s->port, "/nothing"), 404, "not_found");
     assert_problem(get(s->port, "/predict/"), 404, "not_found");
-    assert_problem(post(s->port, "/nothing", "image/png", large.data, large.length), 404, "not_found");
+    assert_problem(post(s->port, "/nothing", "image/png", much, sizeof much), 404, "not_found");
     struct answer a = get(s->port, "/predict");
     assert_true(has_header(&a, "Allow: POST\r\n"));
     assert_problem(a, 405, "method_not_allowed");
@@ -328,222 +275,6 @@ static void limits(void **state)
     server_stop(s);
 }
 
-/* A request that trickles, and one that stops, are answered 408 when their time is over. */
-static void slow_requests(void **state)
-{
-    (void)state;
-    struct server s = server_start(model_path, "--timeout", "1", NULL);
-    struct text t = request("POST", "/predict", "", pictures[0].data, pictures[0].length);
-    int trickling = client_connect(s.port), stopped = client_connect(s.port);
-    assert_true(client_send(stopped, t.data, 200));
-    for (size_t i = 0; i < t.length - 1 && client_send(trickling, t.data + i, i ? 1 : 200); i += i ? 1 : 200) pause_ms(50);
-    assert_problem(client_read(trickling), 408, "timeout");
-    assert_problem(client_read(stopped), 408, "timeout");
-    assert_true(metric(s.port, "rudd_http_requests_total{route=\"/predict\",code=\"408\"}") == 2);
-    free(t.data);
-    server_stop(s);
-}
-
-/* ---- many at once -----------------------------------------------------------------------------------------------------------
- */
-
-struct client {
-    pthread_t thread;
-    int port, index, code, right, retry_after;
-};
-
-static void *client_run(void *arg)
-{
-    struct client *c = arg;
-    int i = c->index % PICTURES;
-    struct answer a = post(c->port, "/predict", "image/png", pictures[i].data, pictures[i].length);
-    c->code = a.code;
-    c->right = is_right(&a, expected[i]);
-    answer_free(&a);
-    return NULL;
-}
-
-/* A hundred clients at once each get the answer to their own picture, and the counters count them. */
-static void hundred_clients(void **state)
-{
-    enum { CLIENTS = 100 };
-    (void)state;
-    struct server s = server_start(model_path, "--queue", "128", "--workers", "2", "--cache-entries", "0", NULL);
-    struct client clients[CLIENTS];
-    for (int i = 0; i < CLIENTS; i++) {
-        clients[i] = (struct client){.port = s.port, .index = i};
-        assert_int_equal(pthread_create(&clients[i].thread, NULL, client_run, &clients[i]), 0);
-    }
-    for (int i = 0; i < CLIENTS; i++) pthread_join(clients[i].thread, NULL);
-    for (int i = 0; i < CLIENTS; i++) {
-        assert_int_equal(clients[i].code, 200);
-        assert_true(clients[i].right);
-    }
-    assert_problem(get(s.port, "/nothing"), 404, "not_found");
-    assert_problem(post(s.port, "/predict", "image/png", "x", 1), 415, "not_an_image");
-    assert_true(metric(s.port, "rudd_http_requests_total{route=\"/predict\",code=\"200\"}") == CLIENTS);
-    assert_true(metric(s.port, "rudd_http_requests_total{route=\"/predict\",code=\"415\"}") == 1);
-    assert_true(metric(s.port, "rudd_http_requests_total{route=\"other\",code=\"404\"}") == 1);
-    assert_true(metric(s.port, "rudd_http_requests_total{route=\"/metrics\",code=\"200\"}") == 3);
-    assert_true(metric(s.port, "prediction_latency_seconds_count") == CLIENTS);
-    assert_true(metric(s.port, "prediction_latency_seconds_bucket{le=\"+Inf\"}") == CLIENTS);
-    assert_true(metric(s.port, "rudd_stage_seconds_count{stage=\"infer\"}") == CLIENTS);
-    assert_true(metric(s.port, "rudd_queue_depth") == 0);
-    assert_true(metric(s.port, "process_resident_memory_bytes") > 1e6);
-    struct answer a = get(s.port, "/metrics");
-    double total = 0;
-    for (const char *line = a.body; (line = strstr(line, "\npredictions_total{"));) total += atof(strstr(++line, "} ") + 2);
-    assert_true(total == CLIENTS);
-    answer_free(&a);
-    server_stop(s);
-}
-
-/* count connections that have sent a prediction of the large picture but for its last byte. */
-static void hold(int *fds, int count, int port)
-{
-    struct text t = request("POST", "/predict", "", large.data, large.length);
-    for (int i = 0; i < count; i++) {
-        fds[i] = client_connect(port);
-        assert_true(fds[i] >= 0 && client_send(fds[i], t.data, t.length - 1));
-    }
-    free(t.data);
-    while (metric(port, "rudd_requests_in_flight") < count + 1) pause_ms(5); /* the one that asks is one more */
-}
-
-/* More than the queue holds: some are answered, the rest hear 503 with Retry-After, none is lost. */
-static void full_queue(void **state)
-{
-    enum { CLIENTS = 20 };
-    (void)state;
-    struct server s = server_start(model_path, "--queue", "1", "--cache-entries", "0", NULL);
-    int fds[CLIENTS], done = 0, refused = 0;
-    hold(fds, CLIENTS, s.port);
-    for (int i = 0; i < CLIENTS; i++) assert_true(client_send(fds[i], &large.data[large.length - 1], 1));
-    for (int i = 0; i < CLIENTS; i++) {
-        struct answer a = client_read(fds[i]);
-        if (a.code == 200) {
-            done++;
-            answer_free(&a);
-        } else {
-            assert_true(has_header(&a, "Retry-After: "));
-            assert_problem(a, 503, "overloaded");
-            refused++;
-        }
-    }
-    assert_true(done >= 2 && refused >= 1);
-    assert_int_equal(done + refused, CLIENTS);
-    server_stop(s);
-}
-
-/* Who waits longer than --deadline-ms hears so; what waited less is answered, and nobody is forgotten. */
-static void deadlines(void **state)
-{
-    enum { CLIENTS = 12 };
-    (void)state;
-    struct server s = server_start(model_path, "--deadline-ms", "1", "--decoders", "1", NULL);
-    int fds[CLIENTS], late = 0;
-    hold(fds, CLIENTS, s.port);
-    for (int i = 0; i < CLIENTS; i++) assert_true(client_send(fds[i], &large.data[large.length - 1], 1));
-    for (int i = 0; i < CLIENTS; i++) {
-        struct answer a = client_read(fds[i]);
-        if (a.code == 200) {
-            answer_free(&a);
-            continue;
-        }
-        assert_true(has_header(&a, "Retry-After: "));
-        assert_problem(a, 503, "deadline");
-        late++;
-    }
-    assert_true(late >= 1); /* one decoder takes tens of milliseconds for each */
-    server_stop(s);
-}
-
-/* ---- the end ----------------------------------------------------------------------------------------------------------------
- */
-
-/* SIGTERM: what began is answered, /ready and new predictions say 503, /health stays, the exit status is 0. */
-static void sigterm_finishes(void **state)
-{
-    enum { CLIENTS = 8 };
-    (void)state;
-    struct server s =
-        server_start(model_path, "--drain-seconds", "300", "--cache-entries", "0", NULL); /* however busy the machine */
-    int fds[CLIENTS], code = 200;
-    hold(fds, CLIENTS, s.port);
-    kill(s.pid, SIGTERM);
-    while (code == 200) {
-        struct answer a = get(s.port, "/ready");
-        code = a.code;
-        if (code != 200) assert_string_equal(a.body, "{\"status\":\"draining\"}\n");
-        answer_free(&a);
-    }
-    assert_int_equal(code, 503);
-    assert_problem(post(s.port, "/predict", "image/png", pictures[0].data, pictures[0].length), 503, "draining");
-    struct answer health = get(s.port, "/health");
-    assert_int_equal(health.code, 200);
-    answer_free(&health);
-    for (int i = 0; i < CLIENTS; i++) assert_true(client_send(fds[i], &large.data[large.length - 1], 1));
-    for (int i = 0; i < CLIENTS; i++) {
-        struct answer a = client_read(fds[i]);
-        assert_int_equal(a.code, 200);
-        answer_free(&a);
-    }
-    assert_int_equal(server_wait(s), 0);
-}
-
-/* A client that never finishes cannot keep the server alive. */
-static void drain_has_an_end(void **state)
-{
-    (void)state;
-    struct server s = server_start(model_path, "--drain-seconds", "0.2", NULL);
-    int fd;
-    hold(&fd, 1, s.port);
-    server_stop(s);
-    close(fd);
-}
-
-/* ---- starting --------------------------------------------------------------------------------------------------------------- */
-
-/* Runs rudd-serve with this tail of a command line to its end; its first line on stderr and its exit status. */
-static int run_to_end(char line[1024], const char *tail)
-{
-    char binary[4096], command[6000];
-    server_binary(binary, sizeof binary);
-    snprintf(command, sizeof command, "%s %s 2>&1 >/dev/null", binary, tail);
-    FILE *f = popen(command, "r");
-    assert_non_null(f);
-    if (!fgets(line, 1024, f)) line[0] = 0;
-    assert_int_equal(fgetc(f), EOF); /* one line is all */
-    int status = pclose(f);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* What cannot start says why in one line: status 2 for wrong usage, 1 for a model or an address that cannot be had. */
-static void bad_starts(void **state)
-{
-    struct server *s = *state;
-    char line[1024], tail[600];
-    static const char *const usage[] = {"",
-                                        "--model",
-                                        "--model x --queue 0",
-                                        "--modle x",
-                                        "--model x --listen a:b:1",
-                                        "--model x --max-body 1T",
-                                        "--model x --max-megapixels nan"};
-    for (size_t i = 0; i < sizeof usage / sizeof *usage; i++) {
-        assert_int_equal(run_to_end(line, usage[i]), 2);
-        assert_memory_equal(line, "rudd: ", 6);
-    }
-    snprintf(tail, sizeof tail, "--model %s/absent --listen :0", folder);
-    assert_int_equal(run_to_end(line, tail), 1);
-    assert_non_null(strstr(line, "/absent"));
-    snprintf(tail, sizeof tail, "--model %s --listen :%d", model_path, s->port);
-    assert_int_equal(run_to_end(line, tail), 1);
-    assert_non_null(strstr(line, "--listen"));
-    assert_int_equal(run_to_end(line, "--help"), 0);
-    assert_string_equal(line, "");
-}
-
 /* ---- real photographs -------------------------------------------------------------------------------------------------------
  */
 
@@ -591,44 +322,12 @@ static void photographs(void **state)
     server_stop(s);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------------------
- */
-
-static struct server shared_server;
-
-static int start_shared(void **state)
-{
-    make_all(state);
-    shared_server = server_start(model_path, NULL);
-    return 0;
-}
-
-static int stop_shared(void **state)
-{
-    server_stop(shared_server);
-    return remove_all(state);
-}
-
-#define SHARED(test) cmocka_unit_test_prestate(test, &shared_server)
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SHARED(three_ways_one_answer),
-                                       SHARED(prediction_is_the_superset),
-                                       SHARED(routes_answer),
-                                       SHARED(model_info_is_the_file),
-                                       SHARED(root_has_two_faces),
-                                       SHARED(wrong_paths_and_methods),
-                                       SHARED(malformed_bodies),
-                                       SHARED(broken_pictures),
-                                       cmocka_unit_test(limits),
-                                       cmocka_unit_test(slow_requests),
-                                       cmocka_unit_test(hundred_clients),
-                                       cmocka_unit_test(full_queue),
-                                       cmocka_unit_test(deadlines),
-                                       cmocka_unit_test(sigterm_finishes),
-                                       cmocka_unit_test(drain_has_an_end),
-                                       SHARED(bad_starts),
-                                       cmocka_unit_test(photographs)};
-    return cmocka_run_group_tests(tests, start_shared, stop_shared);
+    const struct CMUnitTest tests[] = {SHARED(three_ways_one_answer), SHARED(prediction_is_the_superset),
+                                       SHARED(routes_answer),         SHARED(model_info_is_the_file),
+                                       SHARED(root_has_two_faces),    SHARED(wrong_paths_and_methods),
+                                       SHARED(malformed_bodies),      SHARED(broken_pictures),
+                                       cmocka_unit_test(limits),      cmocka_unit_test(photographs)};
+    return cmocka_run_group_tests(tests, make_all, stop_shared);
 }

@@ -1,12 +1,10 @@
 /* test_v2.c - the Open Inference Protocol: what its bodies and paths mean, and a server that speaks it. Triton's own client: tests/parity. */
 #define _GNU_SOURCE /* strcasestr */
-#include "tests/serve_client.h"
+#include "tests/serve_fish.h"
 #include "serve/v2_request.h"
-#include "weights/model_file.h"
 #include <math.h>
 
-enum { CLASSES = 4, SIZE = 32, VALUES = 3 * SIZE * SIZE };
-static char folder[] = "/tmp/rudd-test-v2-XXXXXX", model_path[256];
+enum { VALUES = 3 * SIZE * SIZE };
 static float tensor[3 * VALUES], expected[3][CLASSES];
 
 /* ---- bodies ------------------------------------------------------------------------------------------------------------ */
@@ -126,18 +124,9 @@ static int make_all(void **state)
 {
     (void)state;
     struct rudd_error err = {0};
-    struct nn_model *m = NULL;
     rudd_model *model = NULL;
     rudd_session *session = NULL;
-    assert_non_null(mkdtemp(folder));
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
-    assert_int_equal(nn_model_create(&m, "efficientnet_b0", CLASSES, &err), RUDD_OK);
-    m->preprocess.image_size = SIZE;
-    for (int i = 0; i < m->param_count; i++) /* a steep classifier: answers that differ */
-        if (m->params[i].kind == NN_LINEAR_WEIGHT)
-            for (size_t k = 0; k < m->params[i].count; k++) m->values[m->params[i].offset + k] *= 1e4f;
-    assert_int_equal(weights_model_save(model_path, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
-    nn_model_destroy(m);
+    make_fish("v2");
     for (int i = 0; i < 3 * VALUES; i++) tensor[i] = (float)((i * 7919 + i / VALUES * 31) % 997) / 500.f - 1.f;
     assert_int_equal(rudd_model_open(&model, model_path, &err), RUDD_OK);
     assert_int_equal(rudd_session_create(&session, model, 1, &err), RUDD_OK);
@@ -148,13 +137,6 @@ static int make_all(void **state)
     rudd_session_destroy(session);
     rudd_model_close(model);
     return 0;
-}
-
-static int remove_all(void **state)
-{
-    (void)state;
-    unlink(model_path);
-    return rmdir(folder);
 }
 
 /* Three pictures in one tensor, more than the engine runs at once here, come back as three rows, bytes in and bytes out. */
@@ -225,5 +207,5 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(bodies_are_checked), cmocka_unit_test(tensor_bytes_are_checked),
                                        cmocka_unit_test(paths_are_read), cmocka_unit_test(tensors_are_computed),
                                        cmocka_unit_test(routes_answer)};
-    return cmocka_run_group_tests(tests, make_all, remove_all);
+    return cmocka_run_group_tests(tests, make_all, remove_fish);
 }
