@@ -97,9 +97,12 @@ struct nn_model {
     float *prepared;          /* weights as inference plans read them, all plans the same (nn/prepare.c); NULL: none yet */
 };
 
-/* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3; and
- * rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
+/* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3 and _s, efficientnetv2_s
+ * (torchvision's); and rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
 const char *nn_arch_name(int index);
+/* Architectures of one family are built of the same blocks under the same names. */
+enum nn_family { NN_EFFICIENTNET, NN_MOBILENETV2, NN_RESNETV2 };
+enum nn_family nn_arch_family(const char *arch); /* of a known architecture, its hidden layer's mark allowed */
 /* "efficientnet_b4+mlp256" is efficientnet_b4 whose classifier has a hidden layer of 256 units (SiLU, the plan's dropout before both layers).
  * *base: characters before the mark; *hidden 0: no such layer. False: a mark without a number of 1..NN_MAX_HIDDEN. */
 bool nn_arch_parse(size_t *base, int *hidden, const char *arch);

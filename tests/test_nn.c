@@ -295,6 +295,20 @@ static struct nn_plan *planned(struct nn_model *m, struct nn_plan_options o)
     return plan;
 }
 
+/* Running statistics move to those of a random batch: else the deepest networks amplify rounding until nothing can be compared. */
+static void accustom(struct nn_model *m, int size)
+{
+    struct nn_plan *plan =
+        planned(m, (struct nn_plan_options){.batch = 4, .image_size = size, .train = true, .bn_momentum = 0.5f});
+    float *grads = rudd_zalloc(m->value_count, sizeof *grads), q[4 * 10] = {0};
+    assert_non_null(grads);
+    randomise(nn_plan_input(plan), (size_t)4 * (size_t)size * (size_t)size * 3, 12, 1);
+    nn_plan_forward(plan, 4);
+    nn_plan_backward(plan, grads, q, 1, 4);
+    rudd_free(grads);
+    nn_plan_destroy(plan);
+}
+
 /* Every architecture: fused and plain agree, and so does an image alone with the same image in a batch. */
 static void fused_equals_plain(void **state)
 {
@@ -308,6 +322,7 @@ static void fused_equals_plain(void **state)
             continue;
         }
         struct nn_model *m = shaken(arch, 10);
+        if (strstr(arch, "v2_s")) accustom(m, 37);
         struct nn_plan *fused = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37});
         struct nn_plan *plain = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37, .unfused = true});
         size_t image = 37 * 37 * 3;

@@ -67,7 +67,8 @@ static void print_report(const struct weights_report *r, const struct nn_model *
     printf("%s: %s, %d classes, %s names -> %s\n", in, model->arch, model->class_count, weights_dialect_name(r->dialect), out);
     for (int i = 0; i < r->missing_count; i++) printf("initialised: %s\n", r->missing[i]);
     if (r->classifier_replaced) printf("initialised: the classifier, for %d classes\n", model->class_count);
-    if (r->arch_guessed && strncmp(model->arch, "tf_", 3))
+    if (r->arch_guessed && r->dialect == WEIGHTS_TIMM && nn_arch_family(model->arch) == NN_EFFICIENTNET &&
+        strncmp(model->arch, "tf_", 3))
         printf("note: recognised by shapes alone; if the weights come from TensorFlow, use --arch tf_%s\n", model->arch);
 }
 

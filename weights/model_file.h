@@ -15,8 +15,8 @@
 enum weights_dialect { WEIGHTS_TIMM, WEIGHTS_TORCHVISION, WEIGHTS_LUKEMELAS, WEIGHTS_DIALECTS };
 const char *weights_dialect_name(enum weights_dialect d);
 
-/* The dialect's name for parameter i of the model, into out[NN_NAME]. False when the dialect has no such part (EfficientNetV2's
- * fused blocks exist in timm only); out then holds timm's name. */
+/* The dialect's name for parameter i of the model, into out[NN_NAME]. False when the dialect has no such part (lukemelas'
+ * package has no V2); out then holds timm's name. */
 bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, enum weights_dialect d);
 
 /* Everything of a weights file that does not fit its model, all at once, under the file's own names. */

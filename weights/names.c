@@ -6,7 +6,7 @@
  *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network
  *
  * The names of a dialect are generated for every parameter of a model, and foreign files are read by looking those up: so the
- * table serves both ways. EfficientNetV2-B0..B3 exist in timm only: their stem, fused blocks and head have no row elsewhere.
+ * table serves both ways. A row without a name in a dialect is a part that the dialect's networks do not have: lukemelas' package has no V2.
  *
  * Sources: the state_dict()s of timm's and torchvision's efficientnet, github.com/lukemelas/EfficientNet-PyTorch. */
 #include "weights/model_file.h"
@@ -18,7 +18,9 @@
 enum place {
     OUTSIDE,   /* of all blocks */
     SEPARABLE, /* block without expansion: depthwise, 1x1 */
-    INVERTED   /* block with expansion: 1x1, depthwise, 1x1 */
+    INVERTED,  /* block with expansion: 1x1, depthwise, 1x1 */
+    FUSED,     /* block with a dense expansion: 3x3, 1x1 */
+    SINGLE     /* block of one convolution */
 };
 
 static const struct {
@@ -46,6 +48,14 @@ static const struct {
     {INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand"}},
     {INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv"}},
     {INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2"}},
+
+    {FUSED, {"conv_exp", "features.@.%.block.0.0", NULL}},
+    {FUSED, {"bn1", "features.@.%.block.0.1", NULL}},
+    {FUSED, {"conv_pwl", "features.@.%.block.1.0", NULL}},
+    {FUSED, {"bn2", "features.@.%.block.1.1", NULL}},
+
+    {SINGLE, {"conv", "features.@.%.block.0.0", NULL}},
+    {SINGLE, {"bn1", "features.@.%.block.0.1", NULL}},
 };
 enum { MODULES = sizeof modules / sizeof *modules };
 
@@ -77,6 +87,15 @@ struct block {
     int index, index_in_stage;
     enum place place;
 };
+
+/* A block's sort shows by the convolution that only this sort has. */
+static enum place place_of(const char *convolution, enum place so_far)
+{
+    if (!strcmp(convolution, "conv_exp.weight")) return FUSED;
+    if (!strcmp(convolution, "conv.weight")) return SINGLE;
+    return !strcmp(convolution, "conv_pwl.weight") && so_far != FUSED ? INVERTED : so_far;
+}
+
 static struct block find_block(const struct nn_model *model, int i)
 {
     struct block b = {-1, -1, SEPARABLE};
@@ -90,8 +109,7 @@ static struct block find_block(const struct nn_model *model, int i)
             b.index++;
             b.index_in_stage += model->params[j].stage == model->params[i].stage;
         }
-        if (length == own_length && !strncmp(name, own, length) && !strcmp(name + length, "conv_pwl.weight"))
-            b.place = INVERTED;
+        if (length == own_length && !strncmp(name, own, length)) b.place = place_of(name + length, b.place);
         previous = name;
         previous_length = length;
     }

@@ -2,8 +2,8 @@
  *
  * No table of fingerprints: each architecture is described (names and shapes, no values) and the one that the file's tensors
  * fit best is taken, counting +1 for a parameter found in its shape and -1 for one missing or misshapen. A tf_ variant has the
- * shapes of its plain twin; lukemelas' files are always the tf_ ones, others are taken for the plain ones, and the caller is
- * told that it was a guess. */
+ * shapes of its plain twin; lukemelas' files are always the tf_ ones, torchvision's the plain ones, timm's are taken for the one that
+ * comes first (nn_arch_name), and the caller is told that it was a guess. */
 #include <string.h>
 #include "weights/model_file.h"
 
@@ -95,7 +95,8 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
         if (d == WEIGHTS_LUKEMELAS && strncmp(nn_arch_name(k), "tf_", 3)) continue;
         enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, err);
         if (status) return status;
-        if (score > best_score) {
+        const bool plain_twin = d == WEIGHTS_TORCHVISION && strncmp(nn_arch_name(k), "tf_", 3);
+        if (score > best_score || (score == best_score && score && plain_twin && !strncmp(best, "tf_", 3))) {
             best_score = score;
             best = nn_arch_name(k);
         }
