@@ -1,5 +1,6 @@
 /* archive.c - see archive.h. */
 #include "weights/archive.h"
+#include "weights/torch_read.h"
 #include <string.h>
 
 static bool has_entry(const struct weights_zip *zip, const char *ending)
@@ -19,7 +20,7 @@ enum rudd_status weights_archive_parse(struct weights_file *file, const void *by
     static const struct {
         const char *ending;
         weights_archive_parser *parse;
-    } sorts[] = {{".npy", weights_npz_parse}};
+    } sorts[] = {{"/data.pkl", weights_torch_zip_parse}, {".npy", weights_npz_parse}};
     enum { SORTS = sizeof sorts / sizeof *sorts };
 
     struct weights_file parsed = {0};
@@ -32,7 +33,9 @@ enum rudd_status weights_archive_parse(struct weights_file *file, const void *by
     if (!parsed.path)
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to parse it", name);
     else if (k == SORTS)
-        status = rudd_fail(err, RUDD_FORMAT, "%s: a zip archive without weights: expected arrays of NumPy (X.npy)", name);
+        status = rudd_fail(
+            err, RUDD_FORMAT,
+            "%s: a zip archive without weights: expected arrays of NumPy (X.npy) or a PyTorch checkpoint (data.pkl)", name);
     else
         status = sorts[k].parse(&parsed, &zip, err);
     if (!status) status = weights_sort(&parsed, err);

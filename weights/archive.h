@@ -1,5 +1,6 @@
 /* archive.h - zip archives that hold weights: told apart by the entries they have.
  *
+ *     NAME/data.pkl, NAME/data/KEY ...    .pth: a PyTorch checkpoint (torch_read.c)
  *     X.npy ...                           .npz: NumPy's arrays by name (npz_read.c) */
 #ifndef WEIGHTS_ARCHIVE_H
 #define WEIGHTS_ARCHIVE_H

@@ -7,6 +7,7 @@
 #include "nn/half.h"
 #include "weights/archive.h"
 #include "weights/safetensors.h"
+#include "weights/torch_read.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -193,7 +194,13 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
         const char *magic;
         size_t magic_length;
         weights_parser *parse;
-    } containers[] = {{"PK\3\4", 4, weights_archive_parse}, {"", 0, weights_safetensors_parse}};
+    } containers[] = {{"PK\3\4", 4, weights_archive_parse},
+                      /* PROTO and LONG1 of ten bytes, in a frame of thirteen from protocol 4 on: torch.save's magic number. */
+                      {"\x80\2\x8a\n", 4, weights_torch_stream_parse},
+                      {"\x80\3\x8a\n", 4, weights_torch_stream_parse},
+                      {"\x80\4\x95\r", 4, weights_torch_stream_parse},
+                      {"\x80\5\x95\r", 4, weights_torch_stream_parse},
+                      {"", 0, weights_safetensors_parse}};
     size_t c = 0;
     while (length < containers[c].magic_length || memcmp(bytes, containers[c].magic, containers[c].magic_length)) c++;
     return containers[c].parse(file, bytes, length, name, err);
