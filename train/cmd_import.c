@@ -3,7 +3,7 @@
  * Says what was recognised, and names every tensor that had to be initialised. Writes nothing unless everything fits. */
 #include "data/decode.h"
 #include "train/command.h"
-#include "weights/model_file.h"
+#include "weights/hf_folder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +91,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "for what is initialised"},
     };
     struct nn_options options = {
-        .usage = "rudd import FILE -o OUT.safetensors",
+        .usage = "rudd import FILE|FOLDER -o OUT.safetensors",
         .about = "Makes a model file of safetensors weights under timm's, torchvision's or lukemelas' names.",
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
@@ -111,7 +111,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.pad = (enum weights_pad)pad;
     load.bn_eps = (float)eps;
     load.seed = (uint64_t)seed;
-    if (!status) status = weights_model_load(&model, options.arguments[0], &load, &report, err);
+    if (!status) status = weights_import(&model, options.arguments[0], &load, &report, err);
     if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);
     if (!status)
         status = weights_model_save_as(out, model, NULL, (struct weights_form){WEIGHTS_TIMM, (enum weights_dtype)dtype}, err);

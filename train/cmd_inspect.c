@@ -1,6 +1,7 @@
 /* cmd_inspect.c - `rudd inspect`: what a model file (or an architecture) is: layers, parameters, arithmetic, classes,
  * conventions. Of any other weights file, and of any file with --tensors: what tensors it holds. */
 #include "train/command.h"
+#include "weights/hf_folder.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 
@@ -160,8 +161,8 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
         goto out;
     }
     if (path) {
-        status = weights_model_load(
-            &model, path, &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true}, NULL, &why);
+        status = weights_import(&model, path, &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true},
+                                NULL, &why);
         if (status == RUDD_MISMATCH && !arch) {
             status = show_tensors(path, why.message, json, err);
             goto out;

@@ -53,10 +53,9 @@ enum rudd_status weights_replace_write(struct weights_replacement *r, const void
     return RUDD_OK;
 }
 
-/* After the rename; the spent temporary name, which lies in the same folder, becomes the folder's. */
-static enum rudd_status sync_folder(struct weights_replacement *r, struct rudd_error *err)
+enum rudd_status weights_sync_folder_of(char *folder, const char *path, struct rudd_error *err)
 {
-    char *folder = r->temporary, *slash = strrchr(folder, '/');
+    char *slash = strrchr(folder, '/');
     if (!slash)
         strcpy(folder, ".");
     else
@@ -66,7 +65,7 @@ static enum rudd_status sync_folder(struct weights_replacement *r, struct rudd_e
     /* Some file systems cannot sync folders (EINVAL), and a folder may be writable but unreadable; the rename stands all the
      * same. */
     if (fd >= 0 && fsync(fd) && errno != EINVAL)
-        status = rudd_fail(err, RUDD_IO, "%s: written, but its folder cannot be synced: %s", r->path, strerror(errno));
+        status = rudd_fail(err, RUDD_IO, "%s: written, but its folder cannot be synced: %s", path, strerror(errno));
     if (fd >= 0) close(fd);
     return status;
 }
@@ -80,7 +79,7 @@ enum rudd_status weights_replace_end(struct weights_replacement *r, enum rudd_st
     if (status)
         unlink(r->temporary);
     else
-        status = sync_folder(r, err);
+        status = weights_sync_folder_of(r->temporary, r->path, err);
     rudd_free(r->temporary);
     return status;
 }

@@ -24,6 +24,9 @@ enum rudd_status weights_replace_write(struct weights_replacement *r, const void
 /* Commits when status is RUDD_OK, else removes what was written. Returns the final status. */
 enum rudd_status weights_replace_end(struct weights_replacement *r, enum rudd_status status, struct rudd_error *err);
 
+/* After a rename to path: fsync of its folder. spent: the former name, in the same folder; it is overwritten. */
+enum rudd_status weights_sync_folder_of(char *spent, const char *path, struct rudd_error *err);
+
 /* The three in one, for a small file (run.json, report.html). */
 enum rudd_status weights_write_bytes(const char *path, const void *bytes, size_t length, struct rudd_error *err);
 
