@@ -42,7 +42,8 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werr
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
 CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(shell echo $(HAVE_PC:%=-DHAVE_%) | tr a-z A-Z)
-LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) $(HAVE_PC) 2>/dev/null) -fopenmp -lm
+# gnutls comes with libmicrohttpd-dev, if that speaks TLS; serve/tls.c looks for its header.
+LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) $(HAVE_PC) 2>/dev/null) $(shell pkg-config --libs gnutls 2>/dev/null) -fopenmp -lm
 
 LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c)
 TRAIN_SRC := $(wildcard train/*.c)
@@ -175,7 +176,7 @@ kill-train: deps ## kill -9 at KILLS random moments of training (50; SEED names 
 	$(BUILD) $(B)/tests/test_kill
 	OMP_WAIT_POLICY=passive $(B)/tests/test_kill $(or $(KILLS),50) $(or $(SEED),$(shell date +%s))
 
-kill-serve: deps ## kill -9 of the server and of its PostgreSQL under load, KILLS times each (20): nothing acknowledged is lost, nothing twice
+kill-serve: deps ## kill -9 of the server, of its PostgreSQL and of its Redis under load, KILLS times each (20): nothing acknowledged is lost, nothing twice
 	$(BUILD) $(B)/tests/kill_serve
 	$(B)/tests/kill_serve $(or $(KILLS),20) $(or $(SEED),$(shell date +%s))
 

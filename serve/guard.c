@@ -1,6 +1,6 @@
 /* guard.c - see guard.h.
  *
- * Keys are read by the requests under a reader's lock and replaced by the watching thread under the writer's: a request sees the old file or
+ * Keys are read by the requests under a reader's lock and replaced by the thread of files.h under the writer's: a request sees the old file or
  * the new one, and no I/O thread waits for a disk. */
 #include "serve/guard.h"
 #include "serve/clock.h"
@@ -8,11 +8,9 @@
 #include "serve/exchange.h"
 #include "serve/keys.h"
 #include "serve/limit.h"
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct serve_guard {
     struct serve_guard_options options;
@@ -20,30 +18,15 @@ struct serve_guard {
     struct serve_limit *limit;
     pthread_rwlock_t lock; /* of keys */
     struct serve_keys *keys;
-    struct stat seen; /* of the file that keys, or the last failure, came from; the watching thread's */
-
-    pthread_t thread;
-    bool watching;
-    pthread_mutex_t mutex; /* of stopping */
-    pthread_cond_t stop;
-    bool stopping;
+    struct serve_files *files;
 };
 
 /* ---- the key file ----------------------------------------------------------------------------------------------------------- */
 
-static bool changed(const struct stat *a, const struct stat *b)
+static void reload(void *user)
 {
-    return a->st_ino != b->st_ino || a->st_dev != b->st_dev || a->st_size != b->st_size ||
-           a->st_mtim.tv_sec != b->st_mtim.tv_sec || a->st_mtim.tv_nsec != b->st_mtim.tv_nsec;
-}
-
-static void reload(struct serve_guard *g)
-{
-    struct stat now;
+    struct serve_guard *g = user;
     struct serve_keys *keys = NULL, *old;
-    if (stat(g->options.keys, &now)) memset(&now, 0, sizeof now); /* gone: one failure, not one a second */
-    if (!changed(&now, &g->seen)) return;
-    g->seen = now;
     bool failed = serve_keys_read(&keys, g->options.keys, NULL) != RUDD_OK;
     serve_metrics_add(g->metrics, SERVE_M_KEYS_LOADS, 1, failed ? "failed" : "ok");
     if (failed) return;
@@ -55,23 +38,7 @@ static void reload(struct serve_guard *g)
     serve_keys_free(old);
 }
 
-static void *watch(void *arg)
-{
-    enum { PERIOD_MS = 1000 };
-    struct serve_guard *g = arg;
-    pthread_mutex_lock(&g->mutex);
-    while (!g->stopping) {
-        struct timespec t = serve_timespec(serve_now_ms() + PERIOD_MS);
-        if (pthread_cond_timedwait(&g->stop, &g->mutex, &t) != ETIMEDOUT) continue;
-        pthread_mutex_unlock(&g->mutex);
-        reload(g);
-        pthread_mutex_lock(&g->mutex);
-    }
-    pthread_mutex_unlock(&g->mutex);
-    return NULL;
-}
-
-enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *o,
+enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *o, struct serve_files *files,
                                     struct serve_metrics *metrics, struct rudd_error *err)
 {
     enum rudd_status status = o->cors ? serve_cors_check(o->cors, err) : RUDD_OK;
@@ -79,17 +46,13 @@ enum rudd_status serve_guard_create(struct serve_guard **guard, const struct ser
     struct serve_guard *g = rudd_zalloc(1, sizeof *g);
     if (!g) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the guard");
     g->options = *o;
+    g->files = files;
     g->metrics = metrics;
     pthread_rwlock_init(&g->lock, NULL);
-    pthread_mutex_init(&g->mutex, NULL);
-    serve_cond_init(&g->stop);
     if (o->rate > 0) status = serve_limit_create(&g->limit, o->rate, o->burst, err);
+    if (!status && o->keys) status = serve_files_add(files, o->keys, reload, g, err);
     if (!status && o->keys) {
-        if (stat(o->keys, &g->seen)) memset(&g->seen, 0, sizeof g->seen); /* before reading: a change in between is seen */
         status = serve_keys_read(&g->keys, o->keys, err);
-        if (!status && pthread_create(&g->thread, NULL, watch, g))
-            status = rudd_fail(err, RUDD_IO, "--keys: the system starts no more threads");
-        g->watching = !status;
         if (!status) serve_metrics_set(metrics, SERVE_M_KEYS, serve_keys_count(g->keys));
     }
     if (status)
@@ -102,17 +65,9 @@ enum rudd_status serve_guard_create(struct serve_guard **guard, const struct ser
 void serve_guard_destroy(struct serve_guard *g)
 {
     if (!g) return;
-    if (g->watching) {
-        pthread_mutex_lock(&g->mutex);
-        g->stopping = true;
-        pthread_cond_signal(&g->stop);
-        pthread_mutex_unlock(&g->mutex);
-        pthread_join(g->thread, NULL);
-    }
+    serve_files_remove(g->files, g);
     serve_keys_free(g->keys);
     serve_limit_destroy(g->limit);
-    pthread_cond_destroy(&g->stop);
-    pthread_mutex_destroy(&g->mutex);
     pthread_rwlock_destroy(&g->lock);
     rudd_free(g);
 }

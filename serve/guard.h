@@ -8,6 +8,7 @@
 
 #include <microhttpd.h>
 #include <stdbool.h>
+#include "serve/files.h"
 #include "serve/metrics.h"
 
 struct serve_guard_options {
@@ -21,9 +22,10 @@ struct serve_guard_options {
 struct serve_exchange;
 struct serve_guard;
 
-/* Reads the keys; a thread looks every second whether their file changed. A changed file that cannot be read leaves the old keys as they are. */
+/* Reads the keys, now and when their file changes. A changed file that cannot be read leaves the old keys as they are. Options' strings and files
+ * outlive the guard. */
 enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *options,
-                                    struct serve_metrics *metrics, struct rudd_error *err);
+                                    struct serve_files *files, struct serve_metrics *metrics, struct rudd_error *err);
 void serve_guard_destroy(struct serve_guard *guard); /* NULL is fine */
 
 /* RUDD_ARGUMENT when the listening socket can be reached from other machines and nothing asks them for keys. */

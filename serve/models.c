@@ -3,10 +3,10 @@
  *     mutex      guards entries, references and what is asked for; held for moments
  *     the thread alone loads, and alone changes entries; so it reads them without the mutex
  *
- * Looking is stat, not inotify: it also sees files on network folders, and links that are turned to another folder. A changed file is loaded
- * when it has rested for one interval, so that one being copied in place is not read half. */
+ * Looking is that of files.h. A changed file is loaded when it has rested for one interval, so that one being copied in place is not read half. */
 #include "serve/models.h"
 #include "serve/clock.h"
+#include "serve/files.h"
 #include "weights/golden.h"
 #include "weights/model_file.h"
 #include <dirent.h>
@@ -15,26 +15,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* What tells that a file is another one, or another text. All 0: it is not there. */
-struct stamp {
-    uint64_t device, inode, size;
-    int64_t seconds, nanoseconds;
-};
 
 struct entry {
     char *path;
     struct serve_model *model;
-    struct stamp loaded; /* of the file when it was last loaded, or last failed to */
-    struct stamp seen;   /* at the last look */
-    bool found;          /* in the folder, not named: it leaves when its file does */
+    struct serve_stamp loaded; /* of the file when it was last loaded, or last failed to */
+    struct serve_stamp seen;   /* at the last look */
+    bool found;                /* in the folder, not named: it leaves when its file does */
 };
 
 /* A file in the folder that is not served: not yet, or it could not be loaded. */
 struct candidate {
     char *path;
-    struct stamp seen;
+    struct serve_stamp seen;
     bool failed;
 };
 
@@ -51,20 +44,6 @@ struct serve_models {
     pthread_t thread;
     bool running;
 };
-
-static bool same(const struct stamp *a, const struct stamp *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->size == b->size && a->seconds == b->seconds &&
-           a->nanoseconds == b->nanoseconds;
-}
-
-static struct stamp look(const char *path)
-{
-    struct stat st;
-    if (stat(path, &st)) return (struct stamp){0};
-    return (struct stamp){(uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size, st.st_mtim.tv_sec,
-                          st.st_mtim.tv_nsec};
-}
 
 /* "models/fish.safetensors" -> "fish" */
 static char *stem(const char *path)
@@ -208,7 +187,7 @@ static enum rudd_status renew(struct serve_models *r, int i, struct rudd_error *
     struct entry *e = &r->entries[i];
     struct serve_model *fresh = NULL, *old = e->model;
     double started = serve_now_ms();
-    e->seen = e->loaded = look(e->path); /* before it is read: a change meanwhile is seen at the next look */
+    e->seen = e->loaded = serve_stamp_of(e->path); /* before it is read: a change meanwhile is seen at the next look */
     enum rudd_status status = load(&fresh, e->path, &r->options, err);
     if (!status) status = check_version(r, fresh, i, err);
     if (status) {
@@ -236,7 +215,7 @@ static enum rudd_status add(struct serve_models *r, const char *path, bool found
     enum rudd_status status = RUDD_OK;
     if (!e.path) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
     if (r->count == SERVE_MODELS_MAX) status = rudd_fail(err, RUDD_LIMIT, "more than %d models", SERVE_MODELS_MAX);
-    e.seen = e.loaded = look(path);
+    e.seen = e.loaded = serve_stamp_of(path);
     if (!status) status = load(&e.model, path, &r->options, err);
     if (!status) status = check_version(r, e.model, -1, err);
     if (status) {
@@ -280,11 +259,11 @@ static int find(const struct serve_models *r, const char *path)
 /* Whether a file that is not served should be loaded now: it has rested since the last look, and this text of it has not failed before. */
 static bool is_ripe(struct serve_models *r, const char *path)
 {
-    const struct stamp now = look(path);
+    const struct serve_stamp now = serve_stamp_of(path);
     for (int i = 0; i < r->candidate_count; i++) {
         struct candidate *c = &r->candidates[i];
         if (strcmp(c->path, path)) continue;
-        if (same(&c->seen, &now)) return !c->failed;
+        if (serve_stamp_same(&c->seen, &now)) return !c->failed;
         c->seen = now;
         c->failed = false;
         return false;
@@ -300,7 +279,7 @@ static void sort_candidates(struct serve_models *r, const char *failed)
     for (int i = r->candidate_count - 1; i >= 0; i--) {
         struct candidate *c = &r->candidates[i];
         if (failed && !strcmp(c->path, failed)) c->failed = true;
-        if (find(r, c->path) < 0 && look(c->path).inode) continue;
+        if (find(r, c->path) < 0 && serve_stamp_of(c->path).inode) continue;
         rudd_free(c->path);
         *c = r->candidates[--r->candidate_count];
     }
@@ -338,12 +317,12 @@ static void look_around(struct serve_models *r, bool all, struct serve_reload *r
     struct rudd_error err = {RUDD_OK, ""};
     for (int i = r->count - 1; i >= 0; i--) {
         struct entry *e = &r->entries[i];
-        struct stamp now = look(e->path);
-        const bool gone = !now.inode, rested = same(&now, &e->seen);
+        struct serve_stamp now = serve_stamp_of(e->path);
+        const bool gone = !now.inode, rested = serve_stamp_same(&now, &e->seen);
         e->seen = now;
         if (gone && e->found && r->count > 1) {
             retire(r, i);
-        } else if (all || (!gone && rested && !same(&now, &e->loaded))) {
+        } else if (all || (!gone && rested && !serve_stamp_same(&now, &e->loaded))) {
             if (!renew(r, i, &err))
                 result->loaded++;
             else if (!result->failed++)

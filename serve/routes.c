@@ -192,8 +192,7 @@ void serve_expired(struct serve_deadline *deadline)
             x->trace.request_id, json.length, (int)json.length, (const char *)json.data)) {
         /* A client that does not read either loses the answer: nothing here waits for it. */
         /* Nor does one that expects TLS: its records are MHD's to write. */
-        if (!x->server->tls.key &&
-            send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
+        if (!x->server->tls && send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
             serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
     }
     x->status = 408;

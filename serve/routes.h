@@ -29,7 +29,8 @@ struct serve_server {
     struct serve_asks *asks;
     struct serve_guard *guard;
     struct serve_record record;
-    struct serve_tls tls;
+    struct serve_files *files;   /* that are watched */
+    struct serve_tls *tls;       /* NULL: plain HTTP */
     struct serve_watch *watch;   /* requests that are still arriving */
     struct serve_engine *engine; /* this and models: set once, before state becomes SERVE_READY */
     struct serve_models *models;

@@ -106,13 +106,15 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     pthread_mutex_init(&s->mutex, NULL);
 
     enum rudd_status status = serve_metrics_create(&s->metrics, err);
-    if (!status) status = serve_guard_create(&s->guard, &options->guard, s->metrics, err);
-    if (!status) status = serve_tls_read(&s->tls, options->tls_certificate, options->tls_key, err);
+    const struct serve_tls_options tls = {options->tls_certificate, options->tls_key, options->say};
+    if (!status) status = serve_files_create(&s->files, err);
+    if (!status) status = serve_guard_create(&s->guard, &options->guard, s->files, s->metrics, err);
+    if (!status) status = serve_tls_create(&s->tls, &tls, s->files, s->metrics, err);
     if (!status && options->access_log) status = serve_log_open(&s->log, options->access_log, s->metrics, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, s->metrics, err);
     if (!status) status = serve_asks_create(&s->asks, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
-    if (!status) status = listen_on(&fd, s->url, s->tls.key ? "https" : "http", options->listen, err);
+    if (!status) status = listen_on(&fd, s->url, s->tls ? "https" : "http", options->listen, err);
     if (!status) status = serve_record_open(&s->record, &options->record, picks_port(options->listen), err);
     if (!s->options.fetch.max_bytes) s->options.fetch.max_bytes = options->max_body;
     if (!status && options->fetch.allow) status = serve_fetcher_create(&s->fetcher, &s->options.fetch, err);
@@ -121,23 +123,22 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
         enum { GRACE_S = 5 }; /* MHD's own patience ends after the watch's, which has an answer */
         /* MHD divides work among its pool; a pool of one is spelled 0. */
         unsigned pool = options->io_threads > 1 ? (unsigned)options->io_threads : 0;
-        struct MHD_OptionItem tls[4];
-        serve_tls_options(tls, &s->tls);
+        struct MHD_OptionItem tls_options[4];
+        serve_tls_start_options(tls_options, s->tls);
         s->daemon = MHD_start_daemon(
-            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls.key ? MHD_USE_TLS : 0), 0, NULL,
+            MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls ? MHD_USE_TLS : 0), 0, NULL,
             NULL, serve_handle, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s,
             MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->timeout_s + GRACE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)64 * 1024, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+            (size_t)64 * 1024, MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
         if (!s->daemon) {
             status =
-                s->tls.key
-                    ? rudd_fail(err, RUDD_IO,
-                                "--tls-cert %.200s: the HTTPS server does not start; --tls-key must be its key, both in PEM",
-                                options->tls_certificate)
-                    : rudd_fail(err, RUDD_IO,
-                                "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
-                                options->listen);
+                s->tls ? rudd_fail(err, RUDD_IO,
+                                   "--tls-cert %.200s: the HTTPS server does not start; --tls-key must be its key, both in PEM",
+                                   options->tls_certificate)
+                       : rudd_fail(err, RUDD_IO,
+                                   "--listen %.200s: the HTTP server does not start; lower --io-threads or --connections",
+                                   options->listen);
         }
     }
     if (status && fd >= 0 && !s->daemon) close(fd);
@@ -244,7 +245,8 @@ void serve_server_destroy(struct serve_server *s)
     serve_asks_destroy(s->asks);
     serve_cache_destroy(s->cache);
     serve_guard_destroy(s->guard);
-    serve_tls_free(&s->tls);
+    serve_tls_destroy(s->tls);
+    serve_files_destroy(s->files);
     serve_log_close(s->log);
     serve_metrics_destroy(s->metrics);
     pthread_cond_destroy(&s->idle);

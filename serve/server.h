@@ -32,7 +32,7 @@ struct serve_options {
     size_t max_body;           /* bytes */
     double max_megapixels;
     bool calibrated;               /* probabilities by the model's temperature */
-    void (*say)(const char *line); /* what the log should say of models; any thread; may be NULL */
+    void (*say)(const char *line); /* what the log should say; any thread; may be NULL */
     int timeout_s;                 /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;
     struct serve_fetch_options fetch; /* pictures by URL; max_bytes 0: max_body */

@@ -8,7 +8,7 @@
 # Layers reach downwards only; weights and data do not include each other, nor do train and serve. OpenMP and BLAS live in kernels/. Only
 # main.c, command.c, progress.c and cmd_*.c print, only main.c chooses an exit status. No flag or pragma may change what floating-point means
 # or tie a build to one machine. No path or host of a developer's machine (mkdtemp templates are none). Files stay readable in one
-# sitting.
+# sitting. The server's errors are those of its documentation.
 #
 # Each rule is a function that prints offending `file:line: text` of the tree in the current folder; silence is success.
 set -u
@@ -85,7 +85,16 @@ rule_no_dead_code() {
     sources | xargs -r grep -nHE '^[ \t]*#[ \t]*if[ \t]+0\b|\b(TODO|FIXME|XXX)\b'
 }
 
-RULES='includes openmp_in_kernels quiet_library no_exit no_forbidden_flags no_machine_paths short_files no_dead_code'
+# What serve/ may answer (`serve_refuse(p, 404, "not_found", ...)`) and the table of docs/serving.md, section Errors, are the same.
+rule_errors_are_documented() {
+    [ -e docs/serving.md ] || return 0
+    diff <(cat serve/*.c | tr -s ' \n' '  ' | grep -oE '\b[45][0-9]{2}, "[a-z_]+"' | tr -d ',"' | sort -u) \
+         <(sed -n '/^## Errors/,/^## /s/^| \([45][0-9][0-9]\) | \(.*\) |$/\1 \2/p' docs/serving.md | sed 's/([^)]*)//g' |
+           while read -r status words; do printf "$status %s\n" $words; done | sort -u) |
+        sed -n 's/^< \(.*\)/docs\/serving.md: lacks \1/p; s/^> \(.*\)/docs\/serving.md: \1 is in no source of serve/p'
+}
+
+RULES='includes openmp_in_kernels quiet_library no_exit no_forbidden_flags no_machine_paths short_files no_dead_code errors_are_documented'
 
 # ---- self-test: a small tree that keeps every rule, then one offence at a time --------------------------------------------------------
 
@@ -95,13 +104,15 @@ wrong=0
 
 good_tree() {
     rm -rf "${scratch:?}"/*
-    mkdir "$scratch"/{kernels,nn,weights,data,train,serve,bench,tests}
+    mkdir "$scratch"/{kernels,nn,weights,data,train,serve,bench,tests,docs}
     printf '%s\n' '#include "kern.h"' '#pragma omp parallel for' > "$scratch/kernels/a.c"
     printf '%s\n' '/* exit(1) and printf(x) in a comment */' 'const char *s = "abort() in a string, stderr";' > "$scratch/nn/a.c"
     printf '%s\n' '#include "nn/a.h"' 'void f(struct x *p) { p->exit(1); my_printf(2); snprintf(0, 0, ""); }' > "$scratch/kernels/kern.h"
     sed -i 1d "$scratch/kernels/kern.h"
     printf '%s\n' '#include <stdio.h>' 'int main(void) { printf("x"); exit(2); }' > "$scratch/train/main.c"
     printf '%s\n' 'void f(void) { printf("x"); }' > "$scratch/serve/cmd_x.c"
+    printf '%s\n' 'void f(void) { serve_refuse(p, 404,' '"none", "there is none"); }' > "$scratch/serve/b.c"
+    printf '%s\n' '## Errors' '| 404 | none (there is none) |' '## Next' '| 405 | other |' > "$scratch/docs/serving.md"
     echo 'CFLAGS = -O3' > "$scratch/Makefile"
 }
 offend() { # rule, file, text: the rule must object to this file and, without it, to nothing
@@ -141,6 +152,8 @@ offend no_machine_paths Makefile 'X = /root/x'
 offend short_files data/b.c "$(yes 'int x;' | head -n $((MAX_LINES + 1)))"
 offend no_dead_code data/b.c '#if 0\nint x;\n#endif'
 offend no_dead_code data/b.c '/* TODO: later */'
+offend errors_are_documented serve/a.c 'void g(void) { serve_refuse(p, 503, "away", "later"); }'
+offend errors_are_documented docs/serving.md '## Errors\n| 404 | none gone |'
 
 # ---- the tree itself ------------------------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,17 @@
-/* kill_serve.c - `make kill-serve`: rudd-serve under load, with itself or its PostgreSQL killed (kill -9) again and again.
+/* kill_serve.c - `make kill-serve`: rudd-serve under load, with itself, its PostgreSQL or its Redis killed (kill -9) again and again.
  *
  *     kill_serve [KILLS [SEED]]          20 kills of each by default
  *
  *     rudd-serve --store FILE             the server is killed, started again on the same port
+ *     rudd-serve --cache redis://         Redis is killed and started again, while the server keeps nothing in its own memory
  *     rudd-serve --store postgresql://    the server is killed; then PostgreSQL is, with all of its processes, and started again
  *
- * Meanwhile clients predict and give feedback. In the end every feedback that was acknowledged is in the database, none twice, and the spool
- * is empty; that it gets there without help is part of the claim. PostgreSQL is started here, in a temporary folder on a socket of its own,
- * as an unprivileged user; without its programs the second half is left out, and said so. The disk survives: a kill is no power cut. */
+ * Meanwhile clients predict and give feedback. Every answer is right; while the server lives, none fails. In the end every feedback that was
+ * acknowledged is in the database, none twice, and the spool is empty; that it gets there without help is part of the claim. PostgreSQL is started here, in a temporary folder on a socket of its own,
+ * as an unprivileged user; without its programs, or Redis', that part is left out, and said so. The disk survives: a kill is no power cut. */
 #define _GNU_SOURCE
 #include "serve/store_sql.h"
-#include "tests/serve_client.h"
+#include "tests/real_redis.h"
 #include "tests/serve_fish.h"
 #include <glob.h>
 #include <grp.h>
@@ -24,8 +25,10 @@
 enum { CLIENTS = 4, MOST = 1 << 20, FEEDBACKS = 5 /* between two kills, at least */ };
 static int kills = 20;
 static char port_text[32], store[400], postgres_bin[PATH_MAX];
-static pid_t server, postgres;
-static int port;
+static float expected[PICTURES][CLASSES];
+static pid_t server, postgres, redis;
+static int port, redis_port;
+static char cache[64]; /* the Redis' URL; "": none */
 
 /* ---- processes --------------------------------------------------------------------------------------------------------------------- */
 
@@ -56,8 +59,15 @@ static void start_server(void)
 {
     static char binary[PATH_MAX];
     server_binary(binary, sizeof binary);
-    server = start(
-        (char *[]){binary, "--model", model_path, "--listen", port_text, "--store", store, "--spool-max", "64M", NULL}, false);
+    char *argv[] = {binary,        "--model", model_path, "--listen", port_text,         "--store", store,
+                    "--spool-max", "64M",     "--cache",  cache,      "--cache-entries", "0",       NULL};
+    if (!*cache) argv[9] = NULL;
+    server = start(argv, false);
+}
+
+static void start_redis(void)
+{
+    redis = real_redis_start(redis_port, NULL);
 }
 
 /* What it left in shared memory may keep a new one from starting for a moment. */
@@ -117,11 +127,13 @@ static bool make_postgres(void)
 
 /* ---- what the server says ----------------------------------------------------------------------------------------------------------- */
 
-/* Until the store is up and its spool empty: at most a minute. */
+/* Until the server is ready, its store up and the spool empty, and Redis asked, if there is one: at most a minute. */
 static bool recovered(void)
 {
     for (int i = 0; i < 600; i++) {
-        if (metric(port, "rudd_store_up") == 1) return true;
+        if (metric(port, "rudd_ready") == 1 && metric(port, "rudd_store_up") == 1 &&
+            metric(port, "rudd_cache_up{tier=\"redis\"}") != 0)
+            return true;
         pause_ms(100);
     }
     return false;
@@ -129,8 +141,8 @@ static bool recovered(void)
 
 /* ---- the load --------------------------------------------------------------------------------------------------------------------- */
 
-static char (*acknowledged)[2][33]; /* the feedback's id, the prediction's */
-static atomic_int count, spooled, refused;
+static char (*acknowledged)[2][33];                       /* the feedback's id, the prediction's */
+static atomic_int count, spooled, refused, failed, wrong; /* feedbacks; predictions */
 static atomic_bool stopping;
 
 static void copy_text(char to[33], json_t *root, const char *key)
@@ -145,11 +157,14 @@ static void *client(void *arg)
     static const char *const labels[] = {"pike", "perch", "roach"};
     unsigned seed = *(unsigned *)arg;
     while (!stopping) {
-        const struct text *picture = &pictures[rand_r(&seed) % PICTURES];
+        const int which = (int)(rand_r(&seed) % PICTURES);
+        const struct text *picture = &pictures[which];
         char id[33] = "", feedback[33] = "", body[200], status[33] = "";
         struct answer a = post(port, "/predict", "image/png", picture->data, picture->length);
         json_t *root = a.code == 200 ? json_loads(a.body, 0, NULL) : NULL;
         copy_text(id, root, "prediction_id");
+        failed += !*id;
+        wrong += *id && !is_right(&a, expected[which]);
         json_decref(root);
         answer_free(&a);
         if (!*id) {
@@ -237,20 +252,21 @@ static bool kill_often(const char *what, pid_t *victim, void (*again)(void))
     pthread_t threads[CLIENTS];
     unsigned seeds[CLIENTS];
     double slowest = 0;
-    bool good = true;
+    bool good;
     stopping = false;
+    failed = wrong = 0;
+    good = recovered();
     for (int i = 0; i < CLIENTS; i++) {
         seeds[i] = (unsigned)rand();
         pthread_create(&threads[i], NULL, client, &seeds[i]);
     }
-    good = recovered();
     for (int i = 0; i < kills && good; i++) {
         /* Under load: some feedback has come through since the last kill, however slow this machine is. */
         for (int had = count, ms = 0; count < had + FEEDBACKS && ms < 60000; ms += 10) pause_ms(10);
         pause_ms(rand() % 1000);
         kill_all(*victim);
         finish(*victim);
-        if (victim == &postgres) pause_ms(rand() % 1000); /* away for a while */
+        if (victim != &server) pause_ms(rand() % 1000); /* away for a while */
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
         again();
@@ -263,8 +279,9 @@ static bool kill_often(const char *what, pid_t *victim, void (*again)(void))
     stopping = true;
     for (int i = 0; i < CLIENTS; i++) pthread_join(threads[i], NULL);
     good = good && recovered() && metric(port, "rudd_store_spool_rows") == 0;
-    printf("%s: %d kills, back after at most %.1f s\n", what, kills, slowest);
-    return good;
+    printf("%s: %d kills, back after at most %.1f s; %d predictions failed, %d wrong\n", what, kills, slowest, (int)failed,
+           (int)wrong);
+    return good && !wrong && (victim == &server || !failed);
 }
 
 static void stop_server(void)
@@ -281,15 +298,17 @@ int main(int argc, char **argv)
     srand(seed);
     setvbuf(stdout, NULL, _IOLBF, 0);
     acknowledged = calloc(MOST, sizeof *acknowledged);
-    if (!acknowledged || !mkdtemp(folder)) return 1;
-    snprintf(model_path, sizeof model_path, "%s/fish.safetensors", folder);
+    if (!acknowledged) return 1;
+    make_fish("kill-serve");
+    predict_fish(expected);
     snprintf(store, sizeof store, "%s/store.sqlite", folder);
-    make_model(model_path);
-    for (int i = 0; i < PICTURES; i++) pictures[i] = make_png(90 + 20 * i, 80, i);
-    /* A port that is free now, for all of the servers to come. */
-    struct server first = server_start(model_path, "--store", "none", NULL);
+    /* Ports that are free now, for all of the servers to come. */
+    struct server first = server_start(model_path, "--store", "none", NULL),
+                  second = server_start(model_path, "--store", "none", NULL);
     port = first.port;
+    redis_port = second.port;
     server_stop(first);
+    server_stop(second);
     snprintf(port_text, sizeof port_text, "127.0.0.1:%d", port);
 
     printf("%d kills each, seed %u\n", kills, seed);
@@ -297,6 +316,21 @@ int main(int argc, char **argv)
     good = kill_often("rudd-serve, SQLite", &server, start_server);
     stop_server();
     good = judge("rudd-serve, SQLite") && good;
+
+    start_redis();
+    if (redis) {
+        snprintf(cache, sizeof cache, "redis://127.0.0.1:%d/1", redis_port);
+        start_server();
+        good = kill_often("Redis", &redis, start_redis) && good;
+        good = metric(port, "rudd_cache_hits_total{tier=\"redis\"}") > kills && good;
+        stop_server();
+        good = judge("Redis") && good;
+        kill(redis, SIGKILL);
+        finish(redis);
+        *cache = 0;
+    } else {
+        printf("Redis is not installed here: its part is left out\n");
+    }
 
     count = spooled = refused = 0;
     if (make_postgres()) {
@@ -309,11 +343,9 @@ int main(int argc, char **argv)
         kill(postgres, SIGINT);
         finish(postgres);
     } else {
-        printf("PostgreSQL is not installed here: its half is left out\n");
+        printf("PostgreSQL is not installed here: its part is left out\n");
     }
-    char line[400];
-    snprintf(line, sizeof line, "rm -rf %s", folder);
-    if (good && system(line)) return 1;
+    if (good && remove_fish(NULL)) return 1;
     if (!good) printf("failed; %s is left as it is\n", folder);
     printf("%s\n", good ? "1 passed, 0 failed" : "0 passed, 1 failed");
     return !good;

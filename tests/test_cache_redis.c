@@ -5,6 +5,7 @@
 #include "serve/cache_redis.h"
 #include "serve/clock.h"
 #include "tests/fake_redis.h"
+#include "tests/real_redis.h"
 #include "tests/serve_fish.h"
 
 /* ---- questions -------------------------------------------------------------------------------------------------------------- */
@@ -355,30 +356,6 @@ static void no_answer_is_lost(void **state)
     redis_stop();
 }
 
-/* redis-server with this password on this port, keeping nothing on disk; 0: not installed. */
-static pid_t real_redis_start(int port)
-{
-    char text[16];
-    snprintf(text, sizeof text, "%d", port);
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (!freopen("/dev/null", "w", stdout)) _exit(127);
-        execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--save", "", "--dir", folder,
-               "--requirepass", "open-sesame", (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 500; i++) {
-        int status, fd;
-        if (waitpid(pid, &status, WNOHANG) == pid) return 0;
-        if ((fd = client_connect(port)) >= 0) {
-            close(fd);
-            return pid;
-        }
-        pause_ms(20);
-    }
-    return 0;
-}
-
 /* The real Redis under a server that keeps nothing itself: found again after each kill -9, and no answer fails or differs meanwhile. */
 static void real_redis_dies(void **state)
 {
@@ -388,7 +365,7 @@ static void real_redis_dies(void **state)
     serve_redis_destroy(connect_redis());
     int port = redis.port;
     redis_stop();
-    pid_t pid = real_redis_start(port);
+    pid_t pid = real_redis_start(port, "open-sesame");
     if (!pid) skip();
     snprintf(url, sizeof url, "redis://127.0.0.1:%d/4", port);
     setenv("RUDD_REDIS_PASSWORD", "open-sesame", 1);
@@ -409,7 +386,7 @@ static void real_redis_dies(void **state)
             assert_false(predict(s.port, all));
             assert_string_equal(all, first);
         }
-        pid = real_redis_start(port);
+        pid = real_redis_start(port, "open-sesame");
         assert_true(pid > 0);
     }
     kill(pid, SIGKILL);

@@ -291,44 +291,122 @@ static void keys_are_made(void **state)
     free(out.data);
 }
 
-/* With a certificate the server speaks TLS, not older than 1.2, and nothing else. */
+/* ---- TLS ------------------------------------------------------------------------------------------------------------------------ */
+
+static char certificate_path[256], key_path[256]; /* that the server reads */
+
+/* A new pair for 127.0.0.1 into DIR/<name>.cert and .key; 0: there is no openssl program here. */
+static int make_pair(const char *name)
+{
+    char command[2048];
+    snprintf(command, sizeof command,
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+             "-addext subjectAltName=IP:127.0.0.1 -keyout %s/%s.key -out %s/%s.cert >/dev/null 2>&1",
+             folder, name, folder, name);
+    return system(command) == 0;
+}
+
+/* Puts a file of the folder in the place of one that the server reads, at once. */
+static void put(const char *name, const char *path)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "cp %s/%s %s/new && mv %s/new %s", folder, name, folder, folder, path);
+    assert_int_equal(system(command), 0);
+}
+
+/* GET path by a client that trusts this certificate of the folder alone; NULL data: it did not come to an answer. */
+static struct text get_tls(int port, const char *path, const char *trusted, const char *options)
+{
+    char command[2048], piece[1024];
+    struct text out = {0};
+    snprintf(command, sizeof command,
+             "printf 'GET %s HTTP/1.1\\r\\nHost: t\\r\\nConnection: close\\r\\n\\r\\n' | "
+             "openssl s_client -quiet %s -verify_return_error -CAfile %s/%s -connect 127.0.0.1:%d 2>/dev/null",
+             path, options, folder, trusted, port);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    while (fgets(piece, sizeof piece, f)) text_print(&out, "%s", piece);
+    pclose(f);
+    return out;
+}
+
+static int speaks(int port, const char *trusted, const char *options)
+{
+    struct text out = get_tls(port, "/health", trusted, options);
+    int good = out.data && strstr(out.data, "HTTP/1.1 200") && strstr(out.data, "\"healthy\"");
+    free(out.data);
+    return good;
+}
+
+static int says(int port, const char *trusted, const char *line)
+{
+    struct text out = get_tls(port, "/metrics", trusted, "");
+    int found = out.data && strstr(out.data, line);
+    free(out.data);
+    return found;
+}
+
+static struct server start_tls(void)
+{
+    snprintf(certificate_path, sizeof certificate_path, "%s/cert.pem", folder);
+    snprintf(key_path, sizeof key_path, "%s/key.pem", folder);
+    put("a.cert", certificate_path);
+    put("a.key", key_path);
+    return server_start(model_path, "--tls-cert", certificate_path, "--tls-key", key_path, NULL);
+}
+
+/* With a certificate the server speaks TLS, not older than 1.2, and nothing else; a key that is not the certificate's is no start. */
 static void tls_is_spoken(void **state)
 {
     (void)state;
-    char command[2048], certificate[300], key[300], piece[1024];
-    snprintf(certificate, sizeof certificate, "%s/cert.pem", folder);
-    snprintf(key, sizeof key, "%s/key.pem", folder);
-    snprintf(command, sizeof command,
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
-             "-addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s >/dev/null 2>&1",
-             key, certificate);
-    if (system(command)) skip(); /* no openssl program here */
-    struct server s = server_start(model_path, "--tls-cert", certificate, "--tls-key", key, NULL);
-    for (int old = 0; old < 2; old++) {
-        struct text out = {0};
-        snprintf(command, sizeof command,
-                 "printf 'GET /health HTTP/1.1\\r\\nHost: t\\r\\nConnection: close\\r\\n\\r\\n' | "
-                 "openssl s_client -quiet %s -verify_return_error -CAfile %s -connect 127.0.0.1:%d 2>/dev/null",
-                 old ? "-tls1_1 -cipher DEFAULT@SECLEVEL=0" : "", certificate, s.port);
-        FILE *f = popen(command, "r");
-        assert_non_null(f);
-        while (fgets(piece, sizeof piece, f)) text_print(&out, "%s", piece);
-        pclose(f);
-        assert_int_equal(out.data && strstr(out.data, "HTTP/1.1 200"), !old);
-        assert_int_equal(out.data && strstr(out.data, "\"healthy\""), !old);
-        free(out.data);
-    }
+    char tail[1024];
+    if (!make_pair("a") || !make_pair("b")) skip();
+    struct server s = start_tls();
+    assert_true(speaks(s.port, "a.cert", ""));
+    assert_true(speaks(s.port, "a.cert", "-tls1_2"));
+    assert_false(speaks(s.port, "a.cert", "-tls1_1 -cipher DEFAULT@SECLEVEL=0"));
+    assert_false(speaks(s.port, "b.cert", ""));
     struct answer plain = get(s.port, "/health");
     assert_int_equal(plain.code, 0);
     answer_free(&plain);
     server_stop(s);
     struct text out;
-    snprintf(command, sizeof command, "--model %s --listen :0 --tls-cert %s --tls-key %s", model_path, certificate, model_path);
-    assert_int_equal(run_to_end(&out, "", command), 1);
+    snprintf(tail, sizeof tail, "--model %s --listen :0 --tls-cert %s --tls-key %s", model_path, certificate_path, model_path);
+    assert_int_equal(run_to_end(&out, "", tail), 1);
     assert_non_null(strstr(out.data, "PEM"));
     free(out.data);
-    unlink(certificate);
-    unlink(key);
+    snprintf(tail, sizeof tail, "--model %s --listen :0 --tls-cert %s --tls-key %s/b.key", model_path, certificate_path,
+             folder);
+    assert_int_equal(run_to_end(&out, "", tail), 1);
+    assert_non_null(strstr(out.data, "--tls-key"));
+    free(out.data);
+}
+
+/* A renewed pair is what new connections get, whichever file comes first; what does not fit or is no certificate changes nothing. */
+static void tls_is_renewed(void **state)
+{
+    (void)state;
+    if (!make_pair("a") || !make_pair("b")) skip();
+    struct server s = start_tls();
+    assert_true(speaks(s.port, "a.cert", ""));
+    put("b.cert", certificate_path); /* with the old key */
+    for (int i = 0; !says(s.port, "a.cert", "rudd_tls_loads_total{result=\"failed\"} 1\n"); i++) {
+        assert_true(i < 100);
+        pause_ms(100);
+    }
+    put("b.key", key_path);
+    for (int i = 0; !speaks(s.port, "b.cert", ""); i++) {
+        assert_true(i < 100);
+        pause_ms(100);
+    }
+    assert_false(speaks(s.port, "a.cert", ""));
+    assert_true(says(s.port, "b.cert", "rudd_tls_loads_total{result=\"ok\"} 1\n"));
+    put("fish.safetensors", certificate_path);
+    for (int i = 0; !says(s.port, "b.cert", "rudd_tls_loads_total{result=\"failed\"} 2\n"); i++) {
+        assert_true(i < 100);
+        pause_ms(100);
+    }
+    server_stop(s);
 }
 
 int main(void)
@@ -340,6 +418,7 @@ int main(void)
                                        cmocka_unit_test(every_answer_has_the_headers),
                                        cmocka_unit_test(unsafe_starts),
                                        cmocka_unit_test(keys_are_made),
-                                       cmocka_unit_test(tls_is_spoken)};
+                                       cmocka_unit_test(tls_is_spoken),
+                                       cmocka_unit_test(tls_is_renewed)};
     return cmocka_run_group_tests(tests, make_all, remove_fish);
 }
