@@ -75,7 +75,7 @@ static void print_report(const struct weights_report *r, const struct nn_model *
 enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
 {
     const char *out = NULL, *classes = NULL;
-    int pad = WEIGHTS_PAD_AUTO, seed = 0, dtype = WEIGHTS_F32;
+    int pad = WEIGHTS_PAD_AUTO, keras_norm = WEIGHTS_KERAS_AUTO, seed = 0, dtype = WEIGHTS_F32;
     double eps = 0;
     bool done;
     struct weights_load_options load = {.predict_only = true}; /* so that values go from file to file, one tensor at a time */
@@ -84,6 +84,8 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; recognised when not given"},
         {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0, "class names, one a line; or name, latin, en, ru between tabs"},
         {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
+        {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std", 0, 0,
+         "what the variance of a Keras Normalization layer is; auto: a deviation if it is ImageNet's"},
         {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores its numbers"},
         {"allow-missing", NN_OPTION_FLAG, &load.allow_missing, NULL, 0, 0,
@@ -110,6 +112,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.class_count = list.count;
     load.pad = (enum weights_pad)pad;
     load.bn_eps = (float)eps;
+    load.keras_norm = (enum weights_keras_norm)keras_norm;
     load.seed = (uint64_t)seed;
     if (!status) status = weights_import(&model, options.arguments[0], &load, &report, err);
     if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);

@@ -20,7 +20,8 @@ enum rudd_status weights_archive_parse(struct weights_file *file, const void *by
     static const struct {
         const char *ending;
         weights_archive_parser *parse;
-    } sorts[] = {{"/data.pkl", weights_torch_zip_parse}, {".npy", weights_npz_parse}};
+    } sorts[] = {
+        {"model.weights.h5", weights_keras_archive_parse}, {"/data.pkl", weights_torch_zip_parse}, {".npy", weights_npz_parse}};
     enum { SORTS = sizeof sorts / sizeof *sorts };
 
     struct weights_file parsed = {0};
@@ -33,9 +34,10 @@ enum rudd_status weights_archive_parse(struct weights_file *file, const void *by
     if (!parsed.path)
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to parse it", name);
     else if (k == SORTS)
-        status = rudd_fail(
-            err, RUDD_FORMAT,
-            "%s: a zip archive without weights: expected arrays of NumPy (X.npy) or a PyTorch checkpoint (data.pkl)", name);
+        status = rudd_fail(err, RUDD_FORMAT,
+                           "%s: a zip archive without weights: expected arrays of NumPy (X.npy), a PyTorch checkpoint "
+                           "(data.pkl) or a Keras model (model.weights.h5)",
+                           name);
     else
         status = sorts[k].parse(&parsed, &zip, err);
     if (!status) status = weights_sort(&parsed, err);

@@ -6,6 +6,7 @@
 
 #include "nn/half.h"
 #include "weights/archive.h"
+#include "weights/keras.h"
 #include "weights/safetensors.h"
 #include "weights/torch_read.h"
 #include <errno.h>
@@ -194,7 +195,8 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
         const char *magic;
         size_t magic_length;
         weights_parser *parse;
-    } containers[] = {{"PK\3\4", 4, weights_archive_parse},
+    } containers[] = {{"\x89HDF\r\n\x1a\n", 8, weights_keras_parse},
+                      {"PK\3\4", 4, weights_archive_parse},
                       /* PROTO and LONG1 of ten bytes, in a frame of thirteen from protocol 4 on: torch.save's magic number. */
                       {"\x80\2\x8a\n", 4, weights_torch_stream_parse},
                       {"\x80\3\x8a\n", 4, weights_torch_stream_parse},

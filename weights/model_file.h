@@ -12,7 +12,14 @@
 #include "nn/model.h"
 #include "weights/safetensors.h"
 
-enum weights_dialect { WEIGHTS_TIMM, WEIGHTS_TORCHVISION, WEIGHTS_LUKEMELAS, WEIGHTS_DIALECTS };
+enum weights_dialect {
+    WEIGHTS_TIMM,
+    WEIGHTS_TORCHVISION,
+    WEIGHTS_LUKEMELAS,
+    WEIGHTS_KERAS,          /* layers by name; another layout, too: keras.h */
+    WEIGHTS_KERAS_NUMBERED, /* layers by class and number */
+    WEIGHTS_DIALECTS
+};
 const char *weights_dialect_name(enum weights_dialect d);
 
 /* The dialect's name for parameter i of the model, into out[NN_NAME]. False when the dialect has no such part (lukemelas'
@@ -30,6 +37,8 @@ struct weights_report {
 void weights_report_free(struct weights_report *report);
 
 enum weights_pad { WEIGHTS_PAD_AUTO, WEIGHTS_PAD_SYMMETRIC, WEIGHTS_PAD_SAME };
+/* What the variance of a Keras Normalization layer is (keras.h). */
+enum weights_keras_norm { WEIGHTS_KERAS_AUTO, WEIGHTS_KERAS_VARIANCE, WEIGHTS_KERAS_STD };
 
 /* All zeros: everything as the file says. */
 struct weights_load_options {
@@ -42,6 +51,7 @@ struct weights_load_options {
     uint64_t seed;        /* for what is initialised */
     enum weights_pad pad; /* AUTO: by metadata or family */
     float bn_eps;         /* 0: by metadata or family */
+    enum weights_keras_norm keras_norm;
 };
 /* Loads path into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts
  * and as many names as it holds. The report is filled on success and on RUDD_MISMATCH, and is always safe to free. A replaced
@@ -51,8 +61,8 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
 
 /* "[32,3,3,3]" into text; returns it. */
 const char *weights_param_shape_text(char text[WEIGHTS_SHAPE_TEXT], const struct nn_param *p);
-/* Whether t holds floats in the parameter's shape. */
-bool weights_fits(const struct weights_tensor *t, const struct nn_param *p);
+/* Whether t holds floats in the shape that the parameter has in a dialect. */
+bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum weights_dialect d);
 
 /* Which dialect and architecture an open file holds. *arch NULL: found out and set to static text (nn_arch_name), *guessed when
  * only shapes told; otherwise it is the caller's choice and stays. RUDD_MISMATCH when nothing tells. */

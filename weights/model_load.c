@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "nn/sha256.h"
+#include "weights/keras.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 
@@ -76,6 +77,7 @@ struct file_source {
     struct nn_source source;
     struct weights_file file;
     uint64_t seed;
+    enum weights_dialect dialect;
     const struct weights_tensor **tensors; /* [param_count]; NULL: to be initialised */
 };
 
@@ -92,10 +94,23 @@ struct loading {
     struct rudd_error *err;
 };
 
+static enum rudd_status read_keras(float *out, const struct file_source *from, const struct nn_model *model, int param,
+                                   struct rudd_error *err)
+{
+    const struct nn_param *p = &model->params[param];
+    float *as_stored = rudd_alloc(p->count * sizeof *as_stored);
+    if (!as_stored) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu values", from->file.path, p->count);
+    enum rudd_status status = weights_read_f32(as_stored, &from->file, from->tensors[param], err);
+    if (!status) weights_from_keras(out, as_stored, p);
+    rudd_free(as_stored);
+    return status;
+}
+
 static enum rudd_status read_param(float *out, struct nn_source *source, const struct nn_model *model, int param,
                                    struct rudd_error *err)
 {
     struct file_source *from = (struct file_source *)source;
+    if (from->tensors[param] && weights_is_keras(from->dialect)) return read_keras(out, from, model, param, err);
     if (from->tensors[param]) return weights_read_f32(out, &from->file, from->tensors[param], err);
     nn_model_draw(out, model, param, from->seed);
     return RUDD_OK;
@@ -113,18 +128,20 @@ static enum rudd_status fit_param(struct loading *l, int i)
 {
     const struct nn_param *p = &l->model->params[i];
     char name[NN_NAME], expected[WEIGHTS_SHAPE_TEXT], found[WEIGHTS_SHAPE_TEXT], line[NN_NAME + 2 * WEIGHTS_SHAPE_TEXT + 64];
+    int64_t shape[4];
     bool classifier = p->stage == nn_model_stage_count(l->model) - 1;
     weights_param_name(name, l->model, i, l->report->dialect);
     const struct weights_tensor *t = weights_find(l->file, name);
     if (t) l->used[t - l->file->tensors] = true;
     if (classifier && l->report->classifier_replaced) return RUDD_OK;
     if (!t) return add_line(&l->report->missing, &l->report->missing_count, name, l->err);
-    if (weights_fits(t, p)) {
+    if (weights_fits(t, p, l->report->dialect)) {
         l->from->tensors[i] = t;
         return RUDD_OK;
     }
     weights_shape_text(found, t->rank, t->shape);
-    weights_param_shape_text(expected, p);
+    weights_dialect_shape(shape, p, l->report->dialect);
+    weights_shape_text(expected, p->rank, shape);
     snprintf(line, sizeof line, "%s %s %s (expected floats %s)", name, weights_dtype_name(t->dtype), found, expected);
     return add_line(&l->report->misshapen, &l->report->misshapen_count, line, l->err);
 }
@@ -146,7 +163,7 @@ static bool of_classifier(const struct loading *l, const char *tensor)
 static bool is_ignored(const char *name)
 {
     const char *leaf = strrchr(name, '.');
-    return (leaf && !strcmp(leaf, ".num_batches_tracked")) || !strncmp(name, "rudd.", 5);
+    return (leaf && !strcmp(leaf, ".num_batches_tracked")) || !strncmp(name, "rudd.", 5) || !strncmp(name, "normalization", 13);
 }
 
 static enum rudd_status fit_params(struct loading *l)
@@ -186,7 +203,7 @@ static enum rudd_status file_class_count(int *count, struct loading *l)
         if (l->found->params[i].stage < last || l->found->params[i].shape[0] != 1) continue; /* the hidden layer's */
         weights_param_name(name, l->found, i, l->report->dialect);
         const struct weights_tensor *t = weights_find(l->file, name);
-        if (t && t->rank) rows = t->shape[0];
+        if (t && t->rank) rows = t->shape[weights_is_keras(l->report->dialect) ? t->rank - 1 : 0];
     }
     if (rows > NN_MAX_CLASSES)
         return rudd_fail(l->err, RUDD_LIMIT, "%s: its classifier has %" PRId64 " classes, at most %d are supported", l->path,
@@ -205,6 +222,7 @@ static enum rudd_status make_model(struct loading *l)
     size_t base;
     enum rudd_status status = weights_recognise(&arch, &r->dialect, &r->arch_guessed, l->file, l->err);
     if (status) return status;
+    l->from->dialect = r->dialect;
     if (!nn_arch_parse(&base, &asked, arch)) return nn_model_describe(&l->found, arch, 1, l->err); /* says what is wrong */
     const int hidden = file_hidden(l->file);
     nn_arch_print(own, arch, hidden);
@@ -215,6 +233,8 @@ static enum rudd_status make_model(struct loading *l)
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
     r->classifier_replaced = (in_file && in_file != wanted) || strcmp(own, full) != 0;
     status = nn_model_describe(&l->model, full, wanted, l->err);
+    if (!status && weights_is_keras(r->dialect))
+        status = weights_keras_preprocess(&l->model->preprocess, l->file, o->keras_norm, l->err);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
     if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;

@@ -1,14 +1,18 @@
-/* names.c - one network, three ways to call its parts: timm's names (canonical), torchvision's and lukemelas'.
+/* names.c - one network, several ways to call its parts: timm's names (canonical), torchvision's, lukemelas' and Keras'.
  *
- * A row gives one module in each dialect; the leaf (weight, bias, running_mean, running_var) is the same in all of them. Places
- * in a name are filled in from the parameter:
+ * A row gives one module in each dialect; the leaf (weight, bias, running_mean, running_var) is the same in all of them but Keras, which says
+ * "/kernel", "/gamma" and so on. Places in a name are filled in from the parameter:
  *
  *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network
+ *     &  block within its stage as a letter, from a     ^  "2" in EfficientNetV2, where Keras calls some layers so
+ *
+ * Keras' newer files may know their layers by class and number alone ("conv2d_3"): those names are counted, not looked up.
  *
  * The names of a dialect are generated for every parameter of a model, and foreign files are read by looking those up: so the
  * table serves both ways. A row without a name in a dialect is a part that the dialect's networks do not have: lukemelas' package has no V2.
  *
- * Sources: the state_dict()s of timm's and torchvision's efficientnet, github.com/lukemelas/EfficientNet-PyTorch. */
+ * Sources: the state_dict()s of timm's and torchvision's efficientnet, github.com/lukemelas/EfficientNet-PyTorch,
+ * keras.applications' efficientnet.py and efficientnet_v2.py. */
 #include "weights/model_file.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -25,37 +29,37 @@ enum place {
 
 static const struct {
     enum place place;
-    const char *dialects[3]; /* by enum weights_dialect; timm's without "blocks.S.B." */
+    const char *dialects[4]; /* by enum weights_dialect; timm's without "blocks.S.B." */
 } modules[] = {
-    {OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem"}},
-    {OUTSIDE, {"bn1", "features.@.1", "_bn0"}},
-    {OUTSIDE, {"conv_head", "features.@.0", "_conv_head"}},
-    {OUTSIDE, {"bn2", "features.@.1", "_bn1"}},
-    {OUTSIDE, {"classifier", "classifier.1", "_fc"}},
+    {OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem", "stem_conv"}},
+    {OUTSIDE, {"bn1", "features.@.1", "_bn0", "stem_bn"}},
+    {OUTSIDE, {"conv_head", "features.@.0", "_conv_head", "top_conv"}},
+    {OUTSIDE, {"bn2", "features.@.1", "_bn1", "top_bn"}},
+    {OUTSIDE, {"classifier", "classifier.1", "_fc", "predictions"}},
 
-    {SEPARABLE, {"conv_dw", "features.@.%.block.0.0", "_blocks.#._depthwise_conv"}},
-    {SEPARABLE, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn1"}},
-    {SEPARABLE, {"se.conv_reduce", "features.@.%.block.1.fc1", "_blocks.#._se_reduce"}},
-    {SEPARABLE, {"se.conv_expand", "features.@.%.block.1.fc2", "_blocks.#._se_expand"}},
-    {SEPARABLE, {"conv_pw", "features.@.%.block.2.0", "_blocks.#._project_conv"}},
-    {SEPARABLE, {"bn2", "features.@.%.block.2.1", "_blocks.#._bn2"}},
+    {SEPARABLE, {"conv_dw", "features.@.%.block.0.0", "_blocks.#._depthwise_conv", "block@&_dwconv"}},
+    {SEPARABLE, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn1", "block@&_bn"}},
+    {SEPARABLE, {"se.conv_reduce", "features.@.%.block.1.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
+    {SEPARABLE, {"se.conv_expand", "features.@.%.block.1.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
+    {SEPARABLE, {"conv_pw", "features.@.%.block.2.0", "_blocks.#._project_conv", "block@&_project_conv"}},
+    {SEPARABLE, {"bn2", "features.@.%.block.2.1", "_blocks.#._bn2", "block@&_project_bn"}},
 
-    {INVERTED, {"conv_pw", "features.@.%.block.0.0", "_blocks.#._expand_conv"}},
-    {INVERTED, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn0"}},
-    {INVERTED, {"conv_dw", "features.@.%.block.1.0", "_blocks.#._depthwise_conv"}},
-    {INVERTED, {"bn2", "features.@.%.block.1.1", "_blocks.#._bn1"}},
-    {INVERTED, {"se.conv_reduce", "features.@.%.block.2.fc1", "_blocks.#._se_reduce"}},
-    {INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand"}},
-    {INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv"}},
-    {INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2"}},
+    {INVERTED, {"conv_pw", "features.@.%.block.0.0", "_blocks.#._expand_conv", "block@&_expand_conv"}},
+    {INVERTED, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn0", "block@&_expand_bn"}},
+    {INVERTED, {"conv_dw", "features.@.%.block.1.0", "_blocks.#._depthwise_conv", "block@&_dwconv^"}},
+    {INVERTED, {"bn2", "features.@.%.block.1.1", "_blocks.#._bn1", "block@&_bn"}},
+    {INVERTED, {"se.conv_reduce", "features.@.%.block.2.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
+    {INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
+    {INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv", "block@&_project_conv"}},
+    {INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2", "block@&_project_bn"}},
 
-    {FUSED, {"conv_exp", "features.@.%.block.0.0", NULL}},
-    {FUSED, {"bn1", "features.@.%.block.0.1", NULL}},
-    {FUSED, {"conv_pwl", "features.@.%.block.1.0", NULL}},
-    {FUSED, {"bn2", "features.@.%.block.1.1", NULL}},
+    {FUSED, {"conv_exp", "features.@.%.block.0.0", NULL, "block@&_expand_conv"}},
+    {FUSED, {"bn1", "features.@.%.block.0.1", NULL, "block@&_expand_bn"}},
+    {FUSED, {"conv_pwl", "features.@.%.block.1.0", NULL, "block@&_project_conv"}},
+    {FUSED, {"bn2", "features.@.%.block.1.1", NULL, "block@&_project_bn"}},
 
-    {SINGLE, {"conv", "features.@.%.block.0.0", NULL}},
-    {SINGLE, {"bn1", "features.@.%.block.0.1", NULL}},
+    {SINGLE, {"conv", "features.@.%.block.0.0", NULL, "block@&_project_conv"}},
+    {SINGLE, {"bn1", "features.@.%.block.0.1", NULL, "block@&_project_bn"}},
 };
 enum { MODULES = sizeof modules / sizeof *modules };
 
@@ -66,7 +70,7 @@ const char *weights_param_shape_text(char text[WEIGHTS_SHAPE_TEXT], const struct
 
 const char *weights_dialect_name(enum weights_dialect d)
 {
-    static const char *const names[] = {"timm", "torchvision", "lukemelas"};
+    static const char *const names[] = {"timm", "torchvision", "lukemelas", "Keras", "Keras (numbered)"};
     return names[d];
 }
 
@@ -116,11 +120,44 @@ static struct block find_block(const struct nn_model *model, int i)
     return b;
 }
 
+/* What Keras calls a parameter within its layer. */
+static const char *keras_leaf(enum nn_param_kind kind)
+{
+    switch (kind) {
+    case NN_CONV_WEIGHT:
+    case NN_DWCONV_WEIGHT:
+    case NN_LINEAR_WEIGHT: return "/kernel";
+    case NN_BN_WEIGHT: return "/gamma";
+    case NN_BN_BIAS: return "/beta";
+    case NN_BN_MEAN: return "/moving_mean";
+    case NN_BN_VAR: return "/moving_variance";
+    case NN_BIAS: break;
+    }
+    return "/bias";
+}
+
+/* "conv2d_3/kernel": the class of parameter i's layer and how many of that class come before it. */
+static bool numbered_name(char out[NN_NAME], const struct nn_model *model, int i)
+{
+    static const char *const classes[] = {[NN_CONV_WEIGHT] = "conv2d",
+                                          [NN_DWCONV_WEIGHT] = "depthwise_conv2d",
+                                          [NN_LINEAR_WEIGHT] = "dense",
+                                          [NN_BN_WEIGHT] = "batch_normalization"};
+    int first = i, before = 0;
+    while (model->params[first].kind >= NN_BIAS && model->params[first].kind != NN_BN_WEIGHT) first--;
+    const enum nn_param_kind kind = model->params[first].kind;
+    for (int j = 0; j < first; j++) before += model->params[j].kind == kind;
+    int n = snprintf(out, NN_NAME, before ? "%s_%d" : "%s", classes[kind], before);
+    snprintf(out + n, NN_NAME - (size_t)n, "%s", keras_leaf(model->params[i].kind));
+    return true;
+}
+
 bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, enum weights_dialect d)
 {
     const struct nn_param *p = &model->params[i];
     snprintf(out, NN_NAME, "%s", p->name);
     if (d == WEIGHTS_TIMM) return true;
+    if (d == WEIGHTS_KERAS_NUMBERED) return numbered_name(out, model, i);
 
     size_t prefix = block_prefix(p->name);
     struct block block = {0, 0, OUTSIDE};
@@ -138,8 +175,10 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     size_t n = 0;
     for (const char *c = pattern; *c; c++) {
         int number = *c == '@' ? p->stage : *c == '%' ? block.index_in_stage : *c == '#' ? block.index : -1;
-        n += (size_t)(number < 0 ? snprintf(out + n, NN_NAME - n, "%c", *c) : snprintf(out + n, NN_NAME - n, "%d", number));
+        if (*c == '^' && !strstr(model->arch, "efficientnetv2")) continue;
+        const char letter = *c == '&' ? (char)('a' + block.index_in_stage) : *c == '^' ? '2' : *c;
+        n += (size_t)(number < 0 ? snprintf(out + n, NN_NAME - n, "%c", letter) : snprintf(out + n, NN_NAME - n, "%d", number));
     }
-    snprintf(out + n, NN_NAME - n, "%s", leaf);
+    snprintf(out + n, NN_NAME - n, "%s", d == WEIGHTS_KERAS ? keras_leaf(p->kind) : leaf);
     return true;
 }

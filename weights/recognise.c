@@ -5,12 +5,15 @@
  * shapes of its plain twin; lukemelas' files are always the tf_ ones, torchvision's the plain ones, timm's are taken for the one that
  * comes first (nn_arch_name), and the caller is told that it was a guess. */
 #include <string.h>
+#include "weights/keras.h"
 #include "weights/model_file.h"
 
-bool weights_fits(const struct weights_tensor *t, const struct nn_param *p)
+bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum weights_dialect d)
 {
+    int64_t shape[4];
+    weights_dialect_shape(shape, p, d);
     bool fits = t->rank == p->rank && weights_dtype_is_float(t->dtype);
-    for (int i = 0; fits && i < p->rank; i++) fits = t->shape[i] == p->shape[i];
+    for (int i = 0; fits && i < p->rank; i++) fits = t->shape[i] == shape[i];
     return fits;
 }
 
@@ -19,7 +22,9 @@ static bool find_dialect(enum weights_dialect *dialect, const struct weights_fil
 {
     static const char *const markers[WEIGHTS_DIALECTS] = {[WEIGHTS_TIMM] = "conv_stem.weight",
                                                           [WEIGHTS_TORCHVISION] = "features.0.0.weight",
-                                                          [WEIGHTS_LUKEMELAS] = "_conv_stem.weight"};
+                                                          [WEIGHTS_LUKEMELAS] = "_conv_stem.weight",
+                                                          [WEIGHTS_KERAS] = "stem_conv/kernel",
+                                                          [WEIGHTS_KERAS_NUMBERED] = "conv2d/kernel"};
     for (int d = 0; d < WEIGHTS_DIALECTS; d++)
         if (weights_find(file, markers[d])) {
             *dialect = (enum weights_dialect)d;
@@ -61,7 +66,7 @@ static enum rudd_status score_arch(int *score, const char *arch, enum weights_di
             break;
         }
         const struct weights_tensor *t = weights_find(file, name);
-        *score += t && weights_fits(t, &outline->params[i]) ? 1 : -1;
+        *score += t && weights_fits(t, &outline->params[i], dialect) ? 1 : -1;
     }
     nn_model_destroy(outline);
     return RUDD_OK;
@@ -74,7 +79,8 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
     if (!find_dialect(&d, file))
         return rudd_fail(
             err, RUDD_MISMATCH,
-            "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision) or _conv_stem.weight (lukemelas): "
+            "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision), _conv_stem.weight (lukemelas) or "
+            "stem_conv/kernel (Keras): "
             "not an EfficientNet in a known naming",
             file->path);
     if (*arch) {
@@ -93,6 +99,7 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
     for (int k = 0; guess && nn_arch_name(k); k++) {
         int score;
         if (d == WEIGHTS_LUKEMELAS && strncmp(nn_arch_name(k), "tf_", 3)) continue;
+        if (weights_is_keras(d) && !strncmp(nn_arch_name(k), "efficientnet", 12)) continue; /* its tf_ twin it is */
         enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, err);
         if (status) return status;
         const bool plain_twin = d == WEIGHTS_TORCHVISION && strncmp(nn_arch_name(k), "tf_", 3);
