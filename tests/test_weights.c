@@ -1,5 +1,6 @@
-/* test_weights.c - names in three dialects, recognition, loading what fits and refusing what does not, saving it again. */
+/* test_weights.c - names in every dialect, recognition, loading what fits and refusing what does not, saving it again. */
 #include "weights/metadata.h"
+#include "weights/keras.h"
 #include "weights/model_file.h"
 
 #include <setjmp.h>
@@ -54,48 +55,64 @@ static void names_are_those_of_real_files(void **state)
 {
     (void)state;
     static const struct {
-        const char *arch, *timm, *torchvision, *lukemelas;
+        const char *arch, *timm, *torchvision, *lukemelas, *keras;
     } known[] = {
-        {"efficientnet_b0", "conv_stem.weight", "features.0.0.weight", "_conv_stem.weight"},
-        {"efficientnet_b0", "bn1.running_var", "features.0.1.running_var", "_bn0.running_var"},
-        {"efficientnet_b0", "blocks.0.0.conv_dw.weight", "features.1.0.block.0.0.weight", "_blocks.0._depthwise_conv.weight"},
-        {"efficientnet_b0", "blocks.0.0.bn1.bias", "features.1.0.block.0.1.bias", "_blocks.0._bn1.bias"},
-        {"efficientnet_b0", "blocks.0.0.se.conv_reduce.bias", "features.1.0.block.1.fc1.bias", "_blocks.0._se_reduce.bias"},
+        {"efficientnet_b0", "conv_stem.weight", "features.0.0.weight", "_conv_stem.weight", "stem_conv/kernel"},
+        {"efficientnet_b0", "bn1.running_var", "features.0.1.running_var", "_bn0.running_var", "stem_bn/moving_variance"},
+        {"efficientnet_b0", "blocks.0.0.conv_dw.weight", "features.1.0.block.0.0.weight", "_blocks.0._depthwise_conv.weight",
+         "block1a_dwconv/kernel"},
+        {"efficientnet_b0", "blocks.0.0.bn1.bias", "features.1.0.block.0.1.bias", "_blocks.0._bn1.bias", "block1a_bn/beta"},
+        {"efficientnet_b0", "blocks.0.0.se.conv_reduce.bias", "features.1.0.block.1.fc1.bias", "_blocks.0._se_reduce.bias",
+         "block1a_se_reduce/bias"},
         {"efficientnet_b0", "blocks.0.0.se.conv_expand.weight", "features.1.0.block.1.fc2.weight",
-         "_blocks.0._se_expand.weight"},
-        {"efficientnet_b0", "blocks.0.0.conv_pw.weight", "features.1.0.block.2.0.weight", "_blocks.0._project_conv.weight"},
-        {"efficientnet_b0", "blocks.0.0.bn2.running_mean", "features.1.0.block.2.1.running_mean",
-         "_blocks.0._bn2.running_mean"},
-        {"efficientnet_b0", "blocks.1.1.conv_pw.weight", "features.2.1.block.0.0.weight", "_blocks.2._expand_conv.weight"},
-        {"efficientnet_b0", "blocks.1.1.bn1.weight", "features.2.1.block.0.1.weight", "_blocks.2._bn0.weight"},
-        {"efficientnet_b0", "blocks.6.0.conv_dw.weight", "features.7.0.block.1.0.weight", "_blocks.15._depthwise_conv.weight"},
-        {"efficientnet_b0", "blocks.6.0.bn2.weight", "features.7.0.block.1.1.weight", "_blocks.15._bn1.weight"},
+         "_blocks.0._se_expand.weight", "block1a_se_expand/kernel"},
+        {"efficientnet_b0", "blocks.0.0.conv_pw.weight", "features.1.0.block.2.0.weight", "_blocks.0._project_conv.weight",
+         "block1a_project_conv/kernel"},
+        {"efficientnet_b0", "blocks.0.0.bn2.running_mean", "features.1.0.block.2.1.running_mean", "_blocks.0._bn2.running_mean",
+         "block1a_project_bn/moving_mean"},
+        {"efficientnet_b0", "blocks.1.1.conv_pw.weight", "features.2.1.block.0.0.weight", "_blocks.2._expand_conv.weight",
+         "block2b_expand_conv/kernel"},
+        {"efficientnet_b0", "blocks.1.1.bn1.weight", "features.2.1.block.0.1.weight", "_blocks.2._bn0.weight",
+         "block2b_expand_bn/gamma"},
+        {"efficientnet_b0", "blocks.6.0.conv_dw.weight", "features.7.0.block.1.0.weight", "_blocks.15._depthwise_conv.weight",
+         "block7a_dwconv/kernel"},
+        {"efficientnet_b0", "blocks.6.0.bn2.weight", "features.7.0.block.1.1.weight", "_blocks.15._bn1.weight",
+         "block7a_bn/gamma"},
         {"efficientnet_b0", "blocks.6.0.se.conv_reduce.weight", "features.7.0.block.2.fc1.weight",
-         "_blocks.15._se_reduce.weight"},
-        {"efficientnet_b0", "blocks.6.0.se.conv_expand.bias", "features.7.0.block.2.fc2.bias", "_blocks.15._se_expand.bias"},
-        {"efficientnet_b0", "blocks.6.0.conv_pwl.weight", "features.7.0.block.3.0.weight", "_blocks.15._project_conv.weight"},
-        {"efficientnet_b0", "blocks.6.0.bn3.bias", "features.7.0.block.3.1.bias", "_blocks.15._bn2.bias"},
-        {"efficientnet_b0", "conv_head.weight", "features.8.0.weight", "_conv_head.weight"},
-        {"efficientnet_b0", "bn2.weight", "features.8.1.weight", "_bn1.weight"},
-        {"efficientnet_b0", "classifier.weight", "classifier.1.weight", "_fc.weight"},
-        {"efficientnet_b0", "classifier.bias", "classifier.1.bias", "_fc.bias"},
-        {"tf_efficientnet_b4", "blocks.0.1.conv_pw.weight", "features.1.1.block.2.0.weight", "_blocks.1._project_conv.weight"},
-        {"tf_efficientnet_b4", "blocks.5.7.conv_pwl.weight", "features.6.7.block.3.0.weight",
-         "_blocks.29._project_conv.weight"},
-        {"tf_efficientnet_b4", "blocks.6.1.conv_pw.weight", "features.7.1.block.0.0.weight", "_blocks.31._expand_conv.weight"},
-        {"efficientnetv2_s", "blocks.0.1.conv.weight", "features.1.1.block.0.0.weight", NULL},
-        {"efficientnetv2_s", "blocks.0.1.bn1.bias", "features.1.1.block.0.1.bias", NULL},
-        {"efficientnetv2_s", "blocks.1.3.conv_exp.weight", "features.2.3.block.0.0.weight", NULL},
-        {"efficientnetv2_s", "blocks.1.3.bn1.weight", "features.2.3.block.0.1.weight", NULL},
-        {"efficientnetv2_s", "blocks.2.0.conv_pwl.weight", "features.3.0.block.1.0.weight", NULL},
-        {"efficientnetv2_s", "blocks.2.0.bn2.running_var", "features.3.0.block.1.1.running_var", NULL},
+         "_blocks.15._se_reduce.weight", "block7a_se_reduce/kernel"},
+        {"efficientnet_b0", "blocks.6.0.se.conv_expand.bias", "features.7.0.block.2.fc2.bias", "_blocks.15._se_expand.bias",
+         "block7a_se_expand/bias"},
+        {"efficientnet_b0", "blocks.6.0.conv_pwl.weight", "features.7.0.block.3.0.weight", "_blocks.15._project_conv.weight",
+         "block7a_project_conv/kernel"},
+        {"efficientnet_b0", "blocks.6.0.bn3.bias", "features.7.0.block.3.1.bias", "_blocks.15._bn2.bias",
+         "block7a_project_bn/beta"},
+        {"efficientnet_b0", "conv_head.weight", "features.8.0.weight", "_conv_head.weight", "top_conv/kernel"},
+        {"efficientnet_b0", "bn2.weight", "features.8.1.weight", "_bn1.weight", "top_bn/gamma"},
+        {"efficientnet_b0", "classifier.weight", "classifier.1.weight", "_fc.weight", "predictions/kernel"},
+        {"efficientnet_b0", "classifier.bias", "classifier.1.bias", "_fc.bias", "predictions/bias"},
+        {"tf_efficientnet_b4", "blocks.0.1.conv_pw.weight", "features.1.1.block.2.0.weight", "_blocks.1._project_conv.weight",
+         "block1b_project_conv/kernel"},
+        {"tf_efficientnet_b4", "blocks.5.7.conv_pwl.weight", "features.6.7.block.3.0.weight", "_blocks.29._project_conv.weight",
+         "block6h_project_conv/kernel"},
+        {"tf_efficientnet_b4", "blocks.6.1.conv_pw.weight", "features.7.1.block.0.0.weight", "_blocks.31._expand_conv.weight",
+         "block7b_expand_conv/kernel"},
+        {"efficientnetv2_s", "blocks.0.1.conv.weight", "features.1.1.block.0.0.weight", NULL, "block1b_project_conv/kernel"},
+        {"efficientnetv2_s", "blocks.0.1.bn1.bias", "features.1.1.block.0.1.bias", NULL, "block1b_project_bn/beta"},
+        {"efficientnetv2_s", "blocks.1.3.conv_exp.weight", "features.2.3.block.0.0.weight", NULL, "block2d_expand_conv/kernel"},
+        {"efficientnetv2_s", "blocks.1.3.bn1.weight", "features.2.3.block.0.1.weight", NULL, "block2d_expand_bn/gamma"},
+        {"efficientnetv2_s", "blocks.2.0.conv_pwl.weight", "features.3.0.block.1.0.weight", NULL,
+         "block3a_project_conv/kernel"},
+        {"efficientnetv2_s", "blocks.2.0.bn2.running_var", "features.3.0.block.1.1.running_var", NULL,
+         "block3a_project_bn/moving_variance"},
+        {"efficientnetv2_s", "blocks.4.3.conv_dw.weight", "features.5.3.block.1.0.weight", "_blocks.19._depthwise_conv.weight",
+         "block5d_dwconv2/kernel"},
     };
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         struct nn_model *m = outline(known[k].arch, 3);
-        const char *expected[] = {known[k].timm, known[k].torchvision, known[k].lukemelas};
+        const char *expected[] = {known[k].timm, known[k].torchvision, known[k].lukemelas, known[k].keras};
         int i = nn_model_find(m, known[k].timm);
         assert_true(i >= 0);
-        for (int d = 0; d < WEIGHTS_DIALECTS; d++) {
+        for (int d = 0; d <= WEIGHTS_KERAS; d++) {
             char name[NN_NAME];
             assert_int_equal(weights_param_name(name, m, i, (enum weights_dialect)d), expected[d] != NULL);
             if (expected[d]) assert_string_equal(name, expected[d]);
@@ -143,14 +160,14 @@ static void pretend_file(struct weights_file *f, const char *arch, enum weights_
         struct weights_tensor *t = &f->tensors[f->tensor_count++];
         *t = (struct weights_tensor){
             .name = rudd_strdup(name), .dtype = WEIGHTS_F16, .rank = m->params[i].rank, .count = m->params[i].count};
-        for (int r = 0; r < t->rank; r++) t->shape[r] = m->params[i].shape[r];
+        weights_dialect_shape(t->shape, &m->params[i], d);
     }
     qsort(f->tensors, (size_t)f->tensor_count, sizeof *f->tensors, by_tensor_name);
     nn_model_destroy(m);
 }
 
 /* Names and shapes alone tell each architecture, even with a seventh of the tensors missing; tf_ twins go to the plain name,
- * except in lukemelas' dialect, where all are tf_, and V2-S under timm's names, of which TensorFlow's weights alone are published. */
+ * except in lukemelas' and Keras' dialects, where all are tf_, and V2-S under timm's names, of which TensorFlow's weights alone are published. */
 static void shapes_tell_the_architecture(void **state)
 {
     (void)state;
@@ -167,7 +184,10 @@ static void shapes_tell_the_architecture(void **state)
             assert_true(guessed);
             char expected[64];
             const char *plain = strncmp(name, "tf_", 3) ? name : name + 3;
-            const bool tf = strstr(name, "v2_s") ? d == WEIGHTS_TIMM : strstr(name, "v2_b") || d == WEIGHTS_LUKEMELAS;
+            const bool tf = strstr(name, "v2_s")
+                                ? d == WEIGHTS_TIMM || weights_is_keras((enum weights_dialect)d)
+                                : strstr(name, "v2_b") || d == WEIGHTS_LUKEMELAS ||
+                                      (weights_is_keras((enum weights_dialect)d) && strstr(name, "efficientnet"));
             snprintf(expected, sizeof expected, "%s%s", tf ? "tf_" : "", plain);
             assert_string_equal(found, expected);
             weights_close(&f);

@@ -5,6 +5,7 @@
  *     float16    1 | 5 | 10     nn/half.h                          largest 65504 */
 #include "weights/supply.h"
 #include "nn/half.h"
+#include "weights/keras.h"
 #include <math.h>
 #include <string.h>
 
@@ -76,6 +77,10 @@ static enum rudd_status fetch(const void **bytes, struct weights_supply *supply,
     struct weights_model_supply *s = (struct weights_model_supply *)supply;
     const float *values;
     enum rudd_status status = find_values(&values, s, s->scratch, i, err);
+    if (!status && s->laid_out) {
+        weights_to_keras(s->laid_out, values, &s->model->params[i]);
+        values = s->laid_out;
+    }
     *bytes = values;
     if (status || s->tensors[i].dtype == WEIGHTS_F32) return status;
     *bytes = s->scratch;
@@ -109,7 +114,9 @@ enum rudd_status weights_model_supply_init(struct weights_model_supply *supply, 
     s.tensors = rudd_zalloc((size_t)model->param_count, sizeof *s.tensors);
     s.names = rudd_zalloc((size_t)model->param_count, sizeof *s.names);
     s.scratch = rudd_alloc(largest * sizeof *s.scratch);
-    if (!s.tensors || !s.names || !s.scratch)
+    const bool keras = weights_is_keras(form.dialect);
+    if (keras) s.laid_out = rudd_alloc(largest * sizeof *s.laid_out);
+    if (!s.tensors || !s.names || !s.scratch || (keras && !s.laid_out))
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %d tensors", model->arch, model->param_count);
     for (int i = 0; i < model->param_count && !status; i++) {
         const struct nn_param *p = &model->params[i];
@@ -117,7 +124,7 @@ enum rudd_status weights_model_supply_init(struct weights_model_supply *supply, 
             status = rudd_fail(err, RUDD_ARGUMENT, "%s has no %s in %s's naming; expected timm names for this family",
                                model->arch, s.names[i], weights_dialect_name(form.dialect));
         s.tensors[i] = (struct weights_tensor){.name = s.names[i], .dtype = form.dtype, .rank = p->rank, .count = p->count};
-        for (int k = 0; k < p->rank; k++) s.tensors[i].shape[k] = p->shape[k];
+        weights_dialect_shape(s.tensors[i].shape, p, form.dialect);
     }
     s.supply = (struct weights_supply){s.tensors, model->param_count, fetch};
     if (status)
@@ -129,6 +136,7 @@ enum rudd_status weights_model_supply_init(struct weights_model_supply *supply, 
 
 void weights_model_supply_free(struct weights_model_supply *s)
 {
+    rudd_free(s->laid_out);
     rudd_free(s->scratch);
     rudd_free(s->names);
     rudd_free(s->tensors);

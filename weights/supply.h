@@ -17,21 +17,22 @@ struct weights_supply {
 };
 enum rudd_status weights_fetch(const void **bytes, struct weights_supply *supply, int i, struct rudd_error *err);
 
-/* A model's parameters under the names of a dialect, in their order. */
+/* A model's parameters under the names of a dialect and in its layout, in their order. */
 struct weights_model_supply {
     struct weights_supply supply;
     const struct nn_model *model;
     const float *values; /* NULL: the model's, or its source's */
     struct weights_tensor *tensors;
     char (*names)[NN_NAME];
-    float *scratch; /* [count of the largest parameter] */
+    float *scratch;  /* [count of the largest parameter] */
+    float *laid_out; /* likewise, for dialects with a layout of their own; else NULL */
 };
 /* values: NULL for the model's own, else a block of the same layout. model and values must outlive s. On failure there is nothing to free.
  * RUDD_ARGUMENT: the dialect has no names for this family, or values are nowhere to be had. */
 enum rudd_status weights_model_supply_init(struct weights_model_supply *s, const struct nn_model *model, const float *values,
                                            struct weights_form form, struct rudd_error *err);
 void weights_model_supply_free(struct weights_model_supply *s);
-/* Parameter i in float32 as the file will hold it: rounded where its dtype is narrow. out [count]. */
+/* Parameter i in float32 as the file will hold it, but in our layout: rounded where its dtype is narrow. out [count]. */
 enum rudd_status weights_model_supply_read(float *out, struct weights_model_supply *s, int i, struct rudd_error *err);
 
 /* The native metadata of what s will write, the golden answer among them, which runs the network once over the values as they will be stored. */
