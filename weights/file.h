@@ -5,7 +5,8 @@
  *
  *     container      first bytes        parser
  *     safetensors    u64, '{'           safetensors.h
- *     zip            PK 3 4             archive.h, by what is in it: .npz, .pth
+ *     zip            PK 3 4             archive.h, by what is in it: .npz, .pth, .keras
+ *     HDF5           89 'HDF'           keras.h: Keras' .h5
  *     pickles        PROTO, magic       torch_read.h: the older .pth
  *
  * A parser trusts nothing and hands out nothing before everything is checked. Names are whatever the file calls its tensors: which network
