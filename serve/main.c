@@ -172,6 +172,8 @@ int main(int argc, char **argv)
         {"spool-max", NN_OPTION_BYTES, &o->record.spool_max, "BYTES", 65536, 0, "size of the spool at most"},
         {"keep-images", NN_OPTION_STRING, &o->record.images, "DIR", 0, 0,
          "keep the pictures there, by their hash; else they are not kept"},
+        {"keep-images-days", NN_OPTION_INT, &o->record.images_days, "N", 0, 36500,
+         "delete those that were last sent longer ago; 0: never"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options, one `name = value` a line"},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print the version and end"},
     };

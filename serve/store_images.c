@@ -1,14 +1,17 @@
 /* store_images.c - see store_images.h. */
 #include "serve/store_images.h"
+#include "serve/clock.h"
+#include "serve/store.h"
 #include "weights/replace.h"
+#include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { WAITING_BYTES = 64 << 20, HASH = 65 };
+enum { WAITING_BYTES = 64 << 20, HASH = 65, SWEEP_MS = 3600 * 1000 };
 
 struct picture {
     struct picture *next;
@@ -18,6 +21,7 @@ struct picture {
 
 struct serve_images {
     char *folder;
+    int days;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct picture *first, **last;
@@ -27,7 +31,7 @@ struct serve_images {
     pthread_t thread;
 };
 
-/* One file. */
+/* One file, whose time is now. */
 static uint64_t *write_picture(struct serve_images *s, const struct picture *p)
 {
     char path[4096];
@@ -36,18 +40,86 @@ static uint64_t *write_picture(struct serve_images *s, const struct picture *p)
     if (n < 0 || (size_t)n + HASH + 8 > sizeof path) return &s->stats.failed;
     if (mkdir(path, 0777) && errno != EEXIST) return &s->stats.failed;
     snprintf(path + n, sizeof path - (size_t)n, "/%s.%s", p->hash, ending);
-    if (!access(path, F_OK)) return &s->stats.known;
+    if (!utimensat(AT_FDCWD, path, NULL, 0)) return &s->stats.known;
     return weights_write_bytes(path, p->bytes.data, p->bytes.length, NULL) ? &s->stats.failed : &s->stats.kept;
+}
+
+/* ---- the age limit --------------------------------------------------------------------------------------------------------------- */
+
+static bool is_hexadecimal(const char *text, size_t n)
+{
+    return strspn(text, "0123456789abcdef") == n;
+}
+
+/* Whether a file in the folder `digits` is called as we call ours. */
+static bool is_ours(const char *name, const char *digits)
+{
+    return is_hexadecimal(name, HASH - 1) && !strncmp(name, digits, 2) &&
+           (!strcmp(name + HASH - 1, ".jpg") || !strcmp(name + HASH - 1, ".png"));
+}
+
+/* Deletes what is too old in one of the 256 folders; how many. */
+static uint64_t sweep_folder(int folder, const char *digits, double before)
+{
+    uint64_t expired = 0;
+    int fd = openat(folder, digits, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0) close(fd);
+    if (!d) return 0;
+    for (const struct dirent *e; (e = readdir(d));) {
+        struct stat st;
+        if (is_ours(e->d_name, digits) && !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+            (double)st.st_mtime < before)
+            expired += !unlinkat(fd, e->d_name, 0);
+    }
+    closedir(d);
+    return expired;
+}
+
+static uint64_t sweep(const struct serve_images *s)
+{
+    uint64_t expired = 0;
+    const double before = serve_wall_s() - s->days * 86400.0;
+    int folder = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = folder >= 0 ? fdopendir(folder) : NULL;
+    if (!d && folder >= 0) close(folder);
+    if (!d) return 0;
+    for (const struct dirent *e; (e = readdir(d));)
+        if (is_hexadecimal(e->d_name, 2) && !e->d_name[2]) expired += sweep_folder(folder, e->d_name, before);
+    closedir(d);
+    return expired;
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------------------------------- */
+
+/* The next picture, when there is one; NULL: the end, or it is time to sweep. Called with the lock. */
+static struct picture *wait_for_picture(struct serve_images *s, double sweep_ms)
+{
+    struct timespec t = serve_timespec(sweep_ms);
+    while (!s->first && !s->stopping)
+        if (!s->days)
+            pthread_cond_wait(&s->changed, &s->mutex);
+        else if (pthread_cond_timedwait(&s->changed, &s->mutex, &t) == ETIMEDOUT)
+            break;
+    return s->first;
 }
 
 static void *write_all(void *arg)
 {
     struct serve_images *s = arg;
+    double sweep_ms = 0;
     pthread_mutex_lock(&s->mutex);
     for (;;) {
-        while (!s->first && !s->stopping) pthread_cond_wait(&s->changed, &s->mutex);
-        struct picture *p = s->first;
-        if (!p) break;
+        if (s->days && serve_now_ms() >= sweep_ms) {
+            pthread_mutex_unlock(&s->mutex);
+            uint64_t expired = sweep(s);
+            pthread_mutex_lock(&s->mutex);
+            s->stats.expired += expired;
+            sweep_ms = serve_now_ms() + SWEEP_MS;
+        }
+        struct picture *p = wait_for_picture(s, sweep_ms);
+        if (!p && s->stopping) break;
+        if (!p) continue;
         s->first = p->next;
         if (!s->first) s->last = &s->first;
         pthread_mutex_unlock(&s->mutex);
@@ -62,7 +134,7 @@ static void *write_all(void *arg)
     return NULL;
 }
 
-enum rudd_status serve_images_create(struct serve_images **images, const char *folder, struct rudd_error *err)
+enum rudd_status serve_images_create(struct serve_images **images, const char *folder, int days, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
     if (mkdir(folder, 0777) && errno != EEXIST)
@@ -75,9 +147,10 @@ enum rudd_status serve_images_create(struct serve_images **images, const char *f
         rudd_free(s);
         return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for --keep-images");
     }
+    s->days = days;
     s->last = &s->first;
     pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->changed, NULL);
+    serve_cond_init(&s->changed);
     if (pthread_create(&s->thread, NULL, write_all, s))
         status = rudd_fail(err, RUDD_IO, "the system starts no thread for --keep-images");
     s->running = !status;

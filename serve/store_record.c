@@ -69,7 +69,7 @@ enum rudd_status serve_record_open(struct serve_record *r, const struct serve_re
             status = RUDD_OK;
         }
     }
-    if (!status && o->images) status = serve_images_create(&r->images, o->images, err);
+    if (!status && o->images) status = serve_images_create(&r->images, o->images, o->images_days, err);
     if (!status && serve_record_wants_hash(r)) status = serve_lru_create(&r->hashes, HASHES, HASH_BYTES, DAY_MS, err);
     if (status) serve_record_close(r);
     return status;
@@ -190,5 +190,6 @@ void serve_record_set_metrics(struct serve_metrics *m, struct serve_record *r)
         serve_metrics_set(m, SERVE_M_STORE_IMAGES, (double)i.known, "known");
         serve_metrics_set(m, SERVE_M_STORE_IMAGES, (double)i.dropped, "dropped");
         serve_metrics_set(m, SERVE_M_STORE_IMAGES, (double)i.failed, "failed");
+        serve_metrics_set(m, SERVE_M_STORE_IMAGES, (double)i.expired, "expired");
     }
 }

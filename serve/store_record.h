@@ -16,6 +16,7 @@ struct serve_record_options {
     size_t spool_max;   /* bytes */
     int keep_days;      /* 0: for ever */
     const char *images; /* folder for the pictures; NULL: they are not kept */
+    int images_days;    /* that they are kept; 0: for ever */
 };
 #define SERVE_STORE_FILE "rudd-serve.sqlite"
 

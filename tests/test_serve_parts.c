@@ -2,9 +2,15 @@
 #include "serve/bytes.h"
 #include "serve/request.h"
 #include "serve/server.h"
+#include "serve/store_images.h"
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -125,10 +131,69 @@ static void create_without_memory(void **state)
     assert_true(fatal > 3); /* it did fail a few times */
 }
 
+/* ---- kept pictures ---------------------------------------------------------------------------------------------------------------- */
+
+static char kept[64];
+
+/* A path in kept; the file is made if days >= 0, last changed so many days ago. */
+static const char *kept_file(const char *name, int days)
+{
+    static char path[300];
+    struct timespec times[2] = {{0}};
+    snprintf(path, sizeof path, "%s/%s", kept, name);
+    if (days < 0) return path;
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+    times[1].tv_sec -= days * 86400;
+    times[0] = times[1];
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    return path;
+}
+
+#define DIGITS "34567890abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Pictures past their age are deleted, whoever sent them; those sent again lately are not, nor is what is none of ours. */
+static void old_pictures_go(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int days, stays;
+    } files[] = {{"ab/ab" DIGITS ".jpg", 3, 0},    {"ab/ab" DIGITS ".png", 1, 1}, {"ab/ac" DIGITS ".jpg", 3, 1},
+                 {"ab/notes.txt", 3, 1},           {"ab/ab" DIGITS ".txt", 3, 1}, {"00/00" DIGITS ".png", 400, 0},
+                 {"album/ab" DIGITS ".jpg", 3, 1}, {"ab" DIGITS ".jpg", 3, 1},    {"cd/cd" DIGITS ".png", 3, 1}};
+    enum { FILES = sizeof files / sizeof *files };
+    struct serve_images *images;
+    struct serve_images_stats stats;
+    struct serve_bytes bytes = {0};
+    char command[128];
+    snprintf(kept, sizeof kept, "/tmp/rudd-test-kept-XXXXXX");
+    assert_non_null(mkdtemp(kept));
+    const char *folders[] = {"ab", "00", "album", "cd"};
+    for (int i = 0; i < 4; i++) assert_int_equal(mkdir(kept_file(folders[i], -1), 0777), 0);
+    for (int i = 0; i < FILES; i++) kept_file(files[i].name, files[i].days);
+    /* Without a limit nothing goes; the last one is sent once more. */
+    assert_int_equal(serve_images_create(&images, kept, 0, NULL), RUDD_OK);
+    assert_int_equal(serve_bytes_add(&bytes, "\x89PNG", 4, SIZE_MAX), RUDD_OK);
+    serve_images_keep(images, "cd" DIGITS, &bytes);
+    serve_images_destroy(images);
+    for (int i = 0; i < FILES; i++) assert_int_equal(access(kept_file(files[i].name, -1), F_OK), 0);
+    assert_int_equal(serve_images_create(&images, kept, 2, NULL), RUDD_OK);
+    for (stats.expired = 0; stats.expired < 2; usleep(1000)) serve_images_get_stats(&stats, images);
+    serve_images_destroy(images);
+    assert_int_equal(stats.expired, 2);
+    for (int i = 0; i < FILES; i++) assert_int_equal(!access(kept_file(files[i].name, -1), F_OK), files[i].stays);
+    snprintf(command, sizeof command, "rm -r '%s'", kept);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(base64_follows_the_rfc), cmocka_unit_test(listen_takes_every_form),
                                        cmocka_unit_test(top_k_is_a_count),       cmocka_unit_test(accept_chooses_the_face),
-                                       cmocka_unit_test(bytes_keep_their_bound), cmocka_unit_test(create_without_memory)};
+                                       cmocka_unit_test(bytes_keep_their_bound), cmocka_unit_test(create_without_memory),
+                                       cmocka_unit_test(old_pictures_go)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
