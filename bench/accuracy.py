@@ -21,8 +21,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def torch_run(args, seed):
     out = subprocess.run([sys.executable, os.path.join(HERE, "train_torch_fish15.py"), "--data", args.data, "--weights", args.weights, "--seed", str(seed),
-                          "--epochs", str(args.epochs)], check=True, stdout=subprocess.PIPE, text=True).stdout
-    epochs = [json.loads(line) for line in out.splitlines()]
+                          "--epochs", str(args.epochs), "--workers", str(args.workers)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    epochs = [json.loads(line) for line in out.splitlines() if line.startswith("{")]  # libraries print, too
     return max(e["val_top1"] for e in epochs[:-1]), epochs[-1]["test"], epochs[-1]["seconds"]
 
 
@@ -44,6 +44,7 @@ def main():
     p.add_argument("--weights", required=True)
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     p.add_argument("--epochs", type=int, default=8)
+    p.add_argument("--workers", type=int, default=1, help="PyTorch's loader processes")
     p.add_argument("--rudd", default=os.path.join(HERE, "..", "build", "rudd"))
     args = p.parse_args()
     rows = {"rudd": [], "torch": []}
