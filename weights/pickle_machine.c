@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 16 };
+enum { FIRST_CHUNK = 1 << 11, CHUNK = 1 << 16 }; /* bytes; they double */
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
@@ -27,7 +27,8 @@ void *pickle_take(struct pickle_machine *m, size_t bytes)
     struct pickle_chunk *c = m->chunks;
     bytes = (bytes + 15) / 16 * 16;
     if (!c || c->size - c->used < bytes) {
-        const size_t size = bytes > CHUNK - HEAD ? bytes + HEAD : CHUNK;
+        const size_t usual = !c ? FIRST_CHUNK : m->memory < CHUNK ? m->memory : CHUNK;
+        const size_t size = bytes > usual - HEAD ? bytes + HEAD : usual;
         if (size > PICKLE_MAX_MEMORY - m->memory) {
             rudd_fail(m->err, RUDD_LIMIT, "%s: its pickle needs more than %d MiB of values", m->name, PICKLE_MAX_MEMORY >> 20);
             return NULL;
