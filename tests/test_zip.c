@@ -266,7 +266,7 @@ static void bombs_are_refused(void **state)
     const size_t size = n + 41942912, length = deflated(packed, 1 << 17, zeros, size);
     assert_true(length && size <= SIZE);
     struct entry entries[ENTRIES];
-    static char names[ENTRIES][8];
+    static char names[ENTRIES][16];
     for (int i = 0; i < ENTRIES; i++) {
         snprintf(names[i], sizeof names[i], "%d.npy", i);
         entries[i] = (struct entry){.name = names[i],
