@@ -48,6 +48,38 @@ struct serve_engine {
 
 /* ---- networks -------------------------------------------------------------------------------------------------------- */
 
+bool serve_batch_pays(double one_ms, double all_ms, int count)
+{
+    const double gain = 0.9; /* below that the one who came first waits longer than those behind him gain */
+    return count > 1 && all_ms < gain * count * one_ms;
+}
+
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, struct rudd_error *err)
+{
+    enum { ROUNDS = 3 }; /* of which the first one touches memory */
+    const size_t side = (size_t)rudd_model_image_size(model);
+    double best[2] = {1e30, 1e30};
+    *batch = 1;
+    if (max <= 1) return RUDD_OK;
+    rudd_session *session = NULL;
+    uint8_t *pixels = rudd_zalloc(side * side, 3);
+    const uint8_t **pictures = rudd_zalloc((size_t)max, sizeof *pictures);
+    enum rudd_status status = pixels && pictures ? rudd_session_create(&session, model, max, err)
+                                                 : rudd_fail(err, RUDD_NO_MEMORY, "out of memory to time a model");
+    for (int i = 0; i < max && !status; i++) pictures[i] = pixels;
+    for (int i = 0; i < 2 * ROUNDS && !status; i++) {
+        const double started = serve_now_ms();
+        status = rudd_predict_prepared(session, pictures, i % 2 ? max : 1, NULL, err);
+        const double took = serve_now_ms() - started;
+        if (i >= 2 && took < best[i % 2]) best[i % 2] = took;
+    }
+    if (!status && serve_batch_pays(best[0], best[1], max)) *batch = max;
+    rudd_session_destroy(session);
+    rudd_free(pictures);
+    rudd_free(pixels);
+    return status;
+}
+
 enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
                                 struct rudd_error *err)
 {
@@ -242,11 +274,15 @@ static int count_batch(const struct serve_engine *e, int max)
     return n;
 }
 
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 /* The jobs of the next run; 0 when the engine stops and nothing is left. */
 static int take_batch(struct worker *w)
 {
     struct serve_engine *e = w->engine;
-    const int max = e->options.max_batch;
     int n = 0;
     pthread_mutex_lock(&e->mutex);
     while (!n && (!e->stopping || e->waiting.first || e->decoding || e->prepared.first)) {
@@ -255,6 +291,7 @@ static int take_batch(struct worker *w)
             pthread_cond_wait(&e->runnable, &e->mutex);
             continue;
         }
+        const int max = least(e->options.max_batch, oldest->net->max_batch);
         double until = oldest->since_ms + e->options.max_delay_ms;
         bool more = !oldest->tensor && (e->waiting.first || e->decoding);
         if (more && serve_now_ms() < until && count_batch(e, max) < max) {
@@ -286,7 +323,7 @@ static enum rudd_status run_tensor(rudd_session *session, struct serve_job *job,
                  side = (size_t)rudd_model_image_size(job->net->model);
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < job->tensor_count && !status; i += job->net->max_batch) {
-        int left = job->tensor_count - i, n = left < job->net->max_batch ? left : job->net->max_batch;
+        int n = least(job->tensor_count - i, job->net->max_batch);
         status = rudd_predict_tensor(session, job->tensor + (size_t)i * 3 * side * side, n, NULL, err);
         if (!status)
             memcpy(job->probabilities + (size_t)i * classes, rudd_session_probabilities(session),

@@ -2,6 +2,7 @@
  * several pictures at once.
  *
  *     submit --> | waiting (at most `limit`) | --> decoders: decode, resize --> | prepared | --> workers: up to max_batch pictures
+ *                                                                                           (the engine's and the network's)
  *                                                                                           of one network --> job->done(job)
  *
  * A worker takes what is prepared at once when nothing else is on its way; else it waits at most max_delay_ms for the batch to fill. A job
@@ -21,8 +22,14 @@
 struct serve_net {
     const rudd_model *model;
     rudd_session **sessions; /* [workers] */
-    int workers, max_batch;
+    int workers, max_batch;  /* pictures in one run; more only where the engine's own max_batch allows it */
 };
+enum { SERVE_BATCH_MOST = 4 }; /* when nobody says how many pictures a run may take */
+/* How many pictures runs of this model should take here: max if that many in one run take clearly less time than one after another, else 1, for then
+ * sharing a run makes answers late and none of them early. Runs both a few times. No answer depends on it. */
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, struct rudd_error *err);
+/* Its rule: one_ms for a run of one picture, all_ms for one of count. */
+bool serve_batch_pays(double one_ms, double all_ms, int count);
 /* The model must outlive the net. calibrated: probabilities by the model's temperature. */
 enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
                                 struct rudd_error *err);

@@ -84,9 +84,21 @@ static enum rudd_status warm_up(struct serve_model *m, struct rudd_error *err)
     return status;
 }
 
-static enum rudd_status load(struct serve_model **model, const char *path, const struct serve_models_options *o,
-                             struct rudd_error *err)
+/* Pictures in one run: what was asked for, what the version before was found to need, or what is found now. */
+static enum rudd_status choose_batch(int *batch, const struct serve_model *m, const struct serve_model *before,
+                                     const struct serve_models_options *o, struct rudd_error *err)
 {
+    const bool alike = before && !strcmp(rudd_model_arch(before->model), rudd_model_arch(m->model)) &&
+                       rudd_model_image_size(before->model) == rudd_model_image_size(m->model);
+    *batch = o->max_batch ? o->max_batch : alike ? before->net.max_batch : 0;
+    return *batch ? RUDD_OK : serve_net_choose_batch(batch, m->model, SERVE_BATCH_MOST, err);
+}
+
+/* before: the version whose place it shall take; NULL: none. */
+static enum rudd_status load(struct serve_model **model, const char *path, const struct serve_model *before,
+                             const struct serve_models_options *o, struct rudd_error *err)
+{
+    int batch = 1;
     const struct weights_load_options as_it_is = {.predict_only = true, .hash = true}; /* answers name the file's hash */
     struct serve_model *m = rudd_zalloc(1, sizeof *m);
     if (!m) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
@@ -101,8 +113,9 @@ static enum rudd_status load(struct serve_model **model, const char *path, const
             snprintf(m->version, sizeof m->version, "%s", m->model->run);
         else
             snprintf(m->version, sizeof m->version, "%.12s", m->model->sha256);
-        status = serve_net_init(&m->net, m->model, o->calibrated, o->workers, o->max_batch, err);
+        status = choose_batch(&batch, m, before, o, err);
     }
+    if (!status) status = serve_net_init(&m->net, m->model, o->calibrated, o->workers, batch, err);
     if (!status) {
         struct rudd_error why;
         status = warm_up(m, &why);
@@ -188,7 +201,7 @@ static enum rudd_status renew(struct serve_models *r, int i, struct rudd_error *
     struct serve_model *fresh = NULL, *old = e->model;
     double started = serve_now_ms();
     e->seen = e->loaded = serve_stamp_of(e->path); /* before it is read: a change meanwhile is seen at the next look */
-    enum rudd_status status = load(&fresh, e->path, &r->options, err);
+    enum rudd_status status = load(&fresh, e->path, old, &r->options, err);
     if (!status) status = check_version(r, fresh, i, err);
     if (status) {
         free_model(fresh);
@@ -216,7 +229,7 @@ static enum rudd_status add(struct serve_models *r, const char *path, bool found
     if (!e.path) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
     if (r->count == SERVE_MODELS_MAX) status = rudd_fail(err, RUDD_LIMIT, "more than %d models", SERVE_MODELS_MAX);
     e.seen = e.loaded = serve_stamp_of(path);
-    if (!status) status = load(&e.model, path, &r->options, err);
+    if (!status) status = load(&e.model, path, NULL, &r->options, err);
     if (!status) status = check_version(r, e.model, -1, err);
     if (status) {
         free_model(e.model);

@@ -36,7 +36,8 @@ struct serve_models_options {
     const char *folder; /* its *.safetensors, by name, behind paths; may be NULL */
     const char *name;   /* for all of them; NULL: each its file's */
     bool calibrated;
-    int workers, max_batch; /* of the engine */
+    int workers;            /* of the engine */
+    int max_batch;          /* pictures in one run; 0: what pays (serve_net_choose_batch) */
     int watch_ms;           /* between two looks at the files; 0: never */
     serve_model_news *news; /* may be NULL */
     void *user;

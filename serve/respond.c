@@ -82,9 +82,10 @@ json_t *serve_json_model(const struct serve_model *model)
         json_array_append_new(labels, entry);
         json_array_append_new(classes, json_string(m->classes[i].name));
     }
-    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o}",           //
-                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,            //
-                     "labels", labels, "num_classes", m->class_count, "image_size", p->image_size,                         //
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o}", //
+                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,      //
+                     "labels", labels, "num_classes", m->class_count, "max_batch", model->net.max_batch, "image_size",
+                     p->image_size,                                                                                        //
                      "preprocess", "image_size", p->image_size, "resize", resize_names[p->mode],                           //
                      "interpolation", filter_names[p->filter], "crop_fraction", p->crop_fraction,                          //
                      "mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],                                   //

@@ -17,7 +17,6 @@ const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
                                                     .workers = 1,
                                                     .watch_ms = 1000,
                                                     .decoders = 2,
-                                                    .max_batch = 4,
                                                     .max_delay_us = 2000,
                                                     .queue = 64,
                                                     .deadline_ms = 10000,
@@ -177,7 +176,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
     const struct serve_engine_options engine = {
         .workers = o->workers,
         .decoders = o->decoders,
-        .max_batch = o->max_batch,
+        .max_batch = o->max_batch ? o->max_batch : SERVE_BATCH_MOST,
         .max_delay_ms = o->max_delay_us / 1e3,
         .limit = o->queue,
         .limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)}};

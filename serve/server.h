@@ -23,7 +23,7 @@ struct serve_options {
     const char *listen;        /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
     int workers;               /* runs of the network at a time */
     int decoders;              /* threads that decode and resize pictures */
-    int max_batch;             /* pictures in one run */
+    int max_batch;             /* pictures in one run; 0: what pays, at most SERVE_BATCH_MOST */
     int max_delay_us;          /* that a prepared picture waits for others to share its run, while others are on their way */
     int queue;                 /* pictures that may wait for a decoder */
     int deadline_ms;           /* that a picture may wait in all; 0: for ever */

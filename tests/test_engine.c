@@ -73,6 +73,7 @@ struct task {
     struct serve_job job;
     int net, picture;
     atomic_int ended; /* times done was called */
+    int order;        /* of all ends, from 1 */
     float probabilities[CLASSES];
 };
 
@@ -87,6 +88,7 @@ static void done(struct serve_job *job)
     for (int i = 0; i < ender_count; i++) known |= pthread_equal(enders[i], pthread_self());
     if (!known && ender_count < MAX_JOBS) enders[ender_count++] = pthread_self();
     atomic_fetch_add(&t->ended, 1);
+    t->order = gate.ended + 1;
     gate_pass(!job->status);
     pthread_mutex_unlock(&gate.mutex);
 }
@@ -216,6 +218,48 @@ static void what_waited_shares_a_run(void **state)
     for (int i = 0; i < WAITING; i++) {
         assert_right(&t[i]);
         assert_int_equal(t[i].job.batch, BATCH);
+    }
+}
+
+/* Where sharing a run does not pay, a network's pictures run one by one, in the order in which they came, beside those of one where it does. */
+static void a_network_may_run_one_by_one(void **state)
+{
+    (void)state;
+    enum { BATCH = 3, WAITING = 2 * BATCH };
+    struct serve_net nets[NETS];
+    struct task first, t[WAITING];
+    struct serve_engine *e = start(nets, (struct serve_engine_options){.max_batch = BATCH, .max_delay_ms = 3600e3});
+    nets[0].max_batch = 1;
+    hold_worker(e, nets, &first);
+    for (int i = 0; i < WAITING; i++) {
+        make_task(&t[i], nets, i % 2, i % PICTURES);
+        assert_true(serve_engine_submit(e, &t[i].job));
+    }
+    while (serve_engine_waiting(e)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* until all are decoded */
+    gate_set(false);
+    wait_for(&gate.ended, 1 + WAITING);
+    stop(e, nets);
+    for (int i = 0; i < WAITING; i++) {
+        assert_right(&t[i]);
+        assert_int_equal(t[i].job.batch, i % 2 ? BATCH : 1);
+        if (i >= 2) assert_true(t[i].order > t[i - 2].order);
+    }
+}
+
+/* Sharing must pay for what it costs who came first: a tenth at least. */
+static void batches_must_pay(void **state)
+{
+    (void)state;
+    assert_false(serve_batch_pays(25, 101, 4)); /* two processors, B4 at 224 */
+    assert_false(serve_batch_pays(25, 57, 2));
+    assert_false(serve_batch_pays(10, 36.1, 4));
+    assert_true(serve_batch_pays(10, 35.9, 4));
+    assert_true(serve_batch_pays(10, 11, 8));
+    assert_false(serve_batch_pays(10, 1, 1)); /* one picture is no batch */
+    for (int max = 1; max <= 3; max++) {
+        int batch = 0;
+        assert_int_equal(serve_net_choose_batch(&batch, models[0], max, &err), RUDD_OK);
+        assert_true(batch == 1 || batch == max);
     }
 }
 
@@ -427,7 +471,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_is_its_pictures),    cmocka_unit_test(alone_runs_at_once),
-        cmocka_unit_test(what_waited_shares_a_run),   cmocka_unit_test(networks_do_not_mix),
+        cmocka_unit_test(what_waited_shares_a_run),   cmocka_unit_test(a_network_may_run_one_by_one),
+        cmocka_unit_test(batches_must_pay),           cmocka_unit_test(networks_do_not_mix),
         cmocka_unit_test(broken_pictures_fail_alone), cmocka_unit_test(late_jobs_are_dropped),
         cmocka_unit_test(the_queue_has_an_end),       cmocka_unit_test(processors_are_shared),
         cmocka_unit_test(running_allocates_nothing),  cmocka_unit_test(every_allocation_may_fail)};

@@ -162,6 +162,8 @@ static void model_info_is_the_file(void **state)
     assert_int_equal(json_array_size(mean), 3);
     assert_int_equal(strlen(sha), 64);
     assert_true(top1 == 0.5);
+    const json_t *batch = json_object_get(root, "max_batch");
+    assert_true(json_integer_value(batch) == 1 || json_integer_value(batch) == 4);
     json_decref(root);
     answer_free(&a);
 }

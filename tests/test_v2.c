@@ -168,6 +168,9 @@ static void tensors_are_computed(void **state)
         for (int c = 0; c < CLASSES; c++) assert_true(fabsf(got[i][c] - expected[i][c]) < 1e-6f);
     answer_free(&a);
     free(t.data);
+    a = get(s.port, "/model_info"); /* what was asked for is not timed */
+    assert_non_null(strstr(a.body, "\"max_batch\":2,"));
+    answer_free(&a);
     server_stop(s);
 }
 
