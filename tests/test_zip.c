@@ -317,6 +317,86 @@ static void every_allocation_may_fail(void **state)
     assert_true(n > 20);
 }
 
+/* Arrays of all of NumPy's dtypes and shapes, and metadata, come back as they were; the same arrays make the same bytes; a write for which there is
+ * no memory leaves no file. */
+static void written_archives_are_read(void **state)
+{
+    (void)state;
+    static unsigned char noise[64];
+    char folder[] = P_tmpdir "/rudd-test-XXXXXX", path[2][64];
+    struct weights_tensor out[WEIGHTS_DTYPES + 2];
+    char names[WEIGHTS_DTYPES][16];
+    struct weights_meta meta[] = {{"rudd.text", "{\"\xd1\x89\": \"\xd1\x83\"}"}, {"rudd.empty", ""}};
+    int n = 0;
+    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)(i * 167 + 13);
+    for (int d = 0; d < WEIGHTS_DTYPES; d++) {
+        if (d == WEIGHTS_BF16) continue;
+        snprintf(names[n], sizeof names[n], "t.%d", d);
+        out[n] = (struct weights_tensor){
+            .name = names[n], .dtype = (enum weights_dtype)d, .rank = 2, .shape = {1, 3}, .count = 3, .data = noise};
+        n++;
+    }
+    out[n++] = (struct weights_tensor){.name = "scalar", .dtype = WEIGHTS_F32, .count = 1, .data = noise};
+    out[n++] = (struct weights_tensor){.name = "empty", .dtype = WEIGHTS_F32, .rank = 2, .shape = {0, 7}, .data = noise};
+
+    assert_non_null(mkdtemp(folder));
+    unsigned char *bytes[2];
+    long length[2];
+    for (int k = 0; k < 2; k++) {
+        struct weights_supply supply = {out, n, NULL};
+        snprintf(path[k], sizeof path[k], "%s/%d.npz", folder, k);
+        assert_int_equal(weights_npz_write(path[k], &supply, meta, 2, &err), RUDD_OK);
+        FILE *f = fopen(path[k], "rb");
+        assert_non_null(f);
+        assert_int_equal(fseek(f, 0, SEEK_END), 0);
+        length[k] = ftell(f);
+        rewind(f);
+        bytes[k] = malloc((size_t)length[k]);
+        assert_int_equal(fread(bytes[k], 1, (size_t)length[k], f), length[k]);
+        fclose(f);
+    }
+    assert_int_equal(length[0], length[1]);
+    assert_memory_equal(bytes[0], bytes[1], (size_t)length[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+
+    struct weights_file f;
+    assert_int_equal(weights_open(&f, path[0], &err), RUDD_OK);
+    assert_int_equal(f.tensor_count, n);
+    for (int i = 0; i < n; i++) {
+        const struct weights_tensor *t = weights_find(&f, out[i].name);
+        assert_non_null(t);
+        assert_int_equal(t->dtype, out[i].dtype);
+        assert_int_equal(t->rank, out[i].rank);
+        assert_memory_equal(t->shape, out[i].shape, sizeof t->shape);
+        assert_memory_equal(t->data, noise, t->count * weights_dtype_size(t->dtype));
+    }
+    assert_string_equal(weights_meta(&f, "rudd.text"), meta[0].value);
+    assert_string_equal(weights_meta(&f, "rudd.empty"), "");
+    weights_close(&f);
+
+    unlink(path[1]);
+    for (int allowed = 0;; allowed++) {
+        struct weights_supply supply = {out, n, NULL};
+        int left = allowed;
+        rudd_set_alloc_hook(allow_fewer, &left);
+        enum rudd_status status = weights_npz_write(path[1], &supply, meta, 2, &err);
+        rudd_set_alloc_hook(NULL, NULL);
+        if (!status) {
+            assert_true(allowed >= 3);
+            break;
+        }
+        assert_int_equal(status, RUDD_NO_MEMORY);
+        assert_int_equal(access(path[1], F_OK), -1);
+    }
+    out[0].dtype = WEIGHTS_BF16;
+    assert_int_equal(weights_npz_write(path[1], &(struct weights_supply){out, n, NULL}, NULL, 0, &err), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "NumPy has no BF16"));
+    unlink(path[0]);
+    unlink(path[1]);
+    assert_int_equal(rmdir(folder), 0); /* nothing temporary in it either */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +408,7 @@ int main(void)
         cmocka_unit_test(overlaps_are_refused),
         cmocka_unit_test(bombs_are_refused),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(written_archives_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * differ in names. What names cannot carry over (padding, epsilon) is said. timm's folder and ONNX carry the whole network. */
 #include "train/command.h"
 #include "weights/hf_folder.h"
+#include "weights/npz.h"
 #include "weights/onnx_write.h"
 
 #include <stdio.h>
@@ -40,6 +41,11 @@ static enum rudd_status write_safetensors(const struct order *o, const struct nn
     return weights_model_save_as(o->out, model, NULL, o->form, err);
 }
 
+static enum rudd_status write_npz(const struct order *o, const struct nn_model *model, struct rudd_error *err)
+{
+    return weights_model_write(o->out, weights_npz_write, model, NULL, o->form, err);
+}
+
 static enum rudd_status write_timm(const struct order *o, const struct nn_model *model, struct rudd_error *err)
 {
     return weights_hf_write(o->out, model, o->form.dtype, err);
@@ -52,10 +58,11 @@ static enum rudd_status write_onnx(const struct order *o, const struct nn_model 
 
 static const struct format formats[] = {
     {"safetensors", write_safetensors, false, true, true, false},
+    {"npz", write_npz, false, true, true, false},
     {"timm", write_timm, false, false, true, false},
     {"onnx", write_onnx, true, false, false, true},
 };
-static const char format_words[] = "safetensors|timm|onnx"; /* in that order */
+static const char format_words[] = "safetensors|npz|timm|onnx"; /* in that order */
 
 /* Options of one format given for another change nothing: that is a mistake, not a wish granted. */
 static enum rudd_status check_format(const struct format *f, const struct order *o, struct rudd_error *err)
@@ -83,7 +90,8 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
         {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0, "what to write; timm: a folder"},
         {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output"},
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0, "whose names the tensors get"},
-        {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "safetensors, timm: how numbers are stored"},
+        {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,
+         "safetensors, npz (no bfloat16), timm: how numbers are stored"},
         {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096, "onnx: side of the pictures; 0: the model's own"},
         {"keep-batchnorm", NN_OPTION_FLAG, &onnx->keep_batchnorm, NULL, 0, 0, "onnx: batch norms as nodes, not folded"},
         {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: probabilities instead of logits"},

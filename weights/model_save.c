@@ -36,8 +36,8 @@ enum rudd_status weights_model_metadata(struct weights_metadata *metadata, struc
     return status;
 }
 
-enum rudd_status weights_model_save_as(const char *path, const struct nn_model *model, const float *values,
-                                       struct weights_form form, struct rudd_error *err)
+enum rudd_status weights_model_write(const char *path, weights_writer *writer, const struct nn_model *model,
+                                     const float *values, struct weights_form form, struct rudd_error *err)
 {
     struct weights_model_supply supply;
     struct weights_metadata metadata;
@@ -45,11 +45,17 @@ enum rudd_status weights_model_save_as(const char *path, const struct nn_model *
     if (status) return status;
     status = weights_model_metadata(&metadata, &supply, err);
     if (!status) {
-        status = weights_safetensors_write(path, &supply.supply, metadata.entries, metadata.count, err);
+        status = writer(path, &supply.supply, metadata.entries, metadata.count, err);
         weights_metadata_free(&metadata);
     }
     weights_model_supply_free(&supply);
     return status;
+}
+
+enum rudd_status weights_model_save_as(const char *path, const struct nn_model *model, const float *values,
+                                       struct weights_form form, struct rudd_error *err)
+{
+    return weights_model_write(path, weights_safetensors_write, model, values, form, err);
 }
 
 enum rudd_status weights_model_save(const char *path, const struct nn_model *model, const float *values,

@@ -3,14 +3,13 @@
 #ifndef WEIGHTS_NPZ_H
 #define WEIGHTS_NPZ_H
 
-#include "weights/file.h"
+#include "weights/supply.h"
 
 /* NumPy's word for a dtype ("<f4"); NULL: it has none. */
 const char *weights_npz_descr(enum weights_dtype dtype);
 
-/* Writes the tensors as float32 and other arrays that numpy.load reads, and each of the metadata as an array without dimensions of type
- * '|S', atomically (replace.h). RUDD_ARGUMENT for bfloat16, which NumPy has not; RUDD_LIMIT from 4 GiB on. */
-enum rudd_status weights_npz_write(const char *path, const struct weights_tensor *tensors, int tensor_count,
-                                   const struct weights_meta *meta, int meta_count, struct rudd_error *err);
+/* Writes the supply as arrays that numpy.load reads, and each of the metadata as an array without dimensions of type '|S', atomically (replace.h).
+ * RUDD_ARGUMENT for bfloat16, which NumPy has not; RUDD_LIMIT from 4 GiB on. */
+weights_writer weights_npz_write;
 
 #endif

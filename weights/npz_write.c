@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HEADER = 320 }; /* holds any shape */
+enum { HEADER = 320, ENTRY = WEIGHTS_MAX_NAME + 5 }; /* hold any shape, any name */
 
 /* The .npy header of an array of type descr and this shape; its length is returned. */
 static size_t print_header(char header[HEADER], const char *descr, int rank, const int64_t *shape)
@@ -23,46 +23,52 @@ static size_t print_header(char header[HEADER], const char *descr, int rank, con
     return length;
 }
 
-/* What one array needs while the archive is written. */
-struct array {
-    char name[WEIGHTS_MAX_NAME + 8], header[HEADER];
-};
-
-static enum rudd_status describe(struct weights_zip_member *m, struct array *a, const char *name, const char *descr, int rank,
-                                 const int64_t *shape, const void *values, size_t length, struct rudd_error *err)
+/* One array as an entry of the archive, under "name.npy", which goes into entry_name and must stay there. */
+static enum rudd_status add_array(struct weights_zip_writer *w, char entry_name[ENTRY], const char *name, const char *descr,
+                                  int rank, const int64_t *shape, const void *values, size_t length, struct rudd_error *err)
 {
-    if (strlen(name) > WEIGHTS_MAX_NAME || !descr)
-        return rudd_fail(err, RUDD_ARGUMENT, "array %.80s: its name is longer than %d, or NumPy lacks its type", name,
-                         WEIGHTS_MAX_NAME);
-    snprintf(a->name, sizeof a->name, "%s.npy", name);
-    size_t header_length = print_header(a->header, descr, rank, shape);
-    *m = (struct weights_zip_member){a->name, {a->header, values}, {header_length, length}};
-    return RUDD_OK;
+    char header[HEADER];
+    if (strlen(name) + 5 > ENTRY)
+        return rudd_fail(err, RUDD_ARGUMENT, "array %.80s: its name is longer than %d", name, ENTRY - 5);
+    sprintf(entry_name, "%s.npy", name);
+    const size_t header_length = print_header(header, descr, rank, shape);
+    return weights_zip_add(w, entry_name, (const void *const[]){header, values}, (const size_t[]){header_length, length}, err);
 }
 
-enum rudd_status weights_npz_write(const char *path, const struct weights_tensor *tensors, int tensor_count,
-                                   const struct weights_meta *meta, int meta_count, struct rudd_error *err)
+static enum rudd_status add_meta(struct weights_zip_writer *w, char entry_name[ENTRY], const struct weights_meta *meta,
+                                 struct rudd_error *err)
 {
-    const size_t count = (size_t)tensor_count + (size_t)meta_count;
-    struct weights_zip_member *members = rudd_zalloc(count, sizeof *members);
-    struct array *arrays = rudd_zalloc(count, sizeof *arrays);
-    enum rudd_status status = RUDD_OK;
-    if (!members || !arrays) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %zu arrays", path, count);
-    int n = 0;
-    for (int i = 0; i < tensor_count && !status; i++, n++) {
-        const struct weights_tensor *t = &tensors[i];
-        status = describe(&members[n], &arrays[n], t->name, weights_npz_descr(t->dtype), t->rank, t->shape, t->data,
-                          t->count * weights_dtype_size(t->dtype), err);
+    /* NumPy has no strings of length 0; a zero at the end of a longer one does not count. */
+    const size_t length = strlen(meta->value), stored = length ? length : 1;
+    char descr[24];
+    snprintf(descr, sizeof descr, "|S%zu", stored);
+    return add_array(w, entry_name, meta->key, descr, 0, NULL, meta->value, stored, err);
+}
+
+enum rudd_status weights_npz_write(const char *path, struct weights_supply *supply, const struct weights_meta *meta,
+                                   int meta_count, struct rudd_error *err)
+{
+    const int count = supply->count + meta_count;
+    for (int i = 0; i < supply->count; i++)
+        if (!weights_npz_descr(supply->tensors[i].dtype))
+            return rudd_fail(err, RUDD_ARGUMENT, "%s: NumPy has no %s; store as float16 or float32", path,
+                             weights_dtype_name(supply->tensors[i].dtype));
+    char(*names)[ENTRY] = rudd_zalloc((size_t)count, sizeof *names);
+    if (!names) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %d arrays", path, count);
+    struct weights_zip_writer w;
+    enum rudd_status status = weights_zip_begin(&w, path, count, err);
+    if (!status) {
+        for (int i = 0; i < supply->count && !status; i++) {
+            const struct weights_tensor *t = &supply->tensors[i];
+            const void *values;
+            status = weights_fetch(&values, supply, i, err);
+            if (!status)
+                status = add_array(&w, names[i], t->name, weights_npz_descr(t->dtype), t->rank, t->shape, values,
+                                   t->count * weights_dtype_size(t->dtype), err);
+        }
+        for (int i = 0; i < meta_count && !status; i++) status = add_meta(&w, names[supply->count + i], &meta[i], err);
+        status = weights_zip_end(&w, status, err);
     }
-    for (int i = 0; i < meta_count && !status; i++, n++) {
-        /* NumPy has no strings of length 0; zeros at the end of a longer one do not count. */
-        const size_t length = strlen(meta[i].value), stored = length ? length : 1;
-        char descr[24];
-        snprintf(descr, sizeof descr, "|S%zu", stored);
-        status = describe(&members[n], &arrays[n], meta[i].key, descr, 0, NULL, meta[i].value, stored, err);
-    }
-    if (!status) status = weights_zip_write(path, members, (int)count, err);
-    rudd_free(arrays);
-    rudd_free(members);
+    rudd_free(names);
     return status;
 }

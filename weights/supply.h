@@ -17,6 +17,10 @@ struct weights_supply {
 };
 enum rudd_status weights_fetch(const void **bytes, struct weights_supply *supply, int i, struct rudd_error *err);
 
+/* Writes a supply and metadata into a container (safetensors.h, npz.h), atomically. */
+typedef enum rudd_status weights_writer(const char *path, struct weights_supply *supply, const struct weights_meta *meta,
+                                        int meta_count, struct rudd_error *err);
+
 /* A model's parameters under the names of a dialect and in its layout, in their order. */
 struct weights_model_supply {
     struct weights_supply supply;
@@ -38,6 +42,10 @@ enum rudd_status weights_model_supply_read(float *out, struct weights_model_supp
 /* The native metadata of what s will write, the golden answer among them, which runs the network once over the values as they will be stored. */
 enum rudd_status weights_model_metadata(struct weights_metadata *metadata, struct weights_model_supply *s,
                                         struct rudd_error *err);
+
+/* weights_model_save_as (model_file.h) into any container. */
+enum rudd_status weights_model_write(const char *path, weights_writer *writer, const struct nn_model *model,
+                                     const float *values, struct weights_form form, struct rudd_error *err);
 
 /* in [count] to F32, F16 or BF16: to the nearest, halves to even; infinities and NaNs stay what they are. Returns count, or the index of the first
  * finite value that is beyond the dtype's largest. out may be in. */

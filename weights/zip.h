@@ -12,6 +12,7 @@
 #define WEIGHTS_ZIP_H
 
 #include "weights/file.h"
+#include "weights/replace.h"
 
 struct weights_zip_entry {
     char *name;
@@ -43,15 +44,26 @@ struct weights_zip_entry *weights_zip_find(const struct weights_zip *zip, const 
 enum rudd_status weights_zip_read(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
                                   struct rudd_error *err);
 
-/* An entry to write: one part behind the other. */
-struct weights_zip_member {
-    const char *name;
-    const void *parts[2];
-    size_t lengths[2];
+/* An archive of stored entries, written atomically (replace.h), entry by entry:
+ *
+ *     status = weights_zip_begin(&w, path, entries, err);
+ *     if (status) return status;
+ *     if (!status) status = weights_zip_add(&w, name, parts, lengths, err);      at most as often as said
+ *     return weights_zip_end(&w, status, err);
+ *
+ * The same entries give the same bytes. */
+struct weights_zip_writer {
+    struct weights_replacement file;
+    struct weights_zip_written *entries;
+    int count, room;
+    size_t offset, directory; /* bytes written; bytes that the directory will take */
 };
-/* An archive of stored entries in this order, written atomically (replace.h). The same members give the same bytes. RUDD_LIMIT from 4 GiB or
- * 65536 entries on. */
-enum rudd_status weights_zip_write(const char *path, const struct weights_zip_member *members, int count,
-                                   struct rudd_error *err);
+/* RUDD_LIMIT from 65536 entries on. When it succeeds, weights_zip_end must follow. */
+enum rudd_status weights_zip_begin(struct weights_zip_writer *w, const char *path, int entries, struct rudd_error *err);
+/* An entry of the two parts, one behind the other. name must live until the end. RUDD_LIMIT where the archive would reach 4 GiB. */
+enum rudd_status weights_zip_add(struct weights_zip_writer *w, const char *name, const void *const parts[2],
+                                 const size_t lengths[2], struct rudd_error *err);
+/* Commits when status is RUDD_OK, else removes what was written. Returns the final status. */
+enum rudd_status weights_zip_end(struct weights_zip_writer *w, enum rudd_status status, struct rudd_error *err);
 
 #endif
