@@ -63,7 +63,9 @@ static const struct nn_node blank = {.in = {-1, -1},
                                      .residual = -1,
                                      .expand = {-1, -1, -1, KERN_ACT_NONE},
                                      .k = 1,
-                                     .stride = 1};
+                                     .stride = 1,
+                                     .pad_first = -1,
+                                     .pad_total = -1};
 
 static int channels_of(const struct nn_builder *b, int x)
 {
@@ -168,6 +170,23 @@ int nn_build_linear(struct nn_builder *b, int x, const char *name, int out)
 
 /* ---- deriving ---------------------------------------------------------------------------------------------------- */
 
+/* Symmetric k/2 and SAME agree on the size for odd k: ceil(i/s). They differ in where the padding goes. Frozen padding may fall short. */
+static int side_after(const struct nn_node *node, int side)
+{
+    if (node->pad_total < 0) return (side + node->stride - 1) / node->stride;
+    const int last = side + node->pad_total - node->k; /* where the last window may begin */
+    return last < 0 ? 1 : last / node->stride + 1;
+}
+
+bool nn_graph_has_odd_sides(const struct nn_shape *shapes, const struct nn_graph *graph)
+{
+    for (int i = 0; i < graph->count; i++) {
+        const struct nn_node *node = &graph->nodes[i];
+        if (node->pad_total >= 0 && shapes[i].h != (shapes[node->in[0]].h + node->stride - 1) / node->stride) return true;
+    }
+    return false;
+}
+
 void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int size)
 {
     for (int i = 0; i < graph->count; i++) {
@@ -179,19 +198,42 @@ void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int 
         }
         if (node->op == NN_POOL) s.h = s.w = 1;
         if (node->op == NN_CONV || node->op == NN_DWCONV) {
-            /* Symmetric k/2 and SAME agree on the size for odd k: ceil(i/s). They differ in where the padding goes. */
-            s.h = (s.h + node->stride - 1) / node->stride;
-            s.w = (s.w + node->stride - 1) / node->stride;
+            s.h = side_after(node, s.h);
+            s.w = side_after(node, s.w);
         }
         shapes[i] = s;
     }
 }
 
-static int pad_before(int in, int out, int k, int stride, enum nn_pad pad)
+static int same_total(const struct nn_node *node, int in, int out)
 {
-    if (pad == NN_PAD_SYMMETRIC) return k / 2;
-    int total = (out - 1) * stride + k - in;
-    return total > 0 ? total / 2 : 0;
+    const int total = (out - 1) * node->stride + node->k - in;
+    return total > 0 ? total : 0;
+}
+
+static int pad_before(const struct nn_node *node, int in, int out, enum nn_pad pad)
+{
+    if (node->pad_first >= 0) return node->pad_first;
+    return pad == NN_PAD_SYMMETRIC ? node->k / 2 : same_total(node, in, out) / 2;
+}
+
+enum rudd_status nn_model_freeze_pads(struct nn_model *model, int size, struct rudd_error *err)
+{
+    struct nn_graph *g = model->graph;
+    struct nn_shape *shapes = rudd_alloc(sizeof *shapes * (size_t)g->count);
+    if (!shapes) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory for its shapes", model->arch);
+    for (int i = 0; i < g->count; i++) g->nodes[i].pad_first = g->nodes[i].pad_total = -1;
+    if (size) nn_graph_shapes(shapes, g, size);
+    for (int i = 0; size && i < g->count; i++) {
+        struct nn_node *node = &g->nodes[i];
+        if ((node->op != NN_CONV && node->op != NN_DWCONV) || node->stride == 1) continue;
+        node->pad_total = same_total(node, shapes[node->in[0]].h, shapes[i].h);
+        node->pad_first = node->pad_total / 2;
+    }
+    model->pad = size ? NN_PAD_SAME : model->pad;
+    model->pad_size = size;
+    rudd_free(shapes);
+    return RUDD_OK;
 }
 
 struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in, struct nn_shape out, enum nn_pad pad, int n)
@@ -206,8 +248,8 @@ struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in
         .oc = out.c,
         .k = node->k,
         .stride = node->stride,
-        .pad_top = pad_before(in.h, out.h, node->k, node->stride, pad),
-        .pad_left = pad_before(in.w, out.w, node->k, node->stride, pad),
+        .pad_top = pad_before(node, in.h, out.h, pad),
+        .pad_left = pad_before(node, in.w, out.w, pad),
         .act = node->act,
     };
 }

@@ -41,6 +41,8 @@ struct nn_node {
     struct nn_expand expand; /* NN_DWCONV after passes */
     int c;                   /* output channels */
     int k, stride;           /* convolutions, NN_INPUT */
+    int pad_first,
+        pad_total; /* strided convolutions of a model with frozen padding: pixels before, and in all; -1: by the rule and the size */
     enum kern_act act;
     float depth; /* NN_ADD: block index / block count, 0..1: scales the drop-path rate */
     int stage;
@@ -91,6 +93,8 @@ struct nn_shape {
 };
 /* Shapes of all nodes for an image of size*size. shapes [count]. */
 void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int size);
+/* Sides that SAME padding would not give (shapes of all nodes): only frozen padding, at pictures of another parity, makes them. */
+bool nn_graph_has_odd_sides(const struct nn_shape *shapes, const struct nn_graph *graph);
 /* Geometry of convolution node i between shapes in and out. TF SAME: total = max((ceil(i/s)-1)*s + k - i, 0), the smaller half
  * first. */
 struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in, struct nn_shape out, enum nn_pad pad, int n);

@@ -81,6 +81,7 @@ struct nn_model {
     char arch[NN_ARCH]; /* "tf_efficientnetv2_b0", "tf_efficientnetv2_b0+mlp256" */
     float bn_eps;
     enum nn_pad pad;
+    int pad_size; /* nn_model_freeze_pads; 0: padding fits the picture */
     struct nn_preprocess preprocess;
     struct nn_class *classes;
     int class_count;
@@ -140,6 +141,10 @@ enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_cl
                                       struct rudd_error *err);
 /* Replaces *field (metrics, run, dataset, golden or sha256) by a copy of text; text may be NULL. */
 enum rudd_status nn_model_set_text(char **field, const char *text, struct rudd_error *err);
+
+/* SAME padding as it would be at pictures of size*size, whatever the pictures are: what programs do that compute it once, when the network is
+ * built. A multiple of 32 stands for programs that take every side for even. 0: by the picture again. Before any plan. RUDD_NO_MEMORY. */
+enum rudd_status nn_model_freeze_pads(struct nn_model *model, int size, struct rudd_error *err);
 
 size_t nn_model_parameter_count(const struct nn_model *model); /* trainable: without running statistics */
 /* Multiply-adds of convolutions and linear layers for one image of size*size. */

@@ -371,6 +371,22 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
     return status;
 }
 
+/* The input of a part is as large as the rule has it (nn_graph_shapes): frozen padding must not make it another. */
+static enum rudd_status check_cut(const struct nn_plan *p, struct rudd_error *err)
+{
+    const struct nn_graph *whole = p->model->graph;
+    struct nn_shape *shapes = p->model->pad_size ? rudd_alloc(sizeof *shapes * (size_t)whole->count) : NULL;
+    if (!p->model->pad_size) return RUDD_OK;
+    if (!shapes) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
+    nn_graph_shapes(shapes, whole, p->options.image_size);
+    const bool odd = nn_graph_has_odd_sides(shapes, whole);
+    rudd_free(shapes);
+    return odd ? rudd_fail(err, RUDD_ARGUMENT,
+                           "%s, padded as at %d pixels, cannot be cut into stages at %d pixels; %d itself can be",
+                           p->model->arch, p->model->pad_size, p->options.image_size, p->model->pad_size)
+               : RUDD_OK;
+}
+
 enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, const struct nn_plan_options *options,
                                 struct rudd_error *err)
 {
@@ -399,6 +415,7 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
         p->trains = rudd_zalloc((size_t)model->param_count, sizeof *p->trains);
         status = p->sites && p->trains ? compile(p, err) : rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a plan");
     }
+    if (!status && options->first_stage) status = check_cut(p, err);
     if (!status) status = nn_prepare_weights(p, err);
     if (status)
         nn_plan_destroy(p);

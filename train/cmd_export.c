@@ -20,6 +20,13 @@ static void print_notes(const struct nn_model *model, enum weights_dialect names
     if (names == WEIGHTS_LUKEMELAS && model->pad == NN_PAD_SYMMETRIC)
         printf("note: lukemelas' package pads as TensorFlow does, this model was made with symmetric padding: answers differ "
                "there\n");
+    if (names == WEIGHTS_LUKEMELAS && model->pad == NN_PAD_SAME && model->pad_size)
+        printf("note: create lukemelas' network with image_size=%d\n", model->pad_size);
+    else if (names == WEIGHTS_LUKEMELAS && model->pad == NN_PAD_SAME)
+        printf("note: create lukemelas' network with image_size=None\n");
+    else if (model->pad_size)
+        printf("note: this model pads as at %d pixels whatever the picture; other programs agree at pictures of that size\n",
+               model->pad_size);
     if (names != WEIGHTS_TIMM) printf("note: set the batch norms' epsilon to %g in the program that loads it\n", model->bn_eps);
 }
 
@@ -112,7 +119,7 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     if (status) goto out;
     printf("%s: %s, %d classes, %s names -> %s\n", path, model->arch, model->class_count,
            weights_dialect_name(order.form.dialect), order.out);
-    if (f->takes_names) print_notes(model, order.form.dialect);
+    if (!f->takes_onnx) print_notes(model, order.form.dialect);
 out:
     nn_model_destroy(model);
     nn_options_free(&options);

@@ -86,6 +86,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
         {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std", 0, 0,
          "what the variance of a Keras Normalization layer is; auto: a deviation if it is ImageNet's"},
+        {"pad-size", NN_OPTION_INT, &load.pad_size, "N", 0, 4096, "same padding as at pictures of N pixels, whatever they are"},
         {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores its numbers"},
         {"allow-missing", NN_OPTION_FLAG, &load.allow_missing, NULL, 0, 0,

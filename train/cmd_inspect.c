@@ -44,7 +44,9 @@ static enum rudd_status print_text(const struct nn_model *m, int size, struct ru
     printf("\narchitecture   %s\n", m->arch);
     printf("parameters     %zu\n", nn_model_parameter_count(m));
     printf("multiply-adds  %" PRIu64 " at %dx%d\n", nn_model_macs(m, size), size, size);
-    printf("conventions    padding %s, batch norm epsilon %g\n", weights_pad_words[m->pad], m->bn_eps);
+    printf("conventions    padding %s", weights_pad_words[m->pad]);
+    if (m->pad_size) printf(" as at %d pixels", m->pad_size);
+    printf(", batch norm epsilon %g\n", m->bn_eps);
     printf("preprocess     %dx%d, %s", p->image_size, p->image_size, weights_mode_words[p->mode]);
     if (p->mode == NN_RESIZE_CROP) printf(" %g", p->crop_fraction);
     if (p->reduce > 0) printf(", JPEGs reduced to %g times and more", p->reduce);

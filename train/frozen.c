@@ -63,10 +63,10 @@ static void make_recipe(uint8_t out[TRAIN_CACHE_HASH], const struct train_frozen
     char text[600];
     struct nn_sha256 hash;
     nn_sha256_init(&hash);
-    int n = snprintf(text, sizeof text, "%s %s %d %d %.9g | %d %d %d %.17g %.17g %.9g %.9g %.9g %.9g %.9g %.9g", m->arch,
-                     kern_isa(), f->options.stage, (int)m->pad, (double)m->bn_eps, f->options.pictures.image_size, (int)p->mode,
-                     (int)p->filter, p->crop_fraction, p->reduce, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
-                     (double)p->std[0], (double)p->std[1], (double)p->std[2]);
+    int n = snprintf(text, sizeof text, "%s %s %d %d %d %.9g | %d %d %d %.17g %.17g %.9g %.9g %.9g %.9g %.9g %.9g", m->arch,
+                     kern_isa(), f->options.stage, (int)m->pad, m->pad_size, (double)m->bn_eps, f->options.pictures.image_size,
+                     (int)p->mode, (int)p->filter, p->crop_fraction, p->reduce, (double)p->mean[0], (double)p->mean[1],
+                     (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2]);
     nn_sha256_update(&hash, text, (size_t)n);
     for (int i = 0; i < m->param_count; i++)
         if (m->params[i].stage < f->options.stage)

@@ -44,7 +44,9 @@ json_t *weights_preprocess_json(const struct nn_preprocess *p)
 
 json_t *weights_conventions_json(const struct nn_model *model)
 {
-    return json_pack("{s:o, s:s}", "bn_eps", json_float(model->bn_eps), "pad", weights_pad_words[model->pad]);
+    /* pad_size only where there is one: files without it stay what they were. */
+    return json_pack("{s:o, s:s, s:o*}", "bn_eps", json_float(model->bn_eps), "pad", weights_pad_words[model->pad], "pad_size",
+                     model->pad_size ? json_integer(model->pad_size) : NULL);
 }
 
 json_t *weights_classes_json(const struct nn_model *model)
@@ -215,16 +217,19 @@ enum rudd_status weights_preprocess_parse(struct nn_preprocess *p, const json_t 
 
 static enum rudd_status parse_conventions(struct nn_model *model, const json_t *json, const char *where, struct rudd_error *err)
 {
-    static const char *const keys[] = {"bn_eps", "pad"};
-    double eps = model->bn_eps;
+    static const char *const keys[] = {"bn_eps", "pad", "pad_size"};
+    double eps = model->bn_eps, size = 0;
     int pad = (int)model->pad;
     enum rudd_status status = check_keys(json, keys, sizeof keys / sizeof *keys, where, err);
     if (!status) status = parse_number(&eps, json_object_get(json, "bn_eps"), 1e-12, 1, where, "bn_eps", err);
     if (!status) status = parse_word(&pad, json_object_get(json, "pad"), weights_pad_words, 2, where, "pad", err);
+    if (!status) status = parse_number(&size, json_object_get(json, "pad_size"), 1, 4096, where, "pad_size", err);
+    if (!status && size > 0 && (size != floor(size) || pad != NN_PAD_SAME))
+        status = rudd_fail(err, RUDD_FORMAT, "%s: pad_size %g, expected a whole number, and pad \"same\"", where, size);
     if (status) return status;
     model->bn_eps = (float)eps;
     model->pad = (enum nn_pad)pad;
-    return RUDD_OK;
+    return nn_model_freeze_pads(model, (int)size, err);
 }
 
 /* One class: a string, or an object whose name is required. The strings stay json's. */

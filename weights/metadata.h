@@ -5,7 +5,7 @@
  *     rudd.arch         timm's name of the architecture
  *     rudd.classes      [{"name", "latin", "en", "ru"}, ...] or plain strings; one per class, in order
  *     rudd.preprocess   {"image_size", "mode", "filter", "crop_fraction", "mean", "std", and "reduce" where it is on}
- *     rudd.conventions  {"bn_eps", "pad"}
+ *     rudd.conventions  {"bn_eps", "pad", and "pad_size" where padding is frozen}
  *     rudd.temperature  a number: softmax(logits / it) are calibrated probabilities; fitted on validation pictures
  *     rudd.metrics      JSON text of the evaluation;   rudd.run: run id;   rudd.dataset: root hash
  *     rudd.golden       the network's answer to a known input (golden.h); model files only */

@@ -50,7 +50,8 @@ struct weights_load_options {
     bool hash;            /* fill model->sha256; about 0.3 s for 77 MB, so only for those who show or record it */
     uint64_t seed;        /* for what is initialised */
     enum weights_pad pad; /* AUTO: by metadata or family */
-    float bn_eps;         /* 0: by metadata or family */
+    int pad_size; /* SAME padding as at pictures of this side (nn_model_freeze_pads); 0: by metadata or dialect, or by the picture where pad is given */
+    float bn_eps; /* 0: by metadata or family */
     enum weights_keras_norm keras_norm;
 };
 /* Loads path into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts

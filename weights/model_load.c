@@ -212,6 +212,20 @@ static enum rudd_status file_class_count(int *count, struct loading *l)
     return rows ? RUDD_OK : weights_metadata_class_count(count, l->file, l->err);
 }
 
+/* By option, else as the file says, else as the dialect's program has it: lukemelas' computes SAME padding once, for the variant's own size. */
+static enum rudd_status choose_padding(struct loading *l)
+{
+    const struct weights_load_options *o = l->options;
+    if (o->pad == WEIGHTS_PAD_SYMMETRIC && o->pad_size)
+        return rudd_fail(l->err, RUDD_ARGUMENT, "a padding size of %d is for SAME padding; symmetric padding has none",
+                         o->pad_size);
+    if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;
+    if (o->pad || o->pad_size) return nn_model_freeze_pads(l->model, o->pad_size, l->err);
+    if (l->report->dialect == WEIGHTS_LUKEMELAS && !weights_meta(l->file, "rudd.conventions"))
+        return nn_model_freeze_pads(l->model, l->found->preprocess.image_size, l->err);
+    return RUDD_OK;
+}
+
 static enum rudd_status make_model(struct loading *l)
 {
     const struct weights_load_options *o = l->options;
@@ -237,7 +251,8 @@ static enum rudd_status make_model(struct loading *l)
         status = weights_keras_preprocess(&l->model->preprocess, l->file, o->keras_norm, l->err);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
-    if (o->pad) l->model->pad = o->pad == WEIGHTS_PAD_SAME ? NN_PAD_SAME : NN_PAD_SYMMETRIC;
+    status = choose_padding(l);
+    if (status) return status;
     if (o->bn_eps > 0) l->model->bn_eps = o->bn_eps;
     return RUDD_OK;
 }

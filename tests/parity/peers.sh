@@ -14,7 +14,7 @@ PEERS=${PEERS:-build/peers}
 case $PEERS in /*) ;; *) PEERS=$PWD/$PEERS ;; esac # scripts change folders
 PYTHON=/usr/bin/python3
 DEBIAN='python3-torch python3-torchvision python3-pil python3-numpy python3-pip'
-PIP='timm==0.9.16 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filelock==3.16.1 tqdm==4.67.1 packaging==24.2
+PIP='timm==1.0.31 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filelock==3.16.1 tqdm==4.67.1 packaging==24.2
      typing_extensions==4.16.0 requests==2.32.3 efficientnet_pytorch==0.7.1 onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 protobuf==7.36.2
      ml_dtypes==0.5.1 flatbuffers==25.12.19 scikit-learn==1.3.2 scipy==1.10.1 joblib==1.4.2 threadpoolctl==3.5.0
      tritonclient==2.73.0 python-rapidjson==1.25 geventhttpclient==2.6.1 gevent==26.9.0 greenlet==3.3.2 zope.event==6.2 zope.interface==8.7
