@@ -4,6 +4,8 @@
  * fit best is taken, counting +1 for a parameter found in its shape and -1 for one missing or misshapen. A tf_ variant has the
  * shapes of its plain twin; lukemelas' files are always the tf_ ones, torchvision's the plain ones, timm's are taken for the one that
  * comes first (nn_arch_name), and the caller is told that it was a guess. */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include "weights/keras.h"
 #include "weights/model_file.h"
@@ -50,9 +52,10 @@ static const char *known_arch(const char *text, enum weights_dialect dialect)
     return NULL;
 }
 
-/* How well the file fits the architecture, its classifier aside; 0 when the dialect does not know the family. */
+/* How well the file fits the architecture, its classifier aside; 0 when the dialect does not know the family; any figure up to at_least where it
+ * cannot be more. */
 static enum rudd_status score_arch(int *score, const char *arch, enum weights_dialect dialect, const struct weights_file *file,
-                                   struct rudd_error *err)
+                                   int at_least, struct rudd_error *err)
 {
     struct nn_model *outline;
     enum rudd_status status = nn_model_describe(&outline, arch, 1, err);
@@ -67,8 +70,28 @@ static enum rudd_status score_arch(int *score, const char *arch, enum weights_di
         }
         const struct weights_tensor *t = weights_find(file, name);
         *score += t && weights_fits(t, &outline->params[i], dialect) ? 1 : -1;
+        if (*score + outline->param_count - i <= at_least) break; /* names cost time */
     }
     nn_model_destroy(outline);
+    return RUDD_OK;
+}
+
+/* The architecture whose number of parameters is nearest to the file's: most often the one, so that the others are soon seen to fit worse. */
+static enum rudd_status nearest_arch(const char **arch, const struct weights_file *file, struct rudd_error *err)
+{
+    int floats = 0, least = INT_MAX;
+    for (int i = 0; i < file->tensor_count; i++) floats += weights_dtype_is_float(file->tensors[i].dtype);
+    for (int k = 0; nn_arch_name(k); k++) {
+        struct nn_model *outline;
+        enum rudd_status status = nn_model_describe(&outline, nn_arch_name(k), 1, err);
+        if (status) return status;
+        const int apart = abs(outline->param_count - floats);
+        if (apart < least) {
+            least = apart;
+            *arch = nn_arch_name(k);
+        }
+        nn_model_destroy(outline);
+    }
     return RUDD_OK;
 }
 
@@ -95,12 +118,18 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
     if (own) best = known_arch(own, d);
 
     bool guess = !best;
-    int best_score = 0;
+    int best_score = 0, nearest_score = 0;
+    if (guess) {
+        const char *nearest = NULL;
+        enum rudd_status status = nearest_arch(&nearest, file, err);
+        if (!status) status = score_arch(&nearest_score, nearest, d, file, 0, err);
+        if (status) return status;
+    }
     for (int k = 0; guess && nn_arch_name(k); k++) {
         int score;
         if (d == WEIGHTS_LUKEMELAS && strncmp(nn_arch_name(k), "tf_", 3)) continue;
         if (weights_is_keras(d) && !strncmp(nn_arch_name(k), "efficientnet", 12)) continue; /* its tf_ twin it is */
-        enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, err);
+        enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, nearest_score - 1, err);
         if (status) return status;
         const bool plain_twin = d == WEIGHTS_TORCHVISION && strncmp(nn_arch_name(k), "tf_", 3);
         if (score > best_score || (score == best_score && score && plain_twin && !strncmp(best, "tf_", 3))) {

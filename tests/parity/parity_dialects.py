@@ -137,7 +137,7 @@ import os, sys, time
 start = time.time()
 child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
 _, status, used = os.wait4(child, 0)
-print(status, time.time() - start, used.ru_maxrss * 1024)
+print(status, time.time() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 """
 
 
@@ -149,9 +149,10 @@ def price(folder):
         said = subprocess.run([sys.executable, "-S", "-c", SPEND, os.path.join(BUILD, "rudd"), "import", theirs, "-o", ours],
                               capture_output=True, text=True, check=True).stdout.splitlines()[-1]
         runs.append([float(x) for x in said.split()])
-    status, seconds, peak = zip(*runs)
+    status, seconds, processor, peak = zip(*runs)
     check("import of B4 succeeds", not any(status))
-    check("import of B4 takes at most a second", min(seconds) <= 1, f"{min(seconds):.2f} s, the best of five")
+    check("import of B4 takes at most a second of processor time", min(processor) <= 1,
+          f"{min(processor):.2f} s, {min(seconds):.2f} s by the clock, the best of five")
     ratio = max(peak) / os.path.getsize(theirs)
     check("import of B4 takes at most 1.5 times the file in memory", ratio <= 1.5, f"{ratio:.2f} times")
 

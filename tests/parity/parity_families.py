@@ -36,7 +36,7 @@ TOLERANCE = 1e-4
 
 
 def randomise(model, sizes):
-    """As parity_torch.py: every tensor matters and activations keep their size."""
+    """As networks.py: every tensor matters and activations keep their size."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.weight.data.uniform_(0.7, 1.3)

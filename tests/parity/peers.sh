@@ -3,10 +3,10 @@
 #
 # PyTorch, torchvision, Pillow and numpy come from Debian (for /usr/bin/python3); timm, its light needs, efficientnet_pytorch, ONNX,
 # ONNX Runtime, OpenVINO, scikit-learn, SciPy, Triton's client and schemathesis come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
-# the user's change. timm 0.9.16 runs on Debian 12's PyTorch 1.13.
+# the user's change. timm 1.0.31 runs on Debian 12's PyTorch 1.13.
 #
 #     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there. Where pip reaches no index
-#                                                it says so in $PEERS/unreachable, and parity_torch.py is skipped
+#                                                it says so in $PEERS/unreachable, and the scripts that need them are skipped
 #     tests/parity/peers.sh run SCRIPT ARGS...   runs a Python script with the peers importable
 #     tests/parity/peers.sh with COMMAND ARGS... runs a command whose /usr/bin/python3 finds them
 set -eu
