@@ -14,7 +14,7 @@
 #include "bench/peak.h"
 #include "bench/shapes.h"
 #include "kernels/text.h"
-#include "nn/options.h"
+#include "train/command.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -466,12 +466,9 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = -1};
-    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
-    if (!status && options.help) {
-        char *text = nn_options_help(&options);
-        fputs(text ? text : options.usage, stdout);
-        rudd_free(text);
-    } else if (!status) {
+    bool done;
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (!status && !done) {
         kern_set_threads(b.threads);
         b.peak_gflops = bench_peak_gflops() * kern_threads();
         b.peak_gbytes = bench_peak_gbytes() * kern_threads();

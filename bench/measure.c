@@ -5,8 +5,8 @@
  * else runs. peak_rss_mb is the process's high-water mark, so it includes the model and the program itself. */
 #include "bench/bench.h"
 #include "kernels/kern.h"
-#include "nn/options.h"
 #include "nn/trace.h"
+#include "train/command.h"
 #include "weights/model_file.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +30,8 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
     };
     struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
-    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
-    *done = options.help;
-    if (!status && options.help) {
-        char *text = nn_options_help(&options);
-        fputs(text ? text : usage, stdout);
-        rudd_free(text);
-    } else if (!status) {
+    enum rudd_status status = train_command_parse(&options, done, argc, argv, err);
+    if (!status && !*done) {
         kern_set_threads(work->threads);
         work->opened_ms = bench_now_ms();
         if (work->model_path) {

@@ -14,7 +14,7 @@
 #include "bench/bench.h"
 #include "bench/child.h"
 #include "bench/load.h"
-#include "nn/options.h"
+#include "train/command.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -523,12 +523,9 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows,
                                  .max_arguments = -1};
-    enum rudd_status status = nn_options_parse(&options, argc, argv, err);
-    if (!status && options.help) {
-        char *text = nn_options_help(&options);
-        fputs(text ? text : options.usage, stdout);
-        rudd_free(text);
-    } else if (!status) {
+    bool done;
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (!status && !done) {
         b.server_options = options.arguments;
         b.server_option_count = options.argument_count;
         if (b.model && b.swaps) status = rudd_fail(err, RUDD_ARGUMENT, "--swap makes its own models; leave --model out");

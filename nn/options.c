@@ -316,38 +316,6 @@ static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool c
     return RUDD_OK;
 }
 
-enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err)
-{
-    options->help = false;
-    options->arguments = NULL;
-    options->argument_count = 0;
-    options->configs = NULL;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) options->help = true;
-    if (options->help) return RUDD_OK;
-
-    enum rudd_status status = walk(options, argc, argv, true, err);
-    if (status == RUDD_OK) status = walk(options, argc, argv, false, err);
-    if (status != RUDD_OK) return status;
-    if (options->max_arguments >= 0 && options->argument_count > options->max_arguments)
-        return rudd_fail(err, RUDD_ARGUMENT, "found \"%.80s\", expected an option; usage: %s",
-                         options->arguments[options->max_arguments], options->usage);
-    for (int i = 0; i < options->count; i++) {
-        const struct nn_option *row = &options->rows[i];
-        char name[NAME_MAX_LENGTH];
-        if (row->type == NN_OPTION_REQUIRED && !*(const char **)row->target)
-            return rudd_fail(err, RUDD_ARGUMENT, "--%s %s is missing: %s", nn_option_name(name, sizeof name, row), row->value,
-                             row->help);
-    }
-    return RUDD_OK;
-}
-
-void nn_options_free(struct nn_options *options)
-{
-    nn_config_free(options->configs);
-    options->configs = NULL;
-}
-
 /* ---- values to text ---------------------------------------------------------------------------------------------- */
 
 char *nn_option_print(char *out, size_t size, const struct nn_option *row)
@@ -410,10 +378,48 @@ static size_t help_into(char *text, size_t size, const struct nn_options *o)
     return used;
 }
 
-char *nn_options_help(const struct nn_options *options)
+static char *print_help(const struct nn_options *options)
 {
     size_t n = help_into(NULL, 0, options) + 1;
     char *text = rudd_alloc(n);
     if (text) help_into(text, n, options);
     return text;
+}
+
+/* ---- command lines ------------------------------------------------------------------------------------------------ */
+
+enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err)
+{
+    options->help = NULL;
+    options->arguments = NULL;
+    options->argument_count = 0;
+    options->configs = NULL;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            options->help = print_help(options);
+            return options->help ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
+        }
+
+    enum rudd_status status = walk(options, argc, argv, true, err);
+    if (status == RUDD_OK) status = walk(options, argc, argv, false, err);
+    if (status != RUDD_OK) return status;
+    if (options->max_arguments >= 0 && options->argument_count > options->max_arguments)
+        return rudd_fail(err, RUDD_ARGUMENT, "found \"%.80s\", expected an option; usage: %s",
+                         options->arguments[options->max_arguments], options->usage);
+    for (int i = 0; i < options->count; i++) {
+        const struct nn_option *row = &options->rows[i];
+        char name[NAME_MAX_LENGTH];
+        if (row->type == NN_OPTION_REQUIRED && !*(const char **)row->target)
+            return rudd_fail(err, RUDD_ARGUMENT, "--%s %s is missing: %s", nn_option_name(name, sizeof name, row), row->value,
+                             row->help);
+    }
+    return RUDD_OK;
+}
+
+void nn_options_free(struct nn_options *options)
+{
+    nn_config_free(options->configs);
+    options->configs = NULL;
+    rudd_free(options->help);
+    options->help = NULL;
 }

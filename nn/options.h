@@ -58,19 +58,17 @@ struct nn_options {
     /* Names, NULL at the end, that a run's record holds but repeating it by --config leaves alone: where it wrote. May be NULL. */
     const char *const *unrepeated;
 
-    bool help;        /* set: --help or -h was given; nothing else was parsed */
+    char *help;       /* set: the help page, when --help or -h was given; then nothing else was parsed. NULL: it was not */
     char **arguments; /* set: the positional ones, moved together within argv */
     int argument_count;
     struct nn_config *configs; /* set: what config files' strings point into; nn_options_free */
 };
 
 /* Reads argv[1..argc-1] into the targets; `--` ends the options. argv is reordered: string targets and arguments point into it.
- * RUDD_ARGUMENT: unknown, malformed, out of range, missing; RUDD_IO: the config file. On failure some targets may be set. */
+ * RUDD_ARGUMENT: unknown, malformed, out of range, missing; RUDD_IO: the config file. On failure some targets may be set. The help page shows each
+ * target's value before parsing as the default. nn_options_free in any case. */
 enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err);
 void nn_options_free(struct nn_options *options);
-
-/* The help page, rudd_alloc'ed; NULL when out of memory. Shows each target's present value as the default. */
-char *nn_options_help(const struct nn_options *options);
 
 /* Sets one option from text, as the command line would; name without dashes. `where` starts the message. */
 enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,

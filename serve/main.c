@@ -56,10 +56,7 @@ static enum rudd_status parse(struct settings *s, struct nn_options *options, bo
     enum rudd_status status = nn_options_parse(options, argc, argv, err);
     *done = options->help || s->version || s->new_key || s->hash_key;
     if (!status && options->help) {
-        char *text = nn_options_help(options);
-        if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
-        fputs(text, stdout);
-        rudd_free(text);
+        fputs(options->help, stdout);
     } else if (s->version) {
         printf("rudd-serve %s\n", RUDD_VERSION);
     } else if (!status && (s->new_key || s->hash_key)) {

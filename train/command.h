@@ -26,7 +26,7 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
 TRAIN_COMMANDS(TRAIN_DECLARE)
 #undef TRAIN_DECLARE
 
-/* nn_options_parse, and the help page on stdout when asked for: then *done is set and the command has nothing left to do. */
+/* nn_options_parse, and the help page on stdout when asked for: then *done is set and the command has nothing left to do. For rudd-bench's, too. */
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err);
 
 /* A command of commands (`rudd data check`): runs the row that argv[1] names, with argv moved by one. `name` starts the messages. The rows
