@@ -48,6 +48,23 @@ def rudd(*args):
     return done.stdout
 
 
+# Run by a small process of its own: what a process counts as its peak begins with that of whoever forked it.
+SPEND = """
+import os, sys, time
+start = time.time()
+child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, used = os.wait4(child, 0)
+print(status, time.time() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+"""
+
+
+def spend(*args):
+    """Of `rudd args`: wait status, seconds by the clock, seconds of a processor, peak bytes of memory."""
+    said = subprocess.run([sys.executable, "-S", "-c", SPEND, os.path.join(BUILD, "rudd"), *args], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    return [float(x) for x in said.split()]
+
+
 def difference(found, expected):
     """The largest one, as a share of the largest number expected; infinite between arrays of other shapes."""
     return float(abs(found - expected).max() / abs(expected).max()) if found.shape == expected.shape else float("inf")

@@ -18,13 +18,12 @@ Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
 
-from checks import BUILD, check, difference, finish, need_peers, rudd
+from checks import check, difference, finish, need_peers, rudd, spend
 
 need_peers()
 
@@ -131,24 +130,12 @@ def hugging_face(arch, sizes, folder, safe, **arguments):
         os.rmdir(path)
 
 
-# Run by a small process of its own: what a process counts as its peak begins with that of whoever forked it.
-SPEND = """
-import os, sys, time
-start = time.time()
-child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
-_, status, used = os.wait4(child, 0)
-print(status, time.time() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
-"""
-
-
 def price(folder):
     theirs, ours = os.path.join(folder, "b4.safetensors"), os.path.join(folder, "b4.rudd.safetensors")
     save(torchvision.models.efficientnet_b4(), theirs)
     runs = []
     for _ in range(5):
-        said = subprocess.run([sys.executable, "-S", "-c", SPEND, os.path.join(BUILD, "rudd"), "import", theirs, "-o", ours],
-                              capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-        runs.append([float(x) for x in said.split()])
+        runs.append(spend("import", theirs, "-o", ours))
     status, seconds, processor, peak = zip(*runs)
     check("import of B4 succeeds", not any(status))
     check("import of B4 takes at most a second of processor time", min(processor) <= 1,
