@@ -95,7 +95,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd import FILE|FOLDER -o OUT.safetensors",
-        .about = "Makes a model file of safetensors weights under timm's, torchvision's or lukemelas' names.",
+        .about = "Makes a model file of another program's weights: safetensors, .pth, .npz, .h5, .keras (docs/weights.md).",
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1};
