@@ -4,6 +4,7 @@
  * differ in names. What names cannot carry over (padding, epsilon) is said. timm's folder and ONNX carry the whole network. */
 #include "train/command.h"
 #include "weights/hf_folder.h"
+#include "weights/keras.h"
 #include "weights/npz.h"
 #include "weights/onnx_write.h"
 
@@ -63,13 +64,19 @@ static enum rudd_status write_onnx(const struct order *o, const struct nn_model 
     return weights_onnx_write(o->out, model, &o->onnx, err);
 }
 
+static enum rudd_status write_keras(const struct order *o, const struct nn_model *model, struct rudd_error *err)
+{
+    return weights_keras_write(o->out, model, err);
+}
+
 static const struct format formats[] = {
     {"safetensors", write_safetensors, false, true, true, false},
     {"npz", write_npz, false, true, true, false},
     {"timm", write_timm, false, false, true, false},
     {"onnx", write_onnx, true, false, false, true},
+    {"keras", write_keras, false, false, false, false},
 };
-static const char format_words[] = "safetensors|npz|timm|onnx"; /* in that order */
+static const char format_words[] = "safetensors|npz|timm|onnx|keras"; /* in that order */
 
 /* Options of one format given for another change nothing: that is a mistake, not a wish granted. */
 static enum rudd_status check_format(const struct format *f, const struct order *o, struct rudd_error *err)
@@ -94,7 +101,7 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     bool done;
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "the model file"},
-        {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0, "what to write; timm: a folder"},
+        {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0, "what to write; timm: a folder; keras: X.weights.h5"},
         {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output"},
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0, "whose names the tensors get"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,

@@ -22,4 +22,16 @@
  * parts that are not read, RUDD_LIMIT for absurd ones. Memory: names alone. */
 weights_parser weights_hdf5_parse;
 
+struct weights_supply; /* supply.h */
+
+/* Writes tensors at their names as paths, and attributes, "group@name" and its text ("@name": the root group's), into a file that HDF5 1.0 and later,
+ * h5py and the parser above read; atomically (replace.h), the same input giving the same bytes. RUDD_LIMIT for a group of more than
+ * WEIGHTS_HDF5_LINKS members. Path components must sort as their paths do: letters, digits, '_'. */
+enum { WEIGHTS_HDF5_LINKS = 1024 };
+enum rudd_status weights_hdf5_write(const char *path, struct weights_supply *supply, const struct weights_meta *attributes,
+                                    int attribute_count, struct rudd_error *err);
+
+/* The datatype message of a dtype, [*size]; NULL: HDF5 has none that numpy would know. */
+const unsigned char *weights_hdf5_datatype(size_t *size, enum weights_dtype dtype);
+
 #endif

@@ -87,27 +87,37 @@ enum message {
     KINDS
 };
 
-/* Datatype messages, byte for byte but for the version: little-endian numbers as numpy has them. */
+/* Datatype messages, byte for byte, of version 1; later versions have the same rest: little-endian numbers as numpy has them. */
 static const struct {
     enum weights_dtype dtype;
     unsigned char size, bytes[20];
 } datatypes[] = {
-    {WEIGHTS_F32, 20, {0x01, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0}},
-    {WEIGHTS_F16, 20, {0x01, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0}},
-    {WEIGHTS_BF16, 20, {0x01, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 7, 8, 0, 7, 127, 0, 0, 0}},
-    {WEIGHTS_F64, 20, {0x01, 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 0xFF, 3, 0, 0}},
-    {WEIGHTS_I64, 12, {0x00, 0x08, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}},
-    {WEIGHTS_I32, 12, {0x00, 0x08, 0, 0, 4, 0, 0, 0, 0, 0, 32, 0}},
-    {WEIGHTS_I16, 12, {0x00, 0x08, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0}},
-    {WEIGHTS_I8, 12, {0x00, 0x08, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0}},
-    {WEIGHTS_U8, 12, {0x00, 0x00, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0}},
+    {WEIGHTS_F32, 20, {0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0}},
+    {WEIGHTS_F16, 20, {0x11, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 10, 5, 0, 10, 15, 0, 0, 0}},
+    {WEIGHTS_BF16, 20, {0x11, 0x20, 15, 0, 2, 0, 0, 0, 0, 0, 16, 0, 7, 8, 0, 7, 127, 0, 0, 0}},
+    {WEIGHTS_F64, 20, {0x11, 0x20, 63, 0, 8, 0, 0, 0, 0, 0, 64, 0, 52, 11, 0, 52, 0xFF, 3, 0, 0}},
+    {WEIGHTS_I64, 12, {0x10, 0x08, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0}},
+    {WEIGHTS_I32, 12, {0x10, 0x08, 0, 0, 4, 0, 0, 0, 0, 0, 32, 0}},
+    {WEIGHTS_I16, 12, {0x10, 0x08, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0}},
+    {WEIGHTS_I8, 12, {0x10, 0x08, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0}},
+    {WEIGHTS_U8, 12, {0x10, 0x00, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0}},
 };
+
+const unsigned char *weights_hdf5_datatype(size_t *size, enum weights_dtype dtype)
+{
+    for (size_t i = 0; i < sizeof datatypes / sizeof *datatypes; i++)
+        if (datatypes[i].dtype == dtype) {
+            *size = datatypes[i].size;
+            return datatypes[i].bytes;
+        }
+    return NULL;
+}
 
 /* False: a type that no tensor has. */
 static bool read_datatype(enum weights_dtype *dtype, struct span m)
 {
     for (size_t i = 0; i < sizeof datatypes / sizeof *datatypes; i++)
-        if (m.size >= datatypes[i].size && (m.at[0] & 15) == datatypes[i].bytes[0] &&
+        if (m.size >= datatypes[i].size && (m.at[0] & 15) == (datatypes[i].bytes[0] & 15) &&
             !memcmp(m.at + 1, datatypes[i].bytes + 1, datatypes[i].size - 1u)) {
             *dtype = datatypes[i].dtype;
             return true;

@@ -48,6 +48,16 @@ static void name_by_class(char out[WEIGHTS_MAX_NAME + 1], const struct weights_f
         snprintf(out, WEIGHTS_MAX_NAME + 1, "%.*s/%s", (int)(length - start), group + start, variable);
 }
 
+void weights_keras_place(char out[WEIGHTS_MAX_NAME + 1], const char *numbered)
+{
+    const size_t layer = strcspn(numbered, "/");
+    int index = 0;
+    for (size_t c = 0; c < sizeof classes / sizeof *classes; c++)
+        for (int v = 0; is_of(numbered, layer, classes[c].class) && v < 4 && classes[c].variables[v]; v++)
+            if (!strcmp(numbered + layer + 1, classes[c].variables[v])) index = v;
+    snprintf(out, WEIGHTS_MAX_NAME + 1, "layers/%.*s/vars/%d", (int)layer, numbered, index);
+}
+
 /* What a path becomes; false: it belongs to training. */
 static bool rename_path(char out[WEIGHTS_MAX_NAME + 1], const struct weights_file *file, const char *path)
 {

@@ -43,4 +43,11 @@ void weights_to_keras(float *restrict out, const float *restrict in, const struc
 enum rudd_status weights_keras_preprocess(struct nn_preprocess *p, const struct weights_file *file,
                                           enum weights_keras_norm norm, struct rudd_error *err);
 
+/* The place in a .weights.h5 of a variable called "conv2d_3/kernel": "layers/conv2d_3/vars/0". */
+void weights_keras_place(char out[WEIGHTS_MAX_NAME + 1], const char *numbered);
+
+/* Writes model as the .weights.h5 that Keras 3 loads into the same network of keras.applications, float32. The model file's metadata come along as
+ * attributes of the root group, which Keras ignores. RUDD_ARGUMENT: keras.applications has no such network. */
+enum rudd_status weights_keras_write(const char *path, const struct nn_model *model, struct rudd_error *err);
+
 #endif
