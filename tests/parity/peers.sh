@@ -2,7 +2,7 @@
 # peers.sh - the programs that rudd is compared with, beside the system and not in it.
 #
 # PyTorch, torchvision, Pillow and numpy come from Debian (for /usr/bin/python3); timm, its light needs, efficientnet_pytorch, ONNX,
-# ONNX Runtime, OpenVINO, scikit-learn, SciPy, Triton's client and schemathesis come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
+# ONNX Runtime, OpenVINO, scikit-learn, SciPy, Triton's client, schemathesis and Keras (over OpenVINO) come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
 # the user's change. timm 1.0.31 runs on Debian 12's PyTorch 1.13.
 #
 #     tests/parity/peers.sh install              fetches what is missing; nothing happens when all is there. Where pip reaches no index
@@ -22,7 +22,8 @@ PIP='timm==1.0.31 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filel
      schemathesis==4.32.5 hypothesis==6.170.15 hypothesis-graphql==0.13.5 graphql-core==3.3.2 jsonschema-rs==0.60.3 harfile==0.6.0
      anyio==4.16.0 attrs==26.1.0 click==8.5.1 idna==3.20 markupsafe==3.0.4 pyrate-limiter==4.5.1 pytest==9.2.0 pluggy==1.7.0
      iniconfig==2.3.1 rich==15.0.0 pygments==2.21.0 markdown-it-py==4.3.0 mdurl==0.1.2 sortedcontainers==2.4.0
-     charset_normalizer==3.5.2 werkzeug==3.1.9'
+     charset_normalizer==3.5.2 werkzeug==3.1.9
+     keras==3.15.1 h5py==3.16.0 optree==0.20.0 namex==0.1.0 absl-py==2.5.1'
 
 # Installed Debian packages only: importing torch just to see whether it is there takes seconds.
 missing=
