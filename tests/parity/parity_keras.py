@@ -7,10 +7,11 @@ Values:  timm's network of that name with random weights and with batch-norm sta
 Back:    `rudd export --format keras` is loaded by the network of keras.applications, which takes nothing else, and gives timm's logits.
 Forth:   Keras saves that network: .weights.h5 (its layers by name, and by number alone as before Keras 3.6), .keras, whole .h5, the .h5 of Keras 2, and
          as part of a user's network with a classifier of its own. `rudd import` of each, `rudd predict --logits` over .npy inputs at an even and
-         an odd size: Keras' logits. Preprocessing within the network, in both meanings of its variance, becomes the model file's.
+         an odd size: the same logits. Preprocessing within the network, in both meanings of its variance, becomes the model file's.
 Round:   in, out, in: the same bytes.
 
-Logits may differ by 1e-4 of the largest or, where a net amplifies rounding, by four times what PyTorch's own float32 differs from its float64.
+rudd's logits may differ by 1e-4 of the largest from the exact ones, timm's in float64, or, where a net amplifies rounding, by four times what PyTorch's
+float32 does. Keras' runtime here, OpenVINO, rounds more: 2e-3, which still no forgotten tensor or wrong padding would pass.
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import hashlib
@@ -40,7 +41,7 @@ import torch
 from safetensors.torch import save_file
 
 CLASSES = 7
-TOLERANCE = 1e-4
+TOLERANCE, RUNTIME = 1e-4, 2e-3
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
@@ -183,16 +184,15 @@ def compare(name, timm_name, sizes, folder):
         x = pictures(size, size)
         exact, off = torch_logits(torch_model, planes(x, MEAN, STD))
         tolerance = max(TOLERANCE, 4 * off)
-        theirs = predict(model, x)
         check(f"{name}: the input matters at {size}", difference(exact[0], exact[1]) > 0.02)
-        error = difference(theirs, exact)
-        check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= tolerance, f"{error:.1e} (PyTorch {off:.1e})")
+        error = difference(predict(model, x), exact)
+        check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= RUNTIME, f"{error:.1e} (PyTorch {off:.1e})")
         for form, path in forms(name, model, size, folder) if first else [(".weights.h5", at(".weights.h5"))]:
             if not first:
                 model.save_weights(path)
             ours, again = at(".ours.safetensors"), at(".again.safetensors")
             rudd("import", path, "-o", ours)
-            error = difference(logits_of_rudd(ours, planes(x, MEAN, STD), folder), theirs)
+            error = difference(logits_of_rudd(ours, planes(x, MEAN, STD), folder), exact)
             check(f"{name}: rudd's logits from {form} at {size}", error <= tolerance, f"{error:.1e}")
             rudd("export", "--model", ours, "--format", "keras", "-o", at(".out.weights.h5"))
             rudd("import", at(".out.weights.h5"), "-o", again)
@@ -208,6 +208,7 @@ def preprocessing(folder):
 
     def imported(values, *options):
         normalization(model)[0].set_weights([mean, np.float32(values), np.int32(0)])
+        normalization(model)[0].finalize_state()
         model.save_weights(path)
         rudd("import", path, "-o", ours, *options)
         found = json.loads(rudd("inspect", ours, "--json"))["preprocess"]
