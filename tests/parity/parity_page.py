@@ -10,11 +10,13 @@ Without Chromium it says so and tests nothing.
 """
 import argparse
 import base64
+import contextlib
 import io
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -291,20 +293,58 @@ def check_access(b, url):
         check(f"no sideways scrolling at {width} pixels", b.js("document.documentElement.scrollWidth <= innerWidth"), b.js("document.documentElement.scrollWidth"))
 
 
-def use_feedback(b, url, picture):
-    facts = json.load(urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "application/json"})))
+def use_feedback(b, url, model, folder, pictures):
+    """Without a store nothing is asked; with one, what the buttons say stands in it when the server is gone."""
     b.open(url)
     b.until("facts.service")
-    b.files("#file", [picture])
+    b.files("#file", [pictures[0]])
     b.until("!$('answer').hidden")
-    if "feedback" not in facts["endpoints"]:
-        check("no feedback is asked for where the server takes none", b.js("$('feedback').hidden"))
-        return
-    check("feedback is asked for where the server takes it", not b.js("$('feedback').hidden"))
-    b.js("$('no').click()")
-    check("no: which species it is can be said", b.js("!$('correction').hidden && $('label').options.length >= 3 && document.activeElement === $('label')"))
-    b.js("$('label').selectedIndex = 1; $('correction').requestSubmit()")
-    check("and is taken", b.until("shown.told && $('thanks').textContent.length > 5"), b.js("$('thanks').textContent"))
+    check("no feedback is asked for where the server takes none", b.js("$('feedback').hidden"))
+    store = os.path.join(folder, "store.sqlite")
+    server = Server(model, "--store", store)
+    try:
+        b.open(server.url)
+        b.until("facts.service")
+        b.files("#file", [pictures[0]])
+        b.until("!$('answer').hidden")
+        check("feedback is asked for where the server takes it", not b.js("$('feedback').hidden"))
+        seen = b.js("shown.answer.class")
+        b.js("$('yes').click()")
+        check("yes: it is taken", b.until("shown.told && $('thanks').textContent.length > 5"), b.js("$('thanks').textContent"))
+        b.files("#file", [pictures[1]])
+        b.until("!$('answer').hidden && !shown.told")
+        b.js("$('no').click()")
+        check("no: which species it is can be said", b.js("!$('correction').hidden && $('label').options.length >= 3 && document.activeElement === $('label')"))
+        said = b.js("($('label').selectedIndex = 1, $('label').value)")
+        b.js("$('correction').requestSubmit()")
+        check("and is taken", b.until("shown.told && $('thanks').textContent.length > 5"), b.js("$('thanks').textContent"))
+    finally:
+        server.close()
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        rows = db.execute("SELECT f.label, p.class FROM feedback f JOIN predictions p ON p.id = f.prediction_id ORDER BY f.time").fetchall()
+    check("both stand in the store, by the predictions that they speak of", [r[0] for r in rows] == [seen, said] and rows[0][0] == rows[0][1], rows)
+
+
+def use_the_docs(b, url, picture):
+    """Every operation of the description is drawn, and its form gets an answer."""
+    b.open(url + "/docs")
+    check("/docs: the description is drawn", b.until("document.querySelectorAll('details').length > 10"))
+    api = json.load(urllib.request.urlopen(url + "/openapi.json"))
+    operations = [f"{method.upper()} {path}" for path, methods in api["paths"].items() for method in methods]
+    drawn = b.js("[...document.querySelectorAll('summary')].map(s => s.querySelector('b').textContent + ' ' + s.querySelector('code').textContent)")
+    check("/docs: all of its operations", sorted(drawn) == sorted(operations), set(operations) ^ set(drawn))
+    at = "[...document.querySelectorAll('details')].find(d => [...d.querySelector('summary').children].slice(0, 2).map(x => x.textContent).join(' ') === '%s')"
+    for operation in ("GET /health", "GET /model_info"):
+        b.js(f"(d => {{ d.open = true; d.querySelector('form').requestSubmit() }})({at % operation})")
+        check(f"/docs: {operation} answers", b.until(f"{at % operation}.querySelector('form pre').textContent.startsWith('200')"))
+    predict = at % "POST /predict"
+    b.js(f"(d => {{ d.open = true; d.querySelector('input[type=file]').id = 'docs-file' }})({predict})")
+    b.files("#docs-file", [picture])
+    b.js(f"{predict}.querySelector('form').requestSubmit()")
+    check("/docs: POST /predict answers a picture", b.until(f"{predict}.querySelector('form pre').textContent.includes('predicted_class')"))
+    for width in (320, 390, 1280):
+        b.size(width, 800, width < 500)
+        check(f"/docs: no sideways scrolling at {width} pixels", b.js("document.documentElement.scrollWidth <= innerWidth"), b.js("document.documentElement.scrollWidth"))
 
 
 def use_a_key(b, model, folder, picture):
@@ -345,6 +385,12 @@ def photograph(b, url, pictures):
             b.files("#file", pictures[:5])
             b.until("items.length && items.every(x => x.answer)")
             b.photograph(os.path.join(options.screenshots, f"{device}-{theme}.png"))
+        b.open(url + "/docs")
+        b.until("document.querySelectorAll('details').length > 10")
+        b.photograph(os.path.join(options.screenshots, f"{device}-docs.png"))
+        b.js("(d => { d.open = true; d.querySelector('form').requestSubmit(); d.scrollIntoView() })([...document.querySelectorAll('details')].find(d => d.querySelector('code').textContent === '/model_info'))")
+        b.until("[...document.querySelectorAll('form pre')].some(p => p.textContent.startsWith('200'))")
+        b.photograph(os.path.join(options.screenshots, f"{device}-docs-open.png"))
     b.size(900, 560, False)
     b.js("localStorage.clear(); localStorage.setItem('rudd.theme', 'light')")
     b.open(url)
@@ -371,7 +417,8 @@ def main():
             use_the_page(browser, server.url, pictures)
             use_the_keyboard(browser, server.url)
             check_access(browser, server.url)
-            use_feedback(browser, server.url, pictures[0])
+            use_feedback(browser, server.url, model, folder, pictures)
+            use_the_docs(browser, server.url, pictures[0])
             use_a_key(browser, model, folder, pictures[0])
             if options.screenshots:
                 photograph(browser, server.url, pictures)
