@@ -414,6 +414,31 @@ static void normalization_becomes_preprocessing(void **state)
     }
 }
 
+/* A file of Keras' own makes a model with Keras' conventions, whatever the architecture's are elsewhere. */
+static void conventions_are_keras(void **state)
+{
+    (void)state;
+    struct nn_model *m, *back;
+    struct weights_load_options o = {.arch = "efficientnet_b0"};
+    assert_int_equal(nn_model_create(&m, "efficientnet_b0", 3, &err), RUDD_OK);
+    assert_true(m->pad == NN_PAD_SYMMETRIC && m->bn_eps == 1e-5f);
+    assert_int_equal(weights_keras_write(path, m, &err), RUDD_OK);
+    struct bytes b = file_bytes();
+    for (size_t i = 0; i + 16 < b.length; i++) /* rudd's metadata becomes some other program's */
+        if (!memcmp(b.at + i, "rudd.", 5) || !memcmp(b.at + i, "architecture", 12)) b.at[i] = 'X';
+    FILE *f = fopen(path, "wb");
+    assert_int_equal(fwrite(b.at, 1, b.length, f), b.length);
+    fclose(f);
+    assert_int_equal(weights_model_load(&back, path, &o, NULL, &err), RUDD_OK);
+    assert_true(back->pad == NN_PAD_SAME && back->bn_eps == 1e-3f);
+    nn_model_destroy(back);
+    assert_int_equal(weights_model_load(&back, path, NULL, NULL, &err), RUDD_OK);
+    assert_string_equal(back->arch, "tf_efficientnet_b0");
+    nn_model_destroy(back);
+    nn_model_destroy(m);
+    free(b.at);
+}
+
 /* A model goes out and comes back with all that it is, through Keras' own form. */
 static void models_survive(void **state)
 {
@@ -458,6 +483,7 @@ int main(void)
         cmocka_unit_test(the_classifier_is_found),
         cmocka_unit_test(layouts_are_inverse),
         cmocka_unit_test(normalization_becomes_preprocessing),
+        cmocka_unit_test(conventions_are_keras),
         cmocka_unit_test(models_survive),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

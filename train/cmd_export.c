@@ -5,10 +5,12 @@
 #include "train/command.h"
 #include "weights/hf_folder.h"
 #include "weights/keras.h"
+#include "weights/metadata.h"
 #include "weights/npz.h"
 #include "weights/onnx_write.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* torchvision pads symmetrically whatever the file says; so an export of a SAME model computes something else there. */
 static void print_notes(const struct nn_model *model, enum weights_dialect names)
@@ -29,6 +31,23 @@ static void print_notes(const struct nn_model *model, enum weights_dialect names
         printf("note: this model pads as at %d pixels whatever the picture; other programs agree at pictures of that size\n",
                model->pad_size);
     if (names != WEIGHTS_TIMM) printf("note: set the batch norms' epsilon to %g in the program that loads it\n", model->bn_eps);
+}
+
+/* Keras' networks have conventions of their own, which weights cannot change. */
+static void print_keras_notes(const struct nn_model *model)
+{
+    struct nn_model theirs = *model;
+    weights_keras_conventions(&theirs);
+    const struct nn_preprocess *p = &model->preprocess, *q = &theirs.preprocess;
+    if (theirs.pad != model->pad || theirs.bn_eps != model->bn_eps || model->pad_size)
+        printf("note: Keras' network pads %s and has epsilon %g, this model %s%s and %g: answers differ there\n",
+               weights_pad_words[theirs.pad], theirs.bn_eps, weights_pad_words[model->pad], model->pad_size ? " (frozen)" : "",
+               model->bn_eps);
+    if (memcmp(p->mean, q->mean, sizeof p->mean) || memcmp(p->std, q->std, sizeof p->std))
+        printf("note: keras.applications has mean %g %g %g and deviation %g %g %g for this network, this model %g %g %g and %g "
+               "%g %g\n",
+               q->mean[0], q->mean[1], q->mean[2], q->std[0], q->std[1], q->std[2], p->mean[0], p->mean[1], p->mean[2],
+               p->std[0], p->std[1], p->std[2]);
 }
 
 /* What is to be written. */
@@ -125,8 +144,9 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     if (!status) status = f->write(&order, model, err);
     if (status) goto out;
     printf("%s: %s, %d classes, %s names -> %s\n", path, model->arch, model->class_count,
-           weights_dialect_name(order.form.dialect), order.out);
+           weights_dialect_name(f->write == write_keras ? WEIGHTS_KERAS : order.form.dialect), order.out);
     if (!f->takes_onnx) print_notes(model, order.form.dialect);
+    if (f->write == write_keras) print_keras_notes(model);
 out:
     nn_model_destroy(model);
     nn_options_free(&options);

@@ -204,7 +204,36 @@ void weights_to_keras(float *restrict out, const float *restrict in, const struc
             for (size_t o = 0; o < e.out; o++) *out++ = in[(o * e.in + i) * e.taps + t];
 }
 
-/* ---- preprocessing ----------------------------------------------------------------------------------------------- */
+/* ---- conventions ------------------------------------------------------------------------------------------------- */
+
+void weights_keras_conventions(struct nn_model *model)
+{
+    /* By a part of the architecture's name; the first that fits. std 0: the preprocessing lies in variables of the file. */
+    static const struct {
+        const char *part;
+        enum nn_pad pad;
+        float bn_eps, mean[3], std[3];
+    } rows[] = {
+        {"efficientnet_b", NN_PAD_SAME, 1e-3f, {0, 0, 0}, {0, 0, 0}},
+        {"efficientnetv2_b", NN_PAD_SAME, 1e-3f, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
+        {"efficientnetv2",
+         NN_PAD_SAME,
+         1e-3f,
+         {128 / 255.f, 128 / 255.f, 128 / 255.f},
+         {128 / 255.f, 128 / 255.f, 128 / 255.f}},
+        {"mobilenetv2", NN_PAD_SAME, 1e-3f, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+        {"resnetv2", NN_PAD_SYMMETRIC, 1.001e-5f, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!strstr(model->arch, rows[i].part)) continue;
+        model->pad = rows[i].pad;
+        model->bn_eps = rows[i].bn_eps;
+        if (rows[i].std[0] <= 0) return;
+        memcpy(model->preprocess.mean, rows[i].mean, sizeof rows[i].mean);
+        memcpy(model->preprocess.std, rows[i].std, sizeof rows[i].std);
+        return;
+    }
+}
 
 /* A variable of the Normalization layer, however it is numbered. */
 static const struct weights_tensor *find_normalization(const struct weights_file *file, const char *variable)

@@ -43,6 +43,9 @@ void weights_to_keras(float *restrict out, const float *restrict in, const struc
 enum rudd_status weights_keras_preprocess(struct nn_preprocess *p, const struct weights_file *file,
                                           enum weights_keras_norm norm, struct rudd_error *err);
 
+/* The conventions of keras.applications' network of that architecture: epsilon, padding, and the preprocessing that stands before or in it. */
+void weights_keras_conventions(struct nn_model *model);
+
 /* The place in a .weights.h5 of a variable called "conv2d_3/kernel": "layers/conv2d_3/vars/0". */
 void weights_keras_place(char out[WEIGHTS_MAX_NAME + 1], const char *numbered);
 

@@ -247,6 +247,7 @@ static enum rudd_status make_model(struct loading *l)
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
     r->classifier_replaced = (in_file && in_file != wanted) || strcmp(own, full) != 0;
     status = nn_model_describe(&l->model, full, wanted, l->err);
+    if (!status && weights_is_keras(r->dialect)) weights_keras_conventions(l->model);
     if (!status && weights_is_keras(r->dialect))
         status = weights_keras_preprocess(&l->model->preprocess, l->file, o->keras_norm, l->err);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
