@@ -183,7 +183,8 @@ def compare(name, timm_name, sizes, folder):
         model = network(name, size)
         model.load_weights(at(".first.weights.h5"))
         x = pictures(size, size)
-        exact, off = torch_logits(torch_model, planes(x, MEAN, STD))
+        mean, std = (MEAN, STD) if name != "EfficientNetV2S" else (np.float32(128 / 255),) * 2
+        exact, off = torch_logits(torch_model, planes(x, mean, std))
         tolerance = max(TOLERANCE, 4 * off)
         check(f"{name}: the input matters at {size}", difference(exact[0], exact[1]) > 0.02)
         error = difference(predict(model, x), exact)
@@ -193,12 +194,29 @@ def compare(name, timm_name, sizes, folder):
                 model.save_weights(path)
             ours, again = at(".ours.safetensors"), at(".again.safetensors")
             rudd("import", path, "-o", ours)
-            error = difference(logits_of_rudd(ours, planes(x, MEAN, STD), folder), exact)
+            error = difference(logits_of_rudd(ours, planes(x, mean, std), folder), exact)
             check(f"{name}: rudd's logits from {form} at {size}", error <= tolerance, f"{error:.1e}")
             rudd("export", "--model", ours, "--format", "keras", "-o", at(".out.weights.h5"))
             rudd("import", at(".out.weights.h5"), "-o", again)
             same(f"{name}: {form}: in, out, in: the same bytes", ours, again)
         first = False
+
+
+def unknown_size(folder):
+    """A network that was made without a size pads as for even sides, whatever the picture's are."""
+    random_values("tf_efficientnet_b0", (96,), os.path.join(folder, "u.timm.safetensors"))
+    first, path, ours = (os.path.join(folder, end) for end in ("u.safetensors", "u.weights.h5", "u.ours.safetensors"))
+    rudd("import", os.path.join(folder, "u.timm.safetensors"), "-o", first, "--arch", "tf_efficientnet_b0")
+    rudd("export", "--model", first, "--format", "keras", "-o", path)
+    known = network("EfficientNetB0", 64)
+    known.load_weights(path)
+    part = as_part("EfficientNetB0", known, None)
+    part.save_weights(path)
+    rudd("import", path, "-o", ours, "--pad-size", "224")
+    for size in (64, 97):
+        x = pictures(size, size)
+        error = difference(logits_of_rudd(ours, planes(x, MEAN, STD), folder), predict(part, x))
+        check(f"made without a size, --pad-size 224: rudd's logits at {size}", error <= RUNTIME, f"{error:.1e}")
 
 
 def preprocessing(folder):
@@ -228,8 +246,9 @@ def preprocessing(folder):
 
 
 NETWORKS = [("EfficientNetB0", "tf_efficientnet_b0", (64, 97))] + [
-    (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (65,)) for b in range(1, 8)] + [
-    (f"EfficientNetV2B{b}", f"tf_efficientnetv2_b{b}", (64, 97) if b == 0 else (97,)) for b in range(4)]
+    (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (75,)) for b in range(1, 8)] + [
+    (f"EfficientNetV2B{b}", f"tf_efficientnetv2_b{b}", (64, 97) if b == 0 else (97,)) for b in range(4)] + [
+    ("EfficientNetV2S", "tf_efficientnetv2_s", (97,))]
 
 
 def main():
@@ -237,6 +256,7 @@ def main():
     wanted = sys.argv[2:]
     with tempfile.TemporaryDirectory() as folder:
         jobs = [(name, lambda n=name, t=timm_name, s=sizes: compare(n, t, s, folder)) for name, timm_name, sizes in NETWORKS]
+        jobs.append(("unknown_size", lambda: unknown_size(folder)))
         jobs.append(("preprocessing", lambda: preprocessing(folder)))
         for name, job in jobs:
             if wanted and name not in wanted:
