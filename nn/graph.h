@@ -110,6 +110,9 @@ bool nn_pass_cut(struct nn_graph *graph, int first_stage, int end_stage);
 void nn_pass_freeze(struct nn_graph *graph, bool train, int freeze_stage);
 /* Folds batch norms that follow a frozen convolution into it, and drops frozen dropouts. */
 void nn_pass_fold_batchnorm(struct nn_graph *graph);
+/* What that makes of the convolution's channels: scale[k] = gamma / sqrt(var + eps) for its weights, and folded[k] = beta + (bias - mean)*scale; bias
+ * NULL: 0. bn: {weight, bias, running_mean, running_var}, each [c].                           arXiv:1712.05877, section 3.2 */
+void nn_fold_batchnorm(float *scale, float *folded, const float *const bn[4], const float *bias, double eps, int c);
 /* Activations move into the batch norm or the frozen convolution before them. */
 void nn_pass_fuse_act(struct nn_graph *graph);
 /* Frozen additions move into the convolution that makes their branch. */

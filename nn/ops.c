@@ -32,17 +32,12 @@ static size_t kernel_index(const struct nn_site *site, int o, int i, int tap)
                                       : ((size_t)o * taps + (size_t)tap) * ic + (size_t)i;
 }
 
-/* scale[o] = gamma/sqrt(var + eps), bias[o] = beta + (bias - mean)*scale: a batch norm folded into what comes before it; bn < 0:
- * nothing is written.                                                                          arXiv:1712.05877, section 3.2 */
+/* Nothing is written where there is no batch norm (bn < 0). */
 static void fold_batchnorm(const struct nn_plan *plan, float *scale, float *folded, int bn, int bias, int c)
 {
     if (bn < 0) return;
-    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1), *was = nn_value(plan, bias);
-    const float *mean = nn_value(plan, bn + 2), *var = nn_value(plan, bn + 3);
-    for (int o = 0; o < c; o++) {
-        scale[o] = (float)(gamma[o] / sqrt((double)var[o] + plan->model->bn_eps));
-        folded[o] = beta[o] + ((was ? was[o] : 0) - mean[o]) * scale[o];
-    }
+    const float *const parts[] = {nn_value(plan, bn), nn_value(plan, bn + 1), nn_value(plan, bn + 2), nn_value(plan, bn + 3)};
+    nn_fold_batchnorm(scale, folded, parts, nn_value(plan, bias), plan->model->bn_eps, c);
 }
 
 /* A bias that no batch norm was folded into, where it is kept with the prepared weights. */

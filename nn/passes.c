@@ -7,6 +7,7 @@
  *     scale -> conv                        becomes, where frozen      conv(x, scale)
  *     conv -> batchnorm -> act             becomes, where trained     conv -> batchnorm(+act) */
 #include "nn/graph.h"
+#include <math.h>
 #include <string.h>
 
 enum rudd_status nn_graph_copy(struct nn_graph *copy, const struct nn_graph *graph, struct rudd_error *err)
@@ -73,6 +74,14 @@ void nn_pass_fold_batchnorm(struct nn_graph *graph)
             x->bn = n->bn;
             redirect(graph, i, n->in[0]);
         }
+    }
+}
+
+void nn_fold_batchnorm(float *scale, float *folded, const float *const bn[4], const float *bias, double eps, int c)
+{
+    for (int k = 0; k < c; k++) {
+        scale[k] = (float)(bn[0][k] / sqrt(bn[3][k] + eps));
+        folded[k] = bn[1][k] + ((bias ? bias[k] : 0) - bn[2][k]) * scale[k];
     }
 }
 

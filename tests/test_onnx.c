@@ -3,6 +3,7 @@
 #include "nn/graph.h"
 #include "weights/onnx_write.h"
 #include "weights/protobuf.h"
+#include "weights/supply.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -91,6 +92,7 @@ struct node {
 struct tensor {
     char name[128];
     size_t count; /* product of dims */
+    int type;
     const unsigned char *data;
 };
 enum { MANY = 2000 };
@@ -137,11 +139,12 @@ static void read_tensor(struct tensor *t, struct span s)
     size_t bytes = 0;
     for (struct field f; next_field(&f, &s);) {
         if (f.number == 1) t->count *= (size_t)f.value;
-        if (f.number == 2) assert_int_equal(f.value, 1); /* float32 */
+        if (f.number == 2) t->type = (int)f.value;
         if (f.number == 8) copy_text(t->name, f.bytes);
         if (f.number == 9) t->data = f.bytes.p, bytes = (size_t)(f.bytes.end - f.bytes.p);
     }
-    assert_int_equal(bytes, t->count * 4);
+    assert_true(t->type == 1 || t->type == 10 || t->type == 16); /* float32, float16, bfloat16 */
+    assert_int_equal(bytes, t->count * (t->type == 1 ? 4 : 2));
 }
 
 static void read_port(char out[128], struct span s)
@@ -276,7 +279,12 @@ static void graph_is_in_order(void **state)
     static const char *const archs[] = {"efficientnet_b0", "tf_efficientnetv2_b0", "rudd_nano"};
     for (int a = 0; a < 6; a++) {
         struct nn_model *m = model_of(archs[a / 2]);
-        write_and_read(m, (struct weights_onnx_options){.keep_batchnorm = a % 2, .softmax = a % 2});
+        write_and_read(m, (struct weights_onnx_options){.keep_batchnorm = a % 2,
+                                                        .softmax = a % 2,
+                                                        .preprocess = a >= 2,
+                                                        .dtype = a == 3   ? WEIGHTS_F16
+                                                                 : a == 4 ? WEIGHTS_BF16
+                                                                          : WEIGHTS_F32});
         assert_int_equal(file.opset, 17);
         assert_string_equal(file.input, "input");
         assert_string_equal(file.output, a % 2 ? "probabilities" : "logits");
@@ -372,6 +380,72 @@ static void padding_is_right_for_the_size(void **state)
     pads_at("tf_efficientnet_b0", "blocks.2.0.conv_dw", 100, 2, 2, 144); /* from 25 */
     pads_at("efficientnet_b0", "conv_stem", 224, 1, 1, 1);
     pads_at("efficientnet_b0", "blocks.2.0.conv_dw", 100, 2, 2, 144);
+}
+
+/* Padding frozen for 224 pixels begins as at 224 pixels at every size; at its end it may lie unread, and is left out. */
+static void frozen_padding_is_that_of_its_size(void **state)
+{
+    (void)state;
+    struct nn_model *m = model_of("tf_efficientnet_b0");
+    assert_int_equal(nn_model_freeze_pads(m, 224, &err), RUDD_OK);
+    static const int sizes[] = {224, 127, 100}, stem[] = {0, 0, 1, 1}, fifth[] = {1, 1, 2, 2};
+    const size_t before = 2 * sizeof *stem;
+    for (int i = 0; i < 3; i++) {
+        write_and_read(m, (struct weights_onnx_options){.image_size = sizes[i]});
+        assert_memory_equal(find_node("conv_stem")->pads, stem, i ? before : sizeof stem);
+        assert_memory_equal(find_node("blocks.2.0.conv_dw")->pads, fifth, i ? before : sizeof fifth);
+    }
+    assert_int_equal(nn_model_freeze_pads(m, 0, &err), RUDD_OK);
+    write_and_read(m, (struct weights_onnx_options){.image_size = 127});
+    assert_int_equal(find_node("conv_stem")->pads[0], 1);
+    nn_model_destroy(m);
+}
+
+/* Pixels first: (x - 255*mean) / (255*std) for each plane. */
+static void pixels_are_normalised_inside(void **state)
+{
+    (void)state;
+    struct nn_model *m = model_of("rudd_nano");
+    write_and_read(m, (struct weights_onnx_options){.preprocess = true, .dtype = WEIGHTS_F16});
+    assert_string_equal(file.nodes[0].type, "Sub");
+    assert_string_equal(file.nodes[0].in[0], "input");
+    assert_string_equal(file.nodes[1].type, "Mul");
+    assert_string_equal(file.nodes[1].out, "normalised");
+    const struct tensor *centre = find_tensor(file.nodes[0].in[1]), *scale = find_tensor(file.nodes[1].in[1]);
+    assert_true(centre->type == 1 && scale->type == 1); /* exact, whatever the dtype */
+    for (size_t c = 0; c < 3; c++)
+        for (int x = 0; x < 256; x += 51) {
+            const double expected = (x / 255.0 - m->preprocess.mean[c]) / m->preprocess.std[c];
+            assert_true(fabs((x - value_of(centre, c)) * value_of(scale, c) - expected) < 1e-6);
+        }
+    nn_model_destroy(m);
+}
+
+/* Narrow initialisers keep their names; what reads them reads a Cast. A value beyond float16 is refused by its name. */
+static void narrow_initialisers_are_cast(void **state)
+{
+    (void)state;
+    struct nn_model *m = model_of("rudd_nano");
+    write_and_read(m, (struct weights_onnx_options){.dtype = WEIGHTS_F16, .keep_batchnorm = true});
+    assert_int_equal(file.tensor_count, m->param_count);
+    for (int i = 0; i < file.tensor_count; i++) {
+        char cast[2 * NN_NAME];
+        snprintf(cast, sizeof cast, "%s.float32", file.tensors[i].name);
+        assert_int_equal(file.tensors[i].type, 10);
+        assert_string_equal(find_node(cast)->in[0], file.tensors[i].name);
+        uint16_t stored, expected;
+        memcpy(&stored, file.tensors[i].data, sizeof stored);
+        const struct nn_param *p = &m->params[nn_model_find(m, file.tensors[i].name)];
+        assert_int_equal(weights_from_f32(&expected, WEIGHTS_F16, m->values + p->offset, 1), 1);
+        assert_int_equal(stored, expected);
+    }
+    assert_string_equal(find_node("conv_stem")->in[1], "conv_stem.weight.float32");
+    unlink(path);
+    m->values[m->params[nn_model_find(m, "classifier.weight")].offset] = 1e5f;
+    assert_int_equal(weights_onnx_write(path, m, &(struct weights_onnx_options){.dtype = WEIGHTS_F16}, &err), RUDD_LIMIT);
+    assert_non_null(strstr(err.message, "classifier.weight"));
+    assert_int_equal(access(path, F_OK), -1);
+    nn_model_destroy(m);
 }
 
 /* Equal models give equal bytes. */
@@ -471,6 +545,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(kept_parameters_are_the_models, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(folding_keeps_the_function, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(padding_is_right_for_the_size, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(frozen_padding_is_that_of_its_size, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(pixels_are_normalised_inside, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(narrow_initialisers_are_cast, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(bytes_are_determined, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(two_gibibytes_are_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(senseless_sizes_are_refused, make_folder, remove_folder),

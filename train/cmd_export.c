@@ -92,7 +92,7 @@ static const struct format formats[] = {
     {"safetensors", write_safetensors, false, true, true, false},
     {"npz", write_npz, false, true, true, false},
     {"timm", write_timm, false, false, true, false},
-    {"onnx", write_onnx, true, false, false, true},
+    {"onnx", write_onnx, true, false, true, true},
     {"keras", write_keras, false, false, false, false},
 };
 static const char format_words[] = "safetensors|npz|timm|onnx|keras"; /* in that order */
@@ -105,9 +105,11 @@ static enum rudd_status check_format(const struct format *f, const struct order 
         return rudd_fail(err, RUDD_ARGUMENT, "--names is not for --format %s, which has names of its own", f->name);
     if (!f->takes_dtype && o->form.dtype != WEIGHTS_F32)
         return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for --format %s, which holds float32", f->name);
-    if (!f->takes_onnx && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax))
-        return rudd_fail(err, RUDD_ARGUMENT,
-                         "--image-size, --keep-batchnorm and --softmax are for --format onnx; %s holds weights alone", f->name);
+    if (!f->takes_onnx && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax || onnx->preprocess))
+        return rudd_fail(
+            err, RUDD_ARGUMENT,
+            "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
+            f->name);
     return RUDD_OK;
 }
 
@@ -124,10 +126,11 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
         {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output"},
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0, "whose names the tensors get"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,
-         "safetensors, npz (no bfloat16), timm: how numbers are stored"},
+         "how numbers are stored; npz: no bfloat16; onnx: cast to float32 where they are read"},
         {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096, "onnx: side of the pictures; 0: the model's own"},
         {"keep-batchnorm", NN_OPTION_FLAG, &onnx->keep_batchnorm, NULL, 0, 0, "onnx: batch norms as nodes, not folded"},
         {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: probabilities instead of logits"},
+        {"preprocess", NN_OPTION_FLAG, &onnx->preprocess, NULL, 0, 0, "onnx: the input is pixels of 0..255, normalised inside"},
     };
     struct nn_options options = {.usage = "rudd export --model FILE [--format FORMAT] -o OUT",
                                  .about = "Writes a model in the form another program reads.",
@@ -138,6 +141,7 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     if (status || done) goto out;
     const struct format *f = &formats[format];
     order.form = (struct weights_form){(enum weights_dialect)names, (enum weights_dtype)dtype};
+    order.onnx.dtype = order.form.dtype;
     status = check_format(f, &order, err);
     if (!status)
         status = weights_model_load(&model, path, &(struct weights_load_options){.predict_only = !f->in_memory}, NULL, err);

@@ -20,13 +20,13 @@
 #include "weights/metadata.h"
 #include "weights/protobuf.h"
 #include "weights/replace.h"
+#include "weights/supply.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { IR_VERSION = 8, OPSET = 17 }; /* the IR version that came with that opset (ONNX 1.12): older readers take it */
-enum { TYPE_FLOAT = 1 };             /* TensorProto.DataType */
+enum { TYPE_FLOAT = 1, TYPE_FLOAT16 = 10, TYPE_BFLOAT16 = 16 }; /* TensorProto.DataType */
 
 /* Field numbers of onnx.proto. */
 enum {
@@ -52,8 +52,10 @@ struct constant {
     char name[NN_NAME + 8];
     int rank, shape[4];
     size_t count;
-    int param;                    /* -1: the bias of `folded` */
+    int param;                    /* -1: the bias of `folded`, or values */
     const struct nn_node *folded; /* NULL: as it is */
+    const float *values;          /* no parameter's; NULL: none */
+    char cast[NN_NAME + 16];      /* what nodes read in its place, where numbers are stored narrow */
 };
 
 struct onnx {
@@ -62,7 +64,11 @@ struct onnx {
     struct nn_shape *shapes; /* of its nodes */
     struct constant *constants;
     int constant_count;
-    size_t largest; /* count of the largest computed constant */
+    size_t largest, widest;    /* count of the largest constant, channels of the widest */
+    float *scratch;            /* [largest + 2*widest] */
+    float centre[3], scale[3]; /* of pixels */
+    enum weights_dtype dtype;
+    bool preprocess;
     struct weights_pb body;
 };
 
@@ -85,7 +91,7 @@ static const char *value_name(char out[NAME], const struct onnx *o, int i)
     if (i == through_dropouts(o, o->graph.output))
         snprintf(out, NAME, "logits");
     else if (n->op == NN_INPUT)
-        snprintf(out, NAME, "input");
+        snprintf(out, NAME, o->preprocess ? "normalised" : "input");
     else
         snprintf(out, NAME, "%s_%d", value_words[n->op], i);
     return out;
@@ -96,63 +102,6 @@ static void sibling(char *out, size_t room, const char *name, const char *suffix
 {
     const char *dot = strrchr(name, '.');
     snprintf(out, room, "%.*s%s", dot ? (int)(dot - name) : (int)strlen(name), name, suffix);
-}
-
-/* ---- constants --------------------------------------------------------------------------------------------------- */
-
-/* param: as in struct constant. Returns the initialiser's name. */
-static const char *add_constant(struct onnx *o, int param, const struct nn_node *folded)
-{
-    struct constant *c = &o->constants[o->constant_count++];
-    *c = (struct constant){.param = param, .folded = folded};
-    if (param >= 0) {
-        const struct nn_param *p = &o->model->params[param];
-        snprintf(c->name, sizeof c->name, "%s", p->name);
-        memcpy(c->shape, p->shape, sizeof c->shape);
-        c->rank = p->rank;
-        c->count = p->count;
-    } else {
-        sibling(c->name, sizeof c->name, o->model->params[folded->weight].name, ".bias");
-        c->shape[0] = folded->c;
-        c->rank = 1;
-        c->count = (size_t)folded->c;
-    }
-    if (folded && c->count > o->largest) o->largest = c->count;
-    return c->name;
-}
-
-/* Folding: with scale = gamma / sqrt(var + eps), weight*scale and beta + (bias - mean)*scale.   arXiv:1712.05877, section 3.2 */
-static void compute_constant(float *out, const struct onnx *o, const struct constant *c)
-{
-    const struct nn_model *m = o->model;
-    const struct nn_node *n = c->folded;
-    const struct nn_param *bn = &m->params[n->bn];
-    const float *gamma = m->values + bn[0].offset, *beta = m->values + bn[1].offset;
-    const float *mean = m->values + bn[2].offset, *var = m->values + bn[3].offset;
-    const float *bias = n->bias >= 0 ? m->values + m->params[n->bias].offset : NULL;
-    size_t per_channel = c->count / (size_t)n->c;
-    for (int k = 0; k < n->c; k++) {
-        double scale = gamma[k] / sqrt((double)var[k] + m->bn_eps);
-        if (c->param < 0) {
-            out[k] = (float)(beta[k] + ((bias ? (double)bias[k] : 0) - mean[k]) * scale);
-            continue;
-        }
-        size_t first = (size_t)k * per_channel;
-        for (size_t i = first; i < first + per_channel; i++)
-            out[i] = (float)(m->values[m->params[c->param].offset + i] * scale);
-    }
-}
-
-/* All of an initialiser before its floats. */
-static void constant_head(struct weights_pb *head, const struct constant *c)
-{
-    struct weights_pb tensor = {0};
-    size_t bytes = c->count * sizeof(float);
-    for (int i = 0; i < c->rank; i++) weights_pb_int(&tensor, TENSOR_DIMS, (uint64_t)c->shape[i]);
-    weights_pb_int(&tensor, TENSOR_TYPE, TYPE_FLOAT);
-    weights_pb_string(&tensor, TENSOR_NAME, c->name);
-    weights_pb_announce(&tensor, TENSOR_RAW, bytes);
-    weights_pb_message_open(head, GRAPH_INITIALIZER, &tensor, bytes);
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
@@ -209,6 +158,98 @@ static void attribute_ints(struct weights_pb *node, const char *name, const int 
     for (int i = 0; i < count; i++) weights_pb_int(&a, ATTRIBUTE_INTS, (uint64_t)values[i]);
     weights_pb_message(node, NODE_ATTRIBUTE, &a);
 }
+
+/* ---- constants --------------------------------------------------------------------------------------------------- */
+
+static const int element_types[] = {[WEIGHTS_F32] = TYPE_FLOAT, [WEIGHTS_F16] = TYPE_FLOAT16, [WEIGHTS_BF16] = TYPE_BFLOAT16};
+
+/* The name that nodes read it by: its own, or that of a Cast node before them, which runtimes compute once, when they load the file. */
+static const char *finish_constant(struct onnx *o, struct constant *c)
+{
+    if (c->count > o->largest) o->largest = c->count;
+    if (c->folded && (size_t)c->folded->c > o->widest) o->widest = (size_t)c->folded->c;
+    if (o->dtype == WEIGHTS_F32 || c->values) return c->name;
+    snprintf(c->cast, sizeof c->cast, "%s.float32", c->name);
+    struct weights_pb node = begin_node("Cast", c->cast, INPUTS(c->name));
+    attribute_int(&node, "to", TYPE_FLOAT);
+    end_node(o, &node, c->cast);
+    return c->cast;
+}
+
+/* param: as in struct constant. Returns the name to read it by. */
+static const char *add_constant(struct onnx *o, int param, const struct nn_node *folded)
+{
+    struct constant *c = &o->constants[o->constant_count++];
+    *c = (struct constant){.param = param, .folded = folded};
+    if (param >= 0) {
+        const struct nn_param *p = &o->model->params[param];
+        snprintf(c->name, sizeof c->name, "%s", p->name);
+        memcpy(c->shape, p->shape, sizeof c->shape);
+        c->rank = p->rank;
+        c->count = p->count;
+    } else {
+        sibling(c->name, sizeof c->name, o->model->params[folded->weight].name, ".bias");
+        c->shape[0] = folded->c;
+        c->rank = 1;
+        c->count = (size_t)folded->c;
+    }
+    return finish_constant(o, c);
+}
+
+/* [1,3,1,1], for pixels. */
+static const char *add_planes(struct onnx *o, const char *name, const float values[3])
+{
+    struct constant *c = &o->constants[o->constant_count++];
+    *c = (struct constant){.param = -1, .values = values, .rank = 4, .shape = {1, 3, 1, 1}, .count = 3};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    return finish_constant(o, c);
+}
+
+static const float *value_of(const struct nn_model *m, int param)
+{
+    return param >= 0 ? m->values + m->params[param].offset : NULL;
+}
+
+/* Where a constant's floats are: in the model, or in o->scratch. */
+static const float *constant_values(const struct onnx *o, const struct constant *c)
+{
+    const struct nn_model *m = o->model;
+    const struct nn_node *n = c->folded;
+    if (c->values) return c->values;
+    if (!n) return value_of(m, c->param);
+    const float *const bn[] = {value_of(m, n->bn), value_of(m, n->bn + 1), value_of(m, n->bn + 2), value_of(m, n->bn + 3)};
+    float *out = o->scratch, *scale = o->scratch + o->largest, *bias = scale + n->c;
+    nn_fold_batchnorm(scale, bias, bn, value_of(m, n->bias), m->bn_eps, n->c);
+    if (c->param < 0) return bias;
+    const float *weight = value_of(m, c->param);
+    const size_t per_channel = c->count / (size_t)n->c;
+    for (size_t i = 0; i < c->count; i++) out[i] = weight[i] * scale[i / per_channel];
+    return out;
+}
+
+static enum weights_dtype constant_dtype(const struct onnx *o, const struct constant *c)
+{
+    return c->values ? WEIGHTS_F32 : o->dtype;
+}
+
+static size_t constant_bytes(const struct onnx *o, const struct constant *c)
+{
+    return c->count * weights_dtype_size(constant_dtype(o, c));
+}
+
+/* All of an initialiser before its numbers. */
+static void constant_head(struct weights_pb *head, const struct onnx *o, const struct constant *c)
+{
+    struct weights_pb tensor = {0};
+    const size_t bytes = constant_bytes(o, c);
+    for (int i = 0; i < c->rank; i++) weights_pb_int(&tensor, TENSOR_DIMS, (uint64_t)c->shape[i]);
+    weights_pb_int(&tensor, TENSOR_TYPE, (uint64_t)element_types[constant_dtype(o, c)]);
+    weights_pb_string(&tensor, TENSOR_NAME, c->name);
+    weights_pb_announce(&tensor, TENSOR_RAW, bytes);
+    weights_pb_message_open(head, GRAPH_INITIALIZER, &tensor, bytes);
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* top, left, bottom, right. Symmetric padding stays k/2 on all sides, as PyTorch has it, though the last row of it may be
  * unread. */
@@ -326,9 +367,22 @@ static void add_port(struct onnx *o, int field, const char *name, const int *dim
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
+/* (x - centre) * scale for bytes x of 0..255, which is (x/255 - mean) / std. */
+static void add_preprocess(struct onnx *o)
+{
+    const struct nn_preprocess *p = &o->model->preprocess;
+    for (int c = 0; c < 3; c++) {
+        o->centre[c] = (float)(255.0 * p->mean[c]);
+        o->scale[c] = (float)(1 / (255.0 * p->std[c]));
+    }
+    plain_node(o, "Sub", "centred", INPUTS("input", add_planes(o, "preprocess.centre", o->centre)));
+    plain_node(o, "Mul", "normalised", INPUTS("centred", add_planes(o, "preprocess.scale", o->scale)));
+}
+
 static void make_body(struct onnx *o, int size, bool softmax)
 {
     const char *output = softmax ? "probabilities" : "logits";
+    if (o->preprocess) add_preprocess(o);
     for (int i = 0; i < o->graph.count; i++) add_node(o, i);
     if (softmax) {
         struct weights_pb node = begin_node("Softmax", output, INPUTS("logits"));
@@ -371,8 +425,8 @@ static bool measure(uint64_t *length, const struct onnx *o)
     *length = 0;
     for (int i = 0; i < o->constant_count; i++) {
         struct weights_pb head = {0};
-        constant_head(&head, &o->constants[i]);
-        *length += head.length + o->constants[i].count * sizeof(float);
+        constant_head(&head, o, &o->constants[i]);
+        *length += head.length + constant_bytes(o, &o->constants[i]);
         ok &= !head.failed;
         weights_pb_free(&head);
     }
@@ -380,18 +434,20 @@ static bool measure(uint64_t *length, const struct onnx *o)
 }
 
 static enum rudd_status write_constant(struct weights_replacement *r, const struct onnx *o, const struct constant *c,
-                                       float *scratch, struct rudd_error *err)
+                                       struct rudd_error *err)
 {
     struct weights_pb head = {0};
-    const float *data = scratch;
-    constant_head(&head, c);
-    if (c->folded)
-        compute_constant(scratch, o, c);
-    else
-        data = o->model->values + o->model->params[c->param].offset;
-    enum rudd_status status = head.failed ? rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %s", r->path, c->name)
-                                          : weights_replace_write(r, head.bytes, head.length, err);
-    if (!status) status = weights_replace_write(r, data, c->count * sizeof *data, err);
+    const float *values = constant_values(o, c);
+    const void *bytes = values;
+    enum rudd_status status = RUDD_OK;
+    constant_head(&head, o, c);
+    if (head.failed) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %s", r->path, c->name);
+    if (!status && constant_dtype(o, c) != WEIGHTS_F32) {
+        status = weights_narrow(o->scratch, constant_dtype(o, c), values, c->count, c->name, err);
+        bytes = o->scratch;
+    }
+    if (!status) status = weights_replace_write(r, head.bytes, head.length, err);
+    if (!status) status = weights_replace_write(r, bytes, constant_bytes(o, c), err);
     weights_pb_free(&head);
     return status;
 }
@@ -401,7 +457,6 @@ static enum rudd_status write_file(const char *path, struct onnx *o, struct rudd
     struct weights_pb head = {0};
     struct weights_replacement r;
     uint64_t weights;
-    float *scratch = rudd_alloc(sizeof *scratch * o->largest);
     enum rudd_status status = RUDD_OK;
     bool fits = measure(&weights, o);
     if (weights + o->body.length > INT32_MAX - (1 << 20)) { /* a MiB for what comes before and around the graph */
@@ -411,18 +466,19 @@ static enum rudd_status write_file(const char *path, struct onnx *o, struct rudd
                            path, o->model->arch, o->model->class_count, weights);
         goto out;
     }
+    o->scratch = rudd_alloc(sizeof *o->scratch * (o->largest + 2 * o->widest));
     status = nn_model_need_values(o->model, err);
     if (!status) status = make_head(&head, o, (size_t)weights, err);
-    if (!status && (!scratch || !fits || head.failed))
+    if (!status && (!o->scratch || !fits || head.failed))
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write it", path);
     if (!status) status = weights_replace_begin(&r, path, err);
     if (status) goto out;
     status = weights_replace_write(&r, head.bytes, head.length, err);
-    for (int i = 0; i < o->constant_count && !status; i++) status = write_constant(&r, o, &o->constants[i], scratch, err);
+    for (int i = 0; i < o->constant_count && !status; i++) status = write_constant(&r, o, &o->constants[i], err);
     status = weights_replace_end(&r, status, err);
 out:
     weights_pb_free(&head);
-    rudd_free(scratch);
+    rudd_free(o->scratch);
     return status;
 }
 
@@ -434,7 +490,7 @@ enum rudd_status weights_onnx_write(const char *path, const struct nn_model *mod
     int size = wanted->image_size ? wanted->image_size : model->preprocess.image_size;
     if (size < MIN_SIDE || size > MAX_SIDE)
         return rudd_fail(err, RUDD_ARGUMENT, "%s: image size %d; expected %d to %d pixels", path, size, MIN_SIDE, MAX_SIDE);
-    struct onnx o = {.model = model};
+    struct onnx o = {.model = model, .dtype = wanted->dtype, .preprocess = wanted->preprocess};
     enum rudd_status status = nn_graph_copy(&o.graph, model->graph, err);
     if (status) return status;
     if (!wanted->keep_batchnorm) {
@@ -445,7 +501,7 @@ enum rudd_status weights_onnx_write(const char *path, const struct nn_model *mod
     size_t nodes = (size_t)o.graph.count;
     o.shapes = rudd_alloc(sizeof *o.shapes * nodes);
     o.constants =
-        rudd_alloc(sizeof *o.constants * ((size_t)model->param_count + nodes)); /* folding adds a bias a node at most */
+        rudd_alloc(sizeof *o.constants * ((size_t)model->param_count + nodes + 2)); /* folding adds a bias a node at most */
     if (o.shapes && o.constants) {
         nn_graph_shapes(o.shapes, &o.graph, size);
         make_body(&o, size, wanted->softmax);

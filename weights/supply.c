@@ -48,6 +48,16 @@ size_t weights_from_f32(void *out, enum weights_dtype dtype, const float *in, si
     return count;
 }
 
+enum rudd_status weights_narrow(void *out, enum weights_dtype dtype, const float *in, size_t count, const char *name,
+                                struct rudd_error *err)
+{
+    const size_t good = weights_from_f32(out, dtype, in, count);
+    return good == count
+               ? RUDD_OK
+               : rudd_fail(err, RUDD_LIMIT, "%s: value %zu is %g, beyond the largest %s; nothing was written; %s can hold it",
+                           name, good, in[good], weights_dtype_name(dtype), dtype == WEIGHTS_F16 ? "bfloat16" : "float32");
+}
+
 /* ---- a model's parameters ---------------------------------------------------------------------------------------- */
 
 /* Parameter i as it is, where it lies or in scratch. */
@@ -59,17 +69,6 @@ static enum rudd_status find_values(const float **out, struct weights_model_supp
     if (!s->values) return m->source->read(scratch, m->source, m, i, err);
     *out = s->values + m->params[i].offset;
     return RUDD_OK;
-}
-
-static enum rudd_status narrow(void *out, struct weights_model_supply *s, const float *in, int i, struct rudd_error *err)
-{
-    const struct weights_tensor *t = &s->tensors[i];
-    const size_t good = weights_from_f32(out, t->dtype, in, t->count);
-    return good == t->count
-               ? RUDD_OK
-               : rudd_fail(err, RUDD_LIMIT, "%s: value %zu is %g, beyond the largest %s; nothing was written; %s can hold it",
-                           t->name, good, in[good], weights_dtype_name(t->dtype),
-                           t->dtype == WEIGHTS_F16 ? "bfloat16" : "float32");
 }
 
 static enum rudd_status fetch(const void **bytes, struct weights_supply *supply, int i, struct rudd_error *err)
@@ -84,7 +83,7 @@ static enum rudd_status fetch(const void **bytes, struct weights_supply *supply,
     *bytes = values;
     if (status || s->tensors[i].dtype == WEIGHTS_F32) return status;
     *bytes = s->scratch;
-    return narrow(s->scratch, s, values, i, err);
+    return weights_narrow(s->scratch, s->tensors[i].dtype, values, s->tensors[i].count, s->tensors[i].name, err);
 }
 
 enum rudd_status weights_model_supply_read(float *out, struct weights_model_supply *s, int i, struct rudd_error *err)
@@ -97,7 +96,7 @@ enum rudd_status weights_model_supply_read(float *out, struct weights_model_supp
         if (values != out) memcpy(out, values, stored.count * sizeof *out);
         return RUDD_OK;
     }
-    status = narrow(s->scratch, s, values, i, err);
+    status = weights_narrow(s->scratch, s->tensors[i].dtype, values, s->tensors[i].count, s->tensors[i].name, err);
     stored.data = s->scratch;
     if (!status) weights_to_f32(out, &stored);
     return status;

@@ -50,5 +50,8 @@ enum rudd_status weights_model_write(const char *path, weights_writer *writer, c
 /* in [count] to F32, F16 or BF16: to the nearest, halves to even; infinities and NaNs stay what they are. Returns count, or the index of the first
  * finite value that is beyond the dtype's largest. out may be in. */
 size_t weights_from_f32(void *out, enum weights_dtype dtype, const float *in, size_t count);
+/* The same for the tensor of that name, saying which value does not fit: RUDD_LIMIT. */
+enum rudd_status weights_narrow(void *out, enum weights_dtype dtype, const float *in, size_t count, const char *name,
+                                struct rudd_error *err);
 
 #endif

@@ -4,15 +4,17 @@
     tests/parity/peers.sh run tests/parity/parity_onnx.py build
 
 Networks with squeeze-excite and symmetric padding, with fused blocks and SAME padding, and rudd's own small one, with a hidden layer in the classifier too; two sizes, one of them
-odd; batches of 1 and 3 through one file; batch norms folded and kept; probabilities. Weights and statistics are random.
+odd; batches of 1 and 3 through one file; batch norms folded and kept; probabilities; pixels normalised inside; narrow storage; padding frozen for another size. A
+network fine-tuned on real photographs, where ../shared has them, answers the same on every test picture. Weights and statistics are random.
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
-from checks import check, difference, finish, need_peers, rudd
+from checks import BUILD, check, difference, finish, need_peers, rudd, skip
 
 need_peers()
 
@@ -105,12 +107,63 @@ def compare(arch, sizes, folder, rng):
             for batch in (1, 3):
                 error = difference(runtime.run(["logits"], {"input": x[:batch]})[0], expected[:batch])
                 check(f"{name}, batch {batch}: ONNX Runtime's logits", error <= TOLERANCE, f"{error:.1e}")
+    pixels = rng.integers(0, 256, x.shape).astype(np.float32)
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    of_pixels = logits_of_rudd(path, (pixels / 255 - mean) / std, folder)
+    for options, tolerance in (([], TOLERANCE), (["--dtype", "float16"], 0.01), (["--dtype", "bfloat16", "--keep-batchnorm"], 0.08)):
+        rudd("export", "--model", path, "--format", "onnx", "--image-size", str(size), "--preprocess", *options, "-o", file)
+        onnx.checker.check_model(file, full_check=True)
+        error = difference(session(file).run(["logits"], {"input": pixels})[0], of_pixels)
+        check(f"{arch} at {size}: pixels of 0..255 {' '.join(options)}", error <= tolerance, f"{error:.1e}")
     rudd("export", "--model", path, "--format", "onnx", "--image-size", str(size), "--softmax", "-o", file)
     onnx.checker.check_model(file, full_check=True)
     error = float(np.abs(session(file).run(["probabilities"], {"input": x})[0] - softmax(expected)).max())
     check(f"{arch}: probabilities", error <= TOLERANCE, f"{error:.1e}")
     labels = json.loads({p.key: p.value for p in onnx.load(file).metadata_props}["rudd.classes"])
     check(f"{arch}: class names come along", [c["name"] for c in labels] == [f"fish {i}" for i in range(CLASSES)], str(labels[:2]))
+
+
+def frozen_padding(folder, rng):
+    """Padding declared for even sides, run at odd ones."""
+    arch, file, frozen = "tf_efficientnet_b0", os.path.join(folder, "out.onnx"), os.path.join(folder, "frozen.safetensors")
+    rudd("import", random_model(arch, 75, folder, rng), "-o", frozen, "--pad-size", "224")
+    x = rng.standard_normal((3, 3, 75, 75), dtype=np.float32)
+    expected = logits_of_rudd(frozen, x, folder)
+    fitting = logits_of_rudd(os.path.join(folder, arch + ".safetensors"), x, folder)
+    check("frozen padding matters at another parity", difference(expected, fitting) > 0.01)
+    rudd("export", "--model", frozen, "--format", "onnx", "--image-size", "75", "-o", file)
+    onnx.checker.check_model(file, full_check=True)
+    error = difference(session(file).run(["logits"], {"input": x})[0], expected)
+    check("frozen padding: ONNX Runtime's logits", error <= TOLERANCE, f"{error:.1e}")
+
+
+def fish15(folder):
+    """A fine-tuned network: the same answers on every test picture of the real data set, where it lies beside the repository."""
+    shared = os.path.join("..", "shared")
+    data, weights = os.path.join(shared, "fish15"), os.path.join(shared, "weights", "tf_efficientnetv2_b0.imagenet.safetensors")
+    if not os.path.isdir(data):
+        skip("fish15:", "no ../shared here")
+        return
+    run, file = os.path.join(folder, "run"), os.path.join(folder, "fish.onnx")
+    rudd("train", "--data", data, "--weights", weights, "--freeze", "all", "--seed", "0", "--out", run)
+    model = os.path.join(run, "model.safetensors")
+    rudd("export", "--model", model, "--format", "onnx", "--softmax", "--preprocess", "-o", file)
+    facts = json.loads(rudd("inspect", model, "--json"))
+    size, pre, classes, network = facts["image_size"], facts["preprocess"], facts["classes"], session(file)
+    answers = [json.loads(line) for line in rudd("predict", "--model", model, "--json", "--top", "1000", os.path.join(data, "test")).splitlines()]
+    jobs = "".join(f"{pre['mode']} {pre['filter']} {size} {pre['crop_fraction']} {answer['file']}\n" for answer in answers)
+    stream = subprocess.run([os.path.join(BUILD, "tests", "parity", "pixels")], input=jobs.encode(), capture_output=True, check=True).stdout
+    off, same = 0.0, 0
+    for answer in answers:
+        _, _, stream = stream.partition(b"\n")
+        pixels, stream = np.frombuffer(stream[:size * size * 3], np.uint8), stream[size * size * 3:]
+        x = np.ascontiguousarray(pixels.reshape(size, size, 3).transpose(2, 0, 1)[None], np.float32)
+        found = network.run(["probabilities"], {"input": x})[0][0]
+        expected = {one["class"]: one["probability"] for one in answer["top"]}
+        same += classes[int(found.argmax())] == answer["top"][0]["class"]
+        off = max(off, max(abs(float(p) - expected[name]) for name, p in zip(classes, found)))
+    check("fish15: the same first answer on every test picture", same == len(answers) > 200, f"{same} of {len(answers)}")
+    check("fish15: the same probabilities", off <= 1e-4, f"{off:.1e}")
 
 
 def main():
@@ -124,6 +177,11 @@ def main():
                 compare(arch, sizes, folder, rng)
             except Exception as error:  # one broken network must not hide the others
                 check(arch, False, f"{type(error).__name__}: {error}")
+        for job in (lambda: frozen_padding(folder, rng), lambda: fish15(folder)):
+            try:
+                job()
+            except Exception as error:
+                check("frozen padding and fish15", False, f"{type(error).__name__}: {error}")
     return finish()
 
 
