@@ -128,7 +128,8 @@ INLINE void activate_all(enum kern_act act, VF *z, const int n)
     case KERN_ACT_NONE: break;
     case KERN_ACT_SILU: vsigmoids(z, z, true, n); break;
     case KERN_ACT_SIGMOID: vsigmoids(z, z, false, n); break;
-    case KERN_ACT_RELU: UNROLL for (int i = 0; i < n; i++) z[i] = v_relu(z[i]);
+    case KERN_ACT_RELU: UNROLL for (int i = 0; i < n; i++) z[i] = v_relu(z[i]); break;
+    case KERN_ACT_RELU6: UNROLL for (int i = 0; i < n; i++) z[i] = v_relu6(z[i]);
     }
 }
 

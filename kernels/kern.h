@@ -20,8 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Activation applied by epilogues.   SILU(z) = z * sigmoid(z)   (arXiv:1702.03118) */
-enum kern_act { KERN_ACT_NONE, KERN_ACT_SILU, KERN_ACT_SIGMOID, KERN_ACT_RELU };
+/* Activation applied by epilogues.   SILU(z) = z * sigmoid(z)   (arXiv:1702.03118);  RELU6(z) = min(max(z, 0), 6)   (arXiv:1704.04861) */
+enum kern_act { KERN_ACT_NONE, KERN_ACT_SILU, KERN_ACT_SIGMOID, KERN_ACT_RELU, KERN_ACT_RELU6 };
+enum { KERN_ACTS = KERN_ACT_RELU6 + 1 };
 
 /* ---- matrix product ------------------------------------------------------------------------------------------------------- */
 

@@ -65,6 +65,10 @@ INLINE vf v_max(vf a, vf b) /* b when either is NaN */
 {
     return _mm512_max_ps(a, b);
 }
+INLINE vf v_min(vf a, vf b) /* b when either is NaN */
+{
+    return _mm512_min_ps(a, b);
+}
 INLINE vf v_positive(vf a, vf b) /* b where a > 0, else 0 */
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), b);
@@ -129,6 +133,10 @@ INLINE vf v_fma(vf a, vf b, vf c) /* a*b + c */
 INLINE vf v_max(vf a, vf b) /* b when either is NaN */
 {
     return _mm256_max_ps(a, b);
+}
+INLINE vf v_min(vf a, vf b) /* b when either is NaN */
+{
+    return _mm256_min_ps(a, b);
 }
 INLINE vf v_positive(vf a, vf b) /* b where a > 0, else 0 */
 {

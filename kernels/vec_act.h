@@ -14,6 +14,7 @@ INLINE vf v_act(enum kern_act act, vf z)
     case KERN_ACT_SILU: return vsilu(z);
     case KERN_ACT_SIGMOID: return vsigmoid(z);
     case KERN_ACT_RELU: return v_max(v_set(0), z); /* in this order NaN stays NaN */
+    case KERN_ACT_RELU6: return v_min(v_set(6), v_max(v_set(0), z));
     case KERN_ACT_NONE: break;
     }
     return z;
@@ -30,6 +31,7 @@ INLINE vf v_times_slope(enum kern_act act, vf d, vf z)
         return v_mul(d, v_mul(s, v_fma(z, v_sub(v_set(1), s), v_set(1))));
     case KERN_ACT_SIGMOID: s = vsigmoid(z); return v_mul(d, v_mul(s, v_sub(v_set(1), s)));
     case KERN_ACT_RELU: return v_positive(z, d);
+    case KERN_ACT_RELU6: return v_positive(v_sub(v_set(6), z), v_positive(z, d));
     case KERN_ACT_NONE: break;
     }
     return d;
@@ -43,6 +45,12 @@ INLINE vf v_times_slope(enum kern_act act, vf d, vf z)
             statement;                                                                                                         \
         } else if ((value) == KERN_ACT_NONE) {                                                                                 \
             const enum kern_act act = KERN_ACT_NONE;                                                                           \
+            statement;                                                                                                         \
+        } else if ((value) == KERN_ACT_RELU) {                                                                                 \
+            const enum kern_act act = KERN_ACT_RELU;                                                                           \
+            statement;                                                                                                         \
+        } else if ((value) == KERN_ACT_RELU6) {                                                                                \
+            const enum kern_act act = KERN_ACT_RELU6;                                                                          \
             statement;                                                                                                         \
         } else {                                                                                                               \
             const enum kern_act act = value;                                                                                   \

@@ -1,6 +1,6 @@
 /* arch.h - what the families' tables have in common: a row for each architecture, and the classifier that all of them end with.
  *
- *     arch.c  names and rows  --describe-->  efficientnet.c (EfficientNet, MobileNetV2)
+ *     arch.c  names and rows  --describe-->  efficientnet.c (EfficientNet and MobileNetV2)
  *
  * For nn's own families; everyone else goes by names (nn/model.h). */
 #ifndef NN_ARCH_H

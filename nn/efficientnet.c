@@ -8,7 +8,9 @@
  *     CN  one convolution        3x3                                       V2's first stage, + skip likewise
  *     ER  fused ("edge")         kxk expand -> 1x1                         V2's early stages
  *
- * V1: arXiv:1905.11946, table 1 and section 4.  V2: arXiv:2104.00298, table 4 (S); B0..B3 with figures as in timm's
+ * MobileNetV2 is their ancestor: DS and IR without squeeze-and-excitation, and ReLU6 in the place of SiLU.
+ *
+ * MobileNetV2: arXiv:1801.04381, table 2.  V1: arXiv:1905.11946, table 1 and section 4.  V2: arXiv:2104.00298, table 4 (S); B0..B3 with figures as in timm's
  * tf_efficientnetv2_b*. The tf_ variants differ in data only: padding SAME and epsilon 1e-3; and V2-S, whose TensorFlow weights want pixels of
  * -1..1 and torchvision's ImageNet's mean and deviation. */
 #include "nn/arch.h"
@@ -36,6 +38,11 @@ static const struct stage_row v2s_stages[] = {
     {IR, 4, 3, 2, 128, 6, true}, {IR, 6, 3, 1, 160, 9, true}, {IR, 6, 3, 2, 256, 15, true},
 };
 
+static const struct stage_row mobile_stages[] = {
+    {DS, 1, 3, 1, 16, 1, false}, {IR, 6, 3, 2, 24, 2, false},  {IR, 6, 3, 2, 32, 3, false},  {IR, 6, 3, 2, 64, 4, false},
+    {IR, 6, 3, 1, 96, 3, false}, {IR, 6, 3, 2, 160, 3, false}, {IR, 6, 3, 1, 320, 1, false},
+};
+
 /* V2's first four stages, thinned to 15 convolutions, for small pictures and little data, where a deep network needs too many steps
  * before it learns at all. Not a published model; rudd's own, for `make demo` and for edge boxes. */
 static const struct stage_row nano_stages[] = {
@@ -43,15 +50,17 @@ static const struct stage_row nano_stages[] = {
 
 struct net {
     const struct stage_row *stages;
-    int stage_count, stem, head;
+    int stage_count, stem;
+    enum kern_act act;
     double round_limit; /* rounding a width down may lose at most this share: 1 - limit */
 };
-#define NET(stages, stem, limit)                                                                                               \
+#define NET(stages, stem, act, limit)                                                                                          \
     {                                                                                                                          \
-        stages, sizeof stages / sizeof *stages, stem, 1280, limit                                                              \
+        stages, sizeof stages / sizeof *stages, stem, act, limit                                                               \
     }
-static const struct net v1 = NET(v1_stages, 32, 0.9), v2 = NET(v2_stages, 32, 0), v2s = NET(v2s_stages, 24, 0),
-                        nano = NET(nano_stages, 32, 0);
+static const struct net v1 = NET(v1_stages, 32, KERN_ACT_SILU, 0.9), v2 = NET(v2_stages, 32, KERN_ACT_SILU, 0),
+                        v2s = NET(v2s_stages, 24, KERN_ACT_SILU, 0), nano = NET(nano_stages, 32, KERN_ACT_SILU, 0),
+                        mobile = NET(mobile_stages, 32, KERN_ACT_RELU6, 0.9);
 
 static nn_describe describe;
 
@@ -64,6 +73,10 @@ static nn_describe describe;
         ROW("tf_efficientnet_b" #b, v1, width, depth, size, crop, false, NN_PAD_SAME, 1e-3f)
 #define V2_ROW(b, width, depth, size, crop)                                                                                    \
     ROW("tf_efficientnetv2_b" #b, v2, width, depth, size, crop, false, NN_PAD_SAME, 1e-3f)
+#define MOBILE_ROW(percent, width)                                                                                             \
+    {                                                                                                                          \
+        "mobilenetv2_" percent, NN_MOBILENETV2, describe, &mobile, width, 1.0, 224, 0.875, false, NN_PAD_SYMMETRIC, 1e-5f      \
+    }
 static const struct nn_arch rows[] = {
     V1_ROW(0, 1.0, 1.0, 224, 0.875, 1e-5f),
     V1_ROW(1, 1.0, 1.1, 240, 0.882, 1e-5f),
@@ -80,9 +93,14 @@ static const struct nn_arch rows[] = {
     /* Published weights under timm's names are TensorFlow's; the symmetric ones are torchvision's, with its epsilon. */
     ROW("tf_efficientnetv2_s", v2s, 1.0, 1.0, 384, 1.0, true, NN_PAD_SAME, 1e-3f),
     ROW("efficientnetv2_s", v2s, 1.0, 1.0, 384, 1.0, false, NN_PAD_SYMMETRIC, 1e-3f),
+    MOBILE_ROW("035", 0.35),
+    MOBILE_ROW("050", 0.5),
+    MOBILE_ROW("075", 0.75),
+    MOBILE_ROW("100", 1.0),
+    MOBILE_ROW("140", 1.4),
     ROW("rudd_nano", nano, 1.0, 1.0, 80, 0.875, false, NN_PAD_SYMMETRIC, 1e-5f),
 };
-enum { ROWS = sizeof rows / sizeof *rows };
+enum { ROWS = sizeof rows / sizeof *rows, HEAD = 1280 };
 
 const struct nn_arch *nn_efficientnet_row(int i)
 {
@@ -105,16 +123,16 @@ static int scale_depth(int repeats, const struct nn_arch *v)
     return (int)ceil(repeats * v->depth - 1e-9);
 }
 
-/* convolution -> batch norm -> SiLU (linear: no SiLU) */
+/* convolution -> batch norm -> activation */
 static int conv_bn(struct nn_builder *b, int x, const char *block, const char *conv, const char *bn, int oc, int k, int stride,
-                   bool depthwise, bool linear)
+                   bool depthwise, enum kern_act act)
 {
     char name[NN_NAME];
     snprintf(name, sizeof name, "%.40s%.40s", block, conv);
     x = depthwise ? nn_build_dwconv(b, x, name, k, stride) : nn_build_conv(b, x, name, oc, k, stride, false);
     snprintf(name, sizeof name, "%.40s%.40s", block, bn);
     x = nn_build_batchnorm(b, x, name);
-    return linear ? x : nn_build_act(b, x, KERN_ACT_SILU);
+    return act == KERN_ACT_NONE ? x : nn_build_act(b, x, act);
 }
 
 /* x * sigmoid(W2 silu(W1 pool(x)))                                                                    arXiv:1709.01507, eq. 2-4
@@ -130,26 +148,26 @@ static int squeeze_excite(struct nn_builder *b, int x, const char *block, int c,
     return nn_build_scale(b, x, s);
 }
 
-static int build_block(struct nn_builder *b, int x, const char *block, const struct stage_row *row, int ic, int oc, int stride,
-                       float depth)
+static int build_block(struct nn_builder *b, int x, const char *block, const struct stage_row *row, enum kern_act act, int ic,
+                       int oc, int stride, float depth)
 {
     int skip = x, mid = ic * row->expand;
     switch (row->block) {
     case DS:
-        x = conv_bn(b, x, block, "conv_dw", "bn1", ic, row->k, stride, true, false);
+        x = conv_bn(b, x, block, "conv_dw", "bn1", ic, row->k, stride, true, act);
         if (row->se) x = squeeze_excite(b, x, block, ic, ic / 4);
-        x = conv_bn(b, x, block, "conv_pw", "bn2", oc, 1, 1, false, true);
+        x = conv_bn(b, x, block, "conv_pw", "bn2", oc, 1, 1, false, KERN_ACT_NONE);
         break;
     case IR:
-        x = conv_bn(b, x, block, "conv_pw", "bn1", mid, 1, 1, false, false);
-        x = conv_bn(b, x, block, "conv_dw", "bn2", mid, row->k, stride, true, false);
+        x = conv_bn(b, x, block, "conv_pw", "bn1", mid, 1, 1, false, act);
+        x = conv_bn(b, x, block, "conv_dw", "bn2", mid, row->k, stride, true, act);
         if (row->se) x = squeeze_excite(b, x, block, mid, ic / 4);
-        x = conv_bn(b, x, block, "conv_pwl", "bn3", oc, 1, 1, false, true);
+        x = conv_bn(b, x, block, "conv_pwl", "bn3", oc, 1, 1, false, KERN_ACT_NONE);
         break;
-    case CN: x = conv_bn(b, x, block, "conv", "bn1", oc, row->k, stride, false, false); break;
+    case CN: x = conv_bn(b, x, block, "conv", "bn1", oc, row->k, stride, false, act); break;
     case ER:
-        x = conv_bn(b, x, block, "conv_exp", "bn1", mid, row->k, stride, false, false);
-        x = conv_bn(b, x, block, "conv_pwl", "bn2", oc, 1, 1, false, true);
+        x = conv_bn(b, x, block, "conv_exp", "bn1", mid, row->k, stride, false, act);
+        x = conv_bn(b, x, block, "conv_pwl", "bn2", oc, 1, 1, false, KERN_ACT_NONE);
         break;
     }
     return stride == 1 && ic == oc ? nn_build_add(b, x, skip, depth) : x;
@@ -165,7 +183,7 @@ static void describe(struct nn_builder *b, const void *what)
 
     b->stage = 0;
     int ic = scale_width(f->stem, v);
-    int x = conv_bn(b, nn_build_input(b), "", "conv_stem", "bn1", ic, 3, 2, false, false);
+    int x = conv_bn(b, nn_build_input(b), "", "conv_stem", "bn1", ic, 3, 2, false, f->act);
     for (int s = 0; s < f->stage_count; s++) {
         const struct stage_row *row = &f->stages[s];
         int oc = scale_width(row->c, v), repeats = scale_depth(row->repeats, v);
@@ -173,11 +191,12 @@ static void describe(struct nn_builder *b, const void *what)
         for (int r = 0; r < repeats; r++, block++) {
             char name[NN_NAME];
             snprintf(name, sizeof name, "blocks.%d.%d.", s, r);
-            x = build_block(b, x, name, row, ic, oc, r ? 1 : row->stride, (float)block / (float)blocks);
+            x = build_block(b, x, name, row, f->act, ic, oc, r ? 1 : row->stride, (float)block / (float)blocks);
             ic = oc;
         }
     }
     b->stage++;
-    x = conv_bn(b, x, "", "conv_head", "bn2", scale_width(f->head, v), 1, 1, false, false);
+    const int head = scale_width(HEAD, v); /* a thinner network keeps its whole head */
+    x = conv_bn(b, x, "", "conv_head", "bn2", head > HEAD ? head : HEAD, 1, 1, false, f->act);
     nn_build_classifier(b, x, "classifier", spec->hidden);
 }

@@ -195,8 +195,8 @@ static void check_dwconv(const struct row *row, invoke *call)
         for (int k = 1; k <= 7; k++)
             for (int stride = 1; stride <= 3; stride++) {
                 size_t i = (ci + (size_t)k * 3 + (size_t)stride) % 10, j = (ci * 7 + (size_t)k + (size_t)stride * 2) % 10;
-                struct shape s = {2,     sides[i], sides[j],      channels[ci],  k, stride,
-                                  k / 2, k / 2,    (int)(ci % 4), (int)(ci % 4), 0};
+                struct shape s = {
+                    2, sides[i], sides[j], channels[ci], k, stride, k / 2, k / 2, (int)(ci % KERN_ACTS), (int)(ci % 4), 0};
                 compare(row, call, &s);
                 /* TensorFlow's SAME: the smaller half first, often 0 above and 1 below at stride 2 */
                 int total = ((s.h - 1) / stride) * stride + k - s.h, wide = ((s.w - 1) / stride) * stride + k - s.w;
@@ -273,7 +273,7 @@ static void check_conv_packed(const struct row *row)
     static const int ins[] = {1, 3, 8, 17, 67, 512, 513, 801};
     for (size_t i = 0; i < LENGTH(pixels); i++)
         for (size_t j = 0; j < LENGTH(outs); j++) {
-            int variant = (int)(i * 3 + j * 5), act = variant % 4;
+            int variant = (int)(i * 3 + j * 5), act = variant % KERN_ACTS;
             struct shape s = {
                 .n = 1 + variant % 3, .h = 1, .w = pixels[i], .c = ins[(i + j) % LENGTH(ins)], .k = 1, .stride = 1};
             s.pad_left = outs[j], s.act = act, s.flag = variant % 8;
@@ -288,7 +288,7 @@ static void check_conv_packed(const struct row *row)
     for (int k = 1; k <= 5; k++)
         for (int stride = 1; stride <= 3; stride++)
             for (size_t j = 0; j < LENGTH(outs); j += 2) {
-                struct shape s = {2, 7 + k, 17 + (int)j, 3 + (int)j, k, stride, k / 2, outs[j], (int)j % 4, k % 4, 0};
+                struct shape s = {2, 7 + k, 17 + (int)j, 3 + (int)j, k, stride, k / 2, outs[j], (int)j % KERN_ACTS, k % 4, 0};
                 if (k > 1 || stride > 1) compare(row, call_conv_packed, &s);
             }
     struct shape wide = {1, 70, 70, 5, 3, 2, 0, 40, KERN_ACT_SILU, 1, 0};
@@ -322,7 +322,7 @@ static void call_expand_dw(kernel *fn, struct arena *a, const struct shape *s)
     struct kern_conv g = conv_of(s);
     g.pad_left = s->alias ? s->pad_top : ((g.ow - 1) * s->stride + s->k - s->w) / 2;
     if (g.pad_left < 0) g.pad_left = 0;
-    struct kern_expand e = {.dw = g, .ic = s->pad_left, .act = (enum kern_act)(s->act + 1) % 4};
+    struct kern_expand e = {.dw = g, .ic = s->pad_left, .act = (enum kern_act)((s->act + 1) % KERN_ACTS)};
     if (s->pad_left) e.weight = packed(a, fn, g.ic, s->pad_left, 1);
     float *y = out(a, out_count(&g)), *sums = out(a, (size_t)g.n * kern_expand_strips(&e) * g.ic);
     if (s->pad_left && s->flag & 1) e.bias = in(a, (size_t)g.ic);
@@ -339,7 +339,8 @@ static void check_expand_dw(const struct row *row)
         for (int k = 1; k <= KERN_EXPAND_K_MAX; k++)
             for (int stride = 1; stride <= 3; stride++) {
                 size_t i = (ci + (size_t)k * 3 + (size_t)stride) % 10, j = (ci * 7 + (size_t)k + (size_t)stride * 2) % 10;
-                struct shape s = {2, sides[i], sides[j], channels[ci], k, stride, k / 2, 0, (int)(ci % 4), (int)(ci % 4), 0};
+                struct shape s = {
+                    2, sides[i], sides[j], channels[ci], k, stride, k / 2, 0, (int)(ci % KERN_ACTS), (int)(ci % 4), 0};
                 if (ci % 3) s.pad_left = 1 + (int)(ci * 11 + (size_t)k) % 40;
                 s.alias = (int)(i + j) % 2;
                 compare(row, call_expand_dw, &s);
@@ -351,6 +352,13 @@ static void check_expand_dw(const struct row *row)
             tall.pad_left = 0;
             compare(row, call_expand_dw, &tall);
         }
+}
+
+/* Values beyond ReLU6's upper corner, where that is what is tested. */
+static float *stretched(float *x, size_t count, const struct shape *s)
+{
+    for (size_t i = 0; i < count && s->act == KERN_ACT_RELU6; i++) x[i] *= 8;
+    return x;
 }
 
 /* ---- batch norm and per-channel work ---- */
@@ -378,7 +386,7 @@ static void call_colsum(kernel *fn, struct arena *a, const struct shape *s)
 static void call_affine_act(kernel *fn, struct arena *a, const struct shape *s)
 {
     size_t count = (size_t)s->n * s->c;
-    float *x = s->alias ? inout(a, count) : in(a, count), *y = s->alias ? x : out(a, count);
+    float *x = stretched(s->alias ? inout(a, count) : in(a, count), count, s), *y = s->alias ? x : out(a, count);
     float *scale = s->flag & 1 ? in(a, (size_t)s->c) : NULL, *shift = s->flag & 2 ? in(a, (size_t)s->c) : NULL;
     ((kern_affine_act_f32 *)fn)(y, x, scale, shift, (enum kern_act)s->act, s->n, s->c);
 }
@@ -398,7 +406,8 @@ static void call_bn_bwd_reduce(kernel *fn, struct arena *a, const struct shape *
         const size_t images = ((size_t)s->n + (size_t)bn.pixels - 1) / (size_t)bn.pixels * (size_t)s->c;
         bn.gate = in(a, images), bn.pooled = in(a, images);
     }
-    float *dy = s->alias ? inout(a, count) : in(a, count), *dz = s->alias ? dy : out(a, count), *x = in(a, count);
+    float *dy = s->alias ? inout(a, count) : in(a, count), *dz = s->alias ? dy : out(a, count),
+          *x = stretched(in(a, count), count, s);
     float *dgamma = out(a, (size_t)s->c), *dbeta = out(a, (size_t)s->c);
     ((kern_bn_bwd_reduce_f32 *)fn)(dz, dgamma, dbeta, dy, x, &bn, scratch(a, kern_rows_scratch(s->c)));
 }
@@ -438,11 +447,11 @@ static void check_colsum(const struct row *row)
 }
 static void check_affine_act(const struct row *row)
 {
-    check_rows(row, call_affine_act, 4, 4, 2);
+    check_rows(row, call_affine_act, 4, KERN_ACTS, 2);
 }
 static void check_bn_bwd_reduce(const struct row *row)
 {
-    check_rows(row, call_bn_bwd_reduce, 4, 4, 2);
+    check_rows(row, call_bn_bwd_reduce, 4, KERN_ACTS, 2);
 }
 static void check_bn_bwd_apply(const struct row *row)
 {
@@ -526,13 +535,14 @@ static const int counts[] = {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 997, 16383, 163
 
 static void call_act_fwd(kernel *fn, struct arena *a, const struct shape *s)
 {
-    float *x = s->alias ? inout(a, (size_t)s->n) : in(a, (size_t)s->n), *y = s->alias ? x : out(a, (size_t)s->n);
+    float *x = stretched(s->alias ? inout(a, (size_t)s->n) : in(a, (size_t)s->n), (size_t)s->n, s);
+    float *y = s->alias ? x : out(a, (size_t)s->n);
     ((kern_act_fwd_f32 *)fn)(y, x, (enum kern_act)s->act, (size_t)s->n);
 }
 static void call_act_bwd(kernel *fn, struct arena *a, const struct shape *s)
 {
     float *dy = s->alias ? inout(a, (size_t)s->n) : in(a, (size_t)s->n), *dx = s->alias ? dy : out(a, (size_t)s->n);
-    ((kern_act_bwd_f32 *)fn)(dx, dy, in(a, (size_t)s->n), (enum kern_act)s->act, (size_t)s->n);
+    ((kern_act_bwd_f32 *)fn)(dx, dy, stretched(in(a, (size_t)s->n), (size_t)s->n, s), (enum kern_act)s->act, (size_t)s->n);
 }
 static void call_binary(kernel *fn, struct arena *a, const struct shape *s)
 {
@@ -600,8 +610,8 @@ static void check_counts(const struct row *row, invoke *call, int flags, int act
     {                                                                                                                          \
         check_counts(row, call, flags, acts, aliases);                                                                         \
     }
-CHECK_COUNTS(act_fwd, call_act_fwd, 1, 4, 2)
-CHECK_COUNTS(act_bwd, call_act_bwd, 1, 4, 2)
+CHECK_COUNTS(act_fwd, call_act_fwd, 1, KERN_ACTS, 2)
+CHECK_COUNTS(act_bwd, call_act_bwd, 1, KERN_ACTS, 2)
 CHECK_COUNTS(mul, call_binary, 1, 1, 3)
 CHECK_COUNTS(add, call_binary, 1, 1, 3)
 CHECK_COUNTS(adamw, call_adamw, 2, 1, 1)

@@ -106,6 +106,15 @@ static void names_are_those_of_real_files(void **state)
          "block3a_project_bn/moving_variance"},
         {"efficientnetv2_s", "blocks.4.3.conv_dw.weight", "features.5.3.block.1.0.weight", "_blocks.19._depthwise_conv.weight",
          "block5d_dwconv2/kernel"},
+        {"mobilenetv2_100", "conv_stem.weight", "features.0.0.weight", NULL, "Conv1/kernel"},
+        {"mobilenetv2_100", "blocks.0.0.conv_dw.weight", "features.1.conv.0.0.weight", NULL, "expanded_conv_depthwise/kernel"},
+        {"mobilenetv2_100", "blocks.0.0.bn2.bias", "features.1.conv.2.bias", NULL, "expanded_conv_project_BN/beta"},
+        {"mobilenetv2_100", "blocks.1.0.conv_pw.weight", "features.2.conv.0.0.weight", NULL, "block_1_expand/kernel"},
+        {"mobilenetv2_100", "blocks.6.0.conv_dw.weight", "features.17.conv.1.0.weight", NULL, "block_16_depthwise/kernel"},
+        {"mobilenetv2_100", "blocks.6.0.bn3.running_mean", "features.17.conv.3.running_mean", NULL,
+         "block_16_project_BN/moving_mean"},
+        {"mobilenetv2_050", "conv_head.weight", "features.18.0.weight", NULL, "Conv_1/kernel"},
+        {"mobilenetv2_140", "classifier.bias", "classifier.1.bias", NULL, "predictions/bias"},
     };
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         struct nn_model *m = outline(known[k].arch, 3);
@@ -124,7 +133,7 @@ static void names_are_those_of_real_files(void **state)
 /* lukemelas' package is EfficientNet V1 alone. */
 static bool has_names(const char *arch, int dialect)
 {
-    return dialect != WEIGHTS_LUKEMELAS || (!strstr(arch, "v2") && !strstr(arch, "nano"));
+    return dialect != WEIGHTS_LUKEMELAS || strstr(arch, "efficientnet_b");
 }
 
 /* In every architecture and dialect each parameter has a name and no two share one; V2 has none in lukemelas' package, and says so. */

@@ -3,7 +3,7 @@
  * A row gives one module in each dialect; the leaf (weight, bias, running_mean, running_var) is the same in all of them but Keras, which says
  * "/kernel", "/gamma" and so on. Places in a name are filled in from the parameter:
  *
- *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network
+ *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network     +  the same, counted from 1
  *     &  block within its stage as a letter, from a     ^  "2" in EfficientNetV2, where Keras calls some layers so
  *
  * Keras' newer files may know their layers by class and number alone ("conv2d_3"): those names are counted, not looked up.
@@ -11,8 +11,8 @@
  * The names of a dialect are generated for every parameter of a model, and foreign files are read by looking those up: so the
  * table serves both ways. A row without a name in a dialect is a part that the dialect's networks do not have: lukemelas' package has no V2.
  *
- * Sources: the state_dict()s of timm's and torchvision's efficientnet, github.com/lukemelas/EfficientNet-PyTorch,
- * keras.applications' efficientnet.py and efficientnet_v2.py. */
+ * Sources: the state_dict()s of timm's and torchvision's efficientnet and mobilenetv2, github.com/lukemelas/EfficientNet-PyTorch,
+ * keras.applications' efficientnet.py, efficientnet_v2.py and mobilenet_v2.py. */
 #include "weights/model_file.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -28,38 +28,57 @@ enum place {
 };
 
 static const struct {
+    enum nn_family family;
     enum place place;
     const char *dialects[4]; /* by enum weights_dialect; timm's without "blocks.S.B." */
 } modules[] = {
-    {OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem", "stem_conv"}},
-    {OUTSIDE, {"bn1", "features.@.1", "_bn0", "stem_bn"}},
-    {OUTSIDE, {"conv_head", "features.@.0", "_conv_head", "top_conv"}},
-    {OUTSIDE, {"bn2", "features.@.1", "_bn1", "top_bn"}},
-    {OUTSIDE, {"classifier", "classifier.1", "_fc", "predictions"}},
+    {NN_EFFICIENTNET, OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem", "stem_conv"}},
+    {NN_EFFICIENTNET, OUTSIDE, {"bn1", "features.@.1", "_bn0", "stem_bn"}},
+    {NN_EFFICIENTNET, OUTSIDE, {"conv_head", "features.@.0", "_conv_head", "top_conv"}},
+    {NN_EFFICIENTNET, OUTSIDE, {"bn2", "features.@.1", "_bn1", "top_bn"}},
+    {NN_EFFICIENTNET, OUTSIDE, {"classifier", "classifier.1", "_fc", "predictions"}},
 
-    {SEPARABLE, {"conv_dw", "features.@.%.block.0.0", "_blocks.#._depthwise_conv", "block@&_dwconv"}},
-    {SEPARABLE, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn1", "block@&_bn"}},
-    {SEPARABLE, {"se.conv_reduce", "features.@.%.block.1.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
-    {SEPARABLE, {"se.conv_expand", "features.@.%.block.1.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
-    {SEPARABLE, {"conv_pw", "features.@.%.block.2.0", "_blocks.#._project_conv", "block@&_project_conv"}},
-    {SEPARABLE, {"bn2", "features.@.%.block.2.1", "_blocks.#._bn2", "block@&_project_bn"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"conv_dw", "features.@.%.block.0.0", "_blocks.#._depthwise_conv", "block@&_dwconv"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn1", "block@&_bn"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"se.conv_reduce", "features.@.%.block.1.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"se.conv_expand", "features.@.%.block.1.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"conv_pw", "features.@.%.block.2.0", "_blocks.#._project_conv", "block@&_project_conv"}},
+    {NN_EFFICIENTNET, SEPARABLE, {"bn2", "features.@.%.block.2.1", "_blocks.#._bn2", "block@&_project_bn"}},
 
-    {INVERTED, {"conv_pw", "features.@.%.block.0.0", "_blocks.#._expand_conv", "block@&_expand_conv"}},
-    {INVERTED, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn0", "block@&_expand_bn"}},
-    {INVERTED, {"conv_dw", "features.@.%.block.1.0", "_blocks.#._depthwise_conv", "block@&_dwconv^"}},
-    {INVERTED, {"bn2", "features.@.%.block.1.1", "_blocks.#._bn1", "block@&_bn"}},
-    {INVERTED, {"se.conv_reduce", "features.@.%.block.2.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
-    {INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
-    {INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv", "block@&_project_conv"}},
-    {INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2", "block@&_project_bn"}},
+    {NN_EFFICIENTNET, INVERTED, {"conv_pw", "features.@.%.block.0.0", "_blocks.#._expand_conv", "block@&_expand_conv"}},
+    {NN_EFFICIENTNET, INVERTED, {"bn1", "features.@.%.block.0.1", "_blocks.#._bn0", "block@&_expand_bn"}},
+    {NN_EFFICIENTNET, INVERTED, {"conv_dw", "features.@.%.block.1.0", "_blocks.#._depthwise_conv", "block@&_dwconv^"}},
+    {NN_EFFICIENTNET, INVERTED, {"bn2", "features.@.%.block.1.1", "_blocks.#._bn1", "block@&_bn"}},
+    {NN_EFFICIENTNET, INVERTED, {"se.conv_reduce", "features.@.%.block.2.fc1", "_blocks.#._se_reduce", "block@&_se_reduce"}},
+    {NN_EFFICIENTNET, INVERTED, {"se.conv_expand", "features.@.%.block.2.fc2", "_blocks.#._se_expand", "block@&_se_expand"}},
+    {NN_EFFICIENTNET, INVERTED, {"conv_pwl", "features.@.%.block.3.0", "_blocks.#._project_conv", "block@&_project_conv"}},
+    {NN_EFFICIENTNET, INVERTED, {"bn3", "features.@.%.block.3.1", "_blocks.#._bn2", "block@&_project_bn"}},
 
-    {FUSED, {"conv_exp", "features.@.%.block.0.0", NULL, "block@&_expand_conv"}},
-    {FUSED, {"bn1", "features.@.%.block.0.1", NULL, "block@&_expand_bn"}},
-    {FUSED, {"conv_pwl", "features.@.%.block.1.0", NULL, "block@&_project_conv"}},
-    {FUSED, {"bn2", "features.@.%.block.1.1", NULL, "block@&_project_bn"}},
+    {NN_EFFICIENTNET, FUSED, {"conv_exp", "features.@.%.block.0.0", NULL, "block@&_expand_conv"}},
+    {NN_EFFICIENTNET, FUSED, {"bn1", "features.@.%.block.0.1", NULL, "block@&_expand_bn"}},
+    {NN_EFFICIENTNET, FUSED, {"conv_pwl", "features.@.%.block.1.0", NULL, "block@&_project_conv"}},
+    {NN_EFFICIENTNET, FUSED, {"bn2", "features.@.%.block.1.1", NULL, "block@&_project_bn"}},
 
-    {SINGLE, {"conv", "features.@.%.block.0.0", NULL, "block@&_project_conv"}},
-    {SINGLE, {"bn1", "features.@.%.block.0.1", NULL, "block@&_project_bn"}},
+    {NN_EFFICIENTNET, SINGLE, {"conv", "features.@.%.block.0.0", NULL, "block@&_project_conv"}},
+    {NN_EFFICIENTNET, SINGLE, {"bn1", "features.@.%.block.0.1", NULL, "block@&_project_bn"}},
+
+    {NN_MOBILENETV2, OUTSIDE, {"conv_stem", "features.0.0", NULL, "Conv1"}},
+    {NN_MOBILENETV2, OUTSIDE, {"bn1", "features.0.1", NULL, "bn_Conv1"}},
+    {NN_MOBILENETV2, OUTSIDE, {"conv_head", "features.18.0", NULL, "Conv_1"}},
+    {NN_MOBILENETV2, OUTSIDE, {"bn2", "features.18.1", NULL, "Conv_1_bn"}},
+    {NN_MOBILENETV2, OUTSIDE, {"classifier", "classifier.1", NULL, "predictions"}},
+
+    {NN_MOBILENETV2, SEPARABLE, {"conv_dw", "features.+.conv.0.0", NULL, "expanded_conv_depthwise"}},
+    {NN_MOBILENETV2, SEPARABLE, {"bn1", "features.+.conv.0.1", NULL, "expanded_conv_depthwise_BN"}},
+    {NN_MOBILENETV2, SEPARABLE, {"conv_pw", "features.+.conv.1", NULL, "expanded_conv_project"}},
+    {NN_MOBILENETV2, SEPARABLE, {"bn2", "features.+.conv.2", NULL, "expanded_conv_project_BN"}},
+
+    {NN_MOBILENETV2, INVERTED, {"conv_pw", "features.+.conv.0.0", NULL, "block_#_expand"}},
+    {NN_MOBILENETV2, INVERTED, {"bn1", "features.+.conv.0.1", NULL, "block_#_expand_BN"}},
+    {NN_MOBILENETV2, INVERTED, {"conv_dw", "features.+.conv.1.0", NULL, "block_#_depthwise"}},
+    {NN_MOBILENETV2, INVERTED, {"bn2", "features.+.conv.1.1", NULL, "block_#_depthwise_BN"}},
+    {NN_MOBILENETV2, INVERTED, {"conv_pwl", "features.+.conv.2", NULL, "block_#_project"}},
+    {NN_MOBILENETV2, INVERTED, {"bn3", "features.+.conv.3", NULL, "block_#_project_BN"}},
 };
 enum { MODULES = sizeof modules / sizeof *modules };
 
@@ -164,17 +183,23 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     if (prefix) block = find_block(model, i);
     const char *module = p->name + prefix, *leaf = strrchr(p->name, '.');
     size_t module_length = (size_t)(leaf - module);
+    const enum nn_family family = nn_arch_family(model->arch);
     const char *pattern = NULL;
     for (int m = 0; m < MODULES && !pattern; m++) {
         const char *timm = modules[m].dialects[WEIGHTS_TIMM];
-        if (modules[m].place == block.place && strlen(timm) == module_length && !strncmp(timm, module, module_length))
+        if (modules[m].family == family && modules[m].place == block.place && strlen(timm) == module_length &&
+            !strncmp(timm, module, module_length))
             pattern = modules[m].dialects[d];
     }
     if (!pattern) return false;
 
     size_t n = 0;
     for (const char *c = pattern; *c; c++) {
-        int number = *c == '@' ? p->stage : *c == '%' ? block.index_in_stage : *c == '#' ? block.index : -1;
+        int number = *c == '@'   ? p->stage
+                     : *c == '%' ? block.index_in_stage
+                     : *c == '#' ? block.index
+                     : *c == '+' ? block.index + 1
+                                 : -1;
         if (*c == '^' && !strstr(model->arch, "efficientnetv2")) continue;
         const char letter = *c == '&' ? (char)('a' + block.index_in_stage) : *c == '^' ? '2' : *c;
         n += (size_t)(number < 0 ? snprintf(out + n, NN_NAME - n, "%c", letter) : snprintf(out + n, NN_NAME - n, "%d", number));

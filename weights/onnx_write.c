@@ -3,7 +3,7 @@
  *     NN_CONV, NN_DWCONV   Conv; the classifier Flatten, Gemm      NN_SCALE    Mul (over h and w by broadcasting)
  *     NN_BATCHNORM         folded, or BatchNormalization           NN_ADD      Add
  *     NN_ACT silu          Sigmoid, Mul                            NN_DROPOUT  nothing: its input
- *     NN_POOL              GlobalAveragePool
+ *     NN_ACT relu6         Clip                                    NN_POOL     GlobalAveragePool
  *
  * These are the forms that PyTorch's exporter gives, which runtimes know how to fuse; only pooling is said as one operation,
  * since a ReduceMean keeps ONNX Runtime from its blocked layout. SAME padding depends on the picture's size: it is written as
@@ -311,12 +311,26 @@ static void add_batchnorm(struct onnx *o, int i, const char *x, const char *y)
     end_node(o, &node, name);
 }
 
+/* Clip between constants, which are nodes too: a small file has no initialisers but parameters. */
+static void add_relu6(struct onnx *o, int i, const char *x, const char *y)
+{
+    char bounds[2][NAME];
+    for (int k = 0; k < 2; k++) {
+        snprintf(bounds[k], NAME, "%s_%d", k ? "six" : "zero", i);
+        struct weights_pb node = begin_node("Constant", bounds[k], INPUTS(NULL));
+        attribute_float(&node, "value_float", k ? 6 : 0);
+        end_node(o, &node, bounds[k]);
+    }
+    plain_node(o, "Clip", y, INPUTS(x, bounds[0], bounds[1]));
+}
+
 static void add_act(struct onnx *o, int i, const char *x, const char *y)
 {
     char sigmoid[NAME];
     switch (o->graph.nodes[i].act) {
     case KERN_ACT_NONE: plain_node(o, "Identity", y, INPUTS(x)); break;
     case KERN_ACT_RELU: plain_node(o, "Relu", y, INPUTS(x)); break;
+    case KERN_ACT_RELU6: add_relu6(o, i, x, y); break;
     case KERN_ACT_SIGMOID: plain_node(o, "Sigmoid", y, INPUTS(x)); break;
     case KERN_ACT_SILU:
         snprintf(sigmoid, sizeof sigmoid, "sigmoid_%d", i);

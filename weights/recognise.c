@@ -19,17 +19,21 @@ bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum
     return fits;
 }
 
-/* The stem's convolution, which every file has, has another name in each dialect. */
+/* The stem's convolution, which every file has, has another name in each dialect, and in Keras in each family. */
 static bool find_dialect(enum weights_dialect *dialect, const struct weights_file *file)
 {
-    static const char *const markers[WEIGHTS_DIALECTS] = {[WEIGHTS_TIMM] = "conv_stem.weight",
-                                                          [WEIGHTS_TORCHVISION] = "features.0.0.weight",
-                                                          [WEIGHTS_LUKEMELAS] = "_conv_stem.weight",
-                                                          [WEIGHTS_KERAS] = "stem_conv/kernel",
-                                                          [WEIGHTS_KERAS_NUMBERED] = "conv2d/kernel"};
-    for (int d = 0; d < WEIGHTS_DIALECTS; d++)
-        if (weights_find(file, markers[d])) {
-            *dialect = (enum weights_dialect)d;
+    static const struct {
+        const char *name;
+        enum weights_dialect dialect;
+    } markers[] = {
+        {"conv_stem.weight", WEIGHTS_TIMM},        {"features.0.0.weight", WEIGHTS_TORCHVISION},
+        {"_conv_stem.weight", WEIGHTS_LUKEMELAS},  {"stem_conv/kernel", WEIGHTS_KERAS},
+        {"Conv1/kernel", WEIGHTS_KERAS}, /* MobileNetV2's */
+        {"conv2d/kernel", WEIGHTS_KERAS_NUMBERED},
+    };
+    for (size_t m = 0; m < sizeof markers / sizeof *markers; m++)
+        if (weights_find(file, markers[m].name)) {
+            *dialect = markers[m].dialect;
             return true;
         }
     return false;
@@ -104,7 +108,7 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
             err, RUDD_MISMATCH,
             "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision), _conv_stem.weight (lukemelas) or "
             "stem_conv/kernel (Keras): "
-            "not an EfficientNet in a known naming",
+            "not a network of a known family in a known naming",
             file->path);
     if (*arch) {
         *dialect = d;

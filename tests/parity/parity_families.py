@@ -103,7 +103,11 @@ def main():
     torch.set_num_threads(1)
     jobs = [("timm tf_efficientnetv2_s", lambda: timm.create_model("tf_efficientnetv2_s", num_classes=CLASSES), "tf_efficientnetv2_s", "timm", (128, 75)),
             ("torchvision efficientnet_v2_s", lambda: torchvision.models.efficientnet_v2_s(num_classes=CLASSES), "efficientnetv2_s", "torchvision",
-             (96, 75))]
+             (96, 75)),
+            ("timm mobilenetv2_100", lambda: timm.create_model("mobilenetv2_100", num_classes=CLASSES), "mobilenetv2_100", "timm", (128, 75)),
+            ("timm mobilenetv2_050", lambda: timm.create_model("mobilenetv2_050", num_classes=CLASSES), "mobilenetv2_050", "timm", (64, 97)),
+            ("timm mobilenetv2_140", lambda: timm.create_model("mobilenetv2_140", num_classes=CLASSES), "mobilenetv2_140", "timm", (64, 97)),
+            ("torchvision mobilenet_v2", lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES), "mobilenetv2_100", "torchvision", (128, 75))]
     with tempfile.TemporaryDirectory() as folder:
         for name, *job in jobs:
             if any(word in name for word in sys.argv[2:]) or not sys.argv[2:]:
