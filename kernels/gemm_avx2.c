@@ -24,7 +24,7 @@
 #define v_mul(a, b) _mm256_mul_ps(a, b)
 #define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define v_relu(a) _mm256_max_ps(_mm256_setzero_ps(), a) /* NaN stays NaN */
-#define v_relu6(a) _mm256_min_ps(_mm256_set1_ps(6), v_relu(a))
+#define v_min(a, b) _mm256_min_ps(a, b)                 /* b when either is NaN */
 
 /* The first w of 8 lanes. */
 static inline __m256i v_mask(int w)

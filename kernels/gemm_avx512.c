@@ -24,7 +24,7 @@
 #define v_mul(a, b) _mm512_mul_ps(a, b)
 #define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define v_relu(a) _mm512_max_ps(_mm512_setzero_ps(), a) /* NaN stays NaN */
-#define v_relu6(a) _mm512_min_ps(_mm512_set1_ps(6), v_relu(a))
+#define v_min(a, b) _mm512_min_ps(a, b)                 /* b when either is NaN */
 #define v_sum(a) _mm512_reduce_add_ps(a)
 
 /* The first w of 16 lanes. */
