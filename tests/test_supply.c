@@ -1,5 +1,7 @@
 /* test_supply.c - models on their way into files: from memory or from file to file, in float32, float16 and bfloat16. */
 #include "nn/half.h"
+#include "train/command.h"
+#include "weights/replace.h"
 #include "weights/supply.h"
 
 #include <math.h>
@@ -185,6 +187,37 @@ static void a_shortened_source_leaves_nothing(void **state)
     nn_model_destroy(m);
 }
 
+/* Whatever makes `rudd import` fail, early or after the model was read, there is no file at the end and no temporary one (rmdir). */
+static void failed_imports_leave_nothing(void **state)
+{
+    (void)state;
+    struct nn_model *m = model_of("rudd_nano");
+    char names[160], *const argv[][8] = {
+                         {"import", path, "-o", other, "--arch", "efficientnet_b0"}, /* another network */
+                         {"import", path, "-o", other, "--classes",
+                          names}, /* two names, three classes: a new classifier, and the next fault */
+                         {"import", path, "-o", other, "--dtype", "float16"}, /* a value beyond its largest */
+                         {"import", path, "-o", other, "--pad", "symmetric", "--pad-size", "64"},
+                         {"import", folder, "-o", other}, /* a folder without config.json */
+                     };
+    static const int argc[] = {6, 6, 6, 8, 4};
+    snprintf(names, sizeof names, "%s/names.txt", folder);
+    assert_int_equal(weights_write_bytes(names, "pike\n\n", 6, &err), RUDD_OK);
+    m->values[m->params[nn_model_find(m, "bn1.running_mean")].offset] = -70000;
+    assert_int_equal(weights_model_save(path, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
+    nn_model_destroy(m);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof argc / sizeof *argc; i++) {
+            char *words[9] = {NULL};
+            memcpy(words, argv[i], sizeof argv[i]);
+            assert_true(train_cmd_import(argc[i], words, &err) != RUDD_OK);
+            assert_int_equal(access(other, F_OK), -1);
+        }
+        assert_int_equal(truncate(path, 100000), 0); /* and all of it once more with a torn file */
+    }
+    unlink(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(storage_comes_back, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_named, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_shortened_source_leaves_nothing, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(failed_imports_leave_nothing, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
