@@ -26,6 +26,7 @@ def build(arch, classes, weights):
         return getattr(torchvision.models, "efficientnet_" + arch.split("_")[1])(num_classes=classes)
     import timm
     model = timm.create_model(arch, num_classes=classes)
+    model.get_classifier().reset_parameters()  # U(+-1/sqrt(inputs)), PyTorch's own and rudd's: timm's 1/sqrt(classes) costs some five points
     if weights:
         from safetensors.torch import load_file
         have, want = load_file(weights), model.state_dict()
