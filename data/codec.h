@@ -15,6 +15,9 @@ data_codec data_jpeg_decode, data_png_decode;
 struct data_rows {
     /* NULL, or: by how much a decoder that can may reduce an upright picture of w x h pixels: 1, 2, 4 or 8. Sides are rounded up. */
     int (*reduction)(struct data_rows *to, int w, int h);
+    /* Columns of the stored picture, as it comes out of the decoder, that are read: [first, last). Others may hold anything. The decoder says all of
+     * them; begin may say fewer. */
+    int first, last;
     /* Once, before any row: the size of the upright picture, reduced, and how it is stored. A failure ends the decoding. */
     enum rudd_status (*begin)(struct data_rows *to, int w, int h, int orientation, struct rudd_error *err);
     /* Stored rows y .. y+count-1, [count, stored width, 3]; from 0 on, in order. */

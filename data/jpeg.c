@@ -8,6 +8,9 @@
  * lost pixels (data ended early, bad codes, resynchronised) are taken as errors: a half-grey picture would be classified with
  * confidence. Files that claim many scans in little data are stopped after MAX_SCANS.
  *
+ * Of a picture that comes in rows, columns that nobody reads are left out after the Huffman decoder: of a photograph of 4:3 whose middle square is
+ * wanted, a third of the inverse DCT, upsampling and colour conversion. The rest is the same to the last bit, because the cut stays clear of it.
+ *
  * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from malloc, capped by max_memory_to_use.
  * Not here: upright turning (decode.c), 12-bit and lossless JPEG, colour profiles. */
 #include "data/codec.h"
@@ -35,6 +38,7 @@ struct decoder {
     struct data_rows *to; /* NULL: the picture is wanted whole */
     uint8_t *rgb;         /* [h, w, 3]; for *to a band of ROWS rows */
     uint8_t *cmyk;        /* [w, 4] */
+    size_t w, x;          /* of a row of rgb; where the library's rows, which may be shorter, lie in it */
 };
 
 static _Noreturn void stop(j_common_ptr cinfo)
@@ -97,17 +101,17 @@ static int marker_orientation(const struct jpeg_decompress_struct *cinfo)
 static void read_band(struct decoder *d, uint8_t *at, JDIMENSION n)
 {
     struct jpeg_decompress_struct *c = &d->cinfo;
-    const size_t w = c->output_width;
+    const size_t w = d->w;
     const JDIMENSION first = c->output_scanline;
     while (c->output_scanline < first + n) {
         const JDIMENSION done = c->output_scanline - first;
         if (d->cmyk) {
             JSAMPROW row = d->cmyk;
             jpeg_read_scanlines(c, &row, 1);
-            cmyk_to_rgb(at + done * w * 3, d->cmyk, w);
+            cmyk_to_rgb(at + (done * w + d->x) * 3, d->cmyk, c->output_width);
         } else {
             JSAMPROW rows[ROWS]; /* the library gives a few at a time */
-            for (JDIMENSION i = 0; i < n - done; i++) rows[i] = at + (done + i) * w * 3;
+            for (JDIMENSION i = 0; i < n - done; i++) rows[i] = at + ((done + i) * w + d->x) * 3;
             jpeg_read_scanlines(c, rows, n - done);
         }
     }
@@ -118,10 +122,24 @@ static void read_rows(struct decoder *d)
     struct jpeg_decompress_struct *c = &d->cinfo;
     while (c->output_scanline < c->output_height) {
         const JDIMENSION y = c->output_scanline, left = c->output_height - y, n = left < ROWS ? left : ROWS;
-        uint8_t *at = d->to ? d->rgb : d->rgb + (size_t)y * c->output_width * 3;
+        uint8_t *at = d->to ? d->rgb : d->rgb + (size_t)y * d->w * 3;
         read_band(d, at, n);
         if (d->to) d->to->add(d->to, at, (int)y, (int)n);
     }
+}
+
+/* Leaves out columns that *to does not read. Upsampling takes the edge of what is left for the picture's, so a margin is kept; files of several
+ * scans, whose missing parts are smoothed from their neighbours, stay whole. */
+static void narrow(struct decoder *d)
+{
+    enum { MARGIN = 64 }; /* two of the largest MCU */
+    struct jpeg_decompress_struct *c = &d->cinfo;
+    if (!d->to || c->scale_denom != 1 || jpeg_has_multiple_scans(c)) return;
+    const int w = (int)c->output_width, first = d->to->first - MARGIN, last = d->to->last + MARGIN;
+    JDIMENSION x = first > 0 ? (JDIMENSION)first : 0, n = (JDIMENSION)(last < w ? last : w) - x;
+    if (last - first > w - MARGIN) return; /* not worth it */
+    jpeg_crop_scanline(c, &x, &n);
+    d->x = x;
 }
 
 /* All that may jump. What it took stands in *d, for the caller to free. */
@@ -163,16 +181,20 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     }
     jpeg_calc_output_dimensions(c);
     size_t w = c->output_width, h = c->output_height;
-    d->rgb = rudd_alloc(w * 3 * (d->to ? ROWS : h));
+    d->w = w;
+    d->rgb = d->to ? rudd_zalloc(w * 3, ROWS) : rudd_alloc(w * 3 * h);
     if (parts == 4) d->cmyk = rudd_alloc(w * 4);
     if (!d->rgb || (parts == 4 && !d->cmyk))
         return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
 
     if (d->to) {
+        d->to->first = 0;
+        d->to->last = (int)w;
         status = d->to->begin(d->to, (int)(sideways ? h : w), (int)(sideways ? w : h), d->orientation, err);
         if (status) return status;
     }
     jpeg_start_decompress(c);
+    narrow(d);
     read_rows(d);
     jpeg_finish_decompress(c);
     return RUDD_OK;

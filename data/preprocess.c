@@ -144,7 +144,9 @@ static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int ori
     }
     if (v->p->mode == NN_RESIZE_PAD && !(v->middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3)))
         return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
-    return data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
+    enum rudd_status status = data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
+    if (!status) data_resizer_columns(&rows->first, &rows->last, v->resizer);
+    return status;
 }
 
 static double now_ms(void)
@@ -193,7 +195,7 @@ static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_
     if (status) return status;
     if (which < 0 || which >= DATA_VIEWS)
         return rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", which, DATA_VIEWS - 1);
-    *v = (struct view){.rows = {p->reduce > 0 ? view_reduction : NULL, view_begin, view_add},
+    *v = (struct view){.rows = {.reduction = p->reduce > 0 ? view_reduction : NULL, .begin = view_begin, .add = view_add},
                        .p = p,
                        .size = size,
                        .which = which,
@@ -259,7 +261,7 @@ enum rudd_status data_image_read_for(struct data_image *image, const char *path,
                                      struct rudd_error *err)
 {
     if (!(p->reduce > 0)) return data_image_read(image, path, NULL, err);
-    struct whole v = {.rows = {whole_reduction, whole_begin, whole_add}, .p = p, .size = size};
+    struct whole v = {.rows = {.reduction = whole_reduction, .begin = whole_begin, .add = whole_add}, .p = p, .size = size};
     uint8_t *bytes = NULL;
     size_t length;
     enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);

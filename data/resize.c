@@ -170,6 +170,16 @@ static void slide(struct data_resizer *r)
     r->top = r->held ? r->top + drop : keep;
 }
 
+void data_resizer_columns(int *first, int *last, const struct data_resizer *r)
+{
+    *first = r->x.in;
+    *last = 0;
+    for (int i = 0; i < r->x.n; i++) {
+        if (r->x.start[i] < *first) *first = r->x.start[i];
+        if (r->x.start[i] + r->x.count[i] > *last) *last = r->x.start[i] + r->x.count[i];
+    }
+}
+
 void data_resizer_rows(struct data_resizer *r, const uint8_t *rgb, int y, int count)
 {
     const size_t stride = (size_t)r->x.in * 3;

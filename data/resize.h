@@ -24,6 +24,8 @@ struct data_resizer;
  * upright, is complete when the last row was given; it must outlive that. */
 enum rudd_status data_resizer_create(struct data_resizer **resizer, uint8_t *out, int w, int h, int orientation,
                                      const struct data_resize *r, struct rudd_error *err);
+/* The stored columns that are read: [*first, *last) of every row. */
+void data_resizer_columns(int *first, int *last, const struct data_resizer *resizer);
 /* Stored rows y .. y+count-1, rgb [count, stored width, 3]; calls follow each other without gaps from row 0 on. */
 void data_resizer_rows(struct data_resizer *resizer, const uint8_t *rgb, int y, int count);
 void data_resizer_destroy(struct data_resizer *resizer); /* NULL is fine */

@@ -112,6 +112,44 @@ static void row_by_row(void **state)
     data_image_free(&image);
 }
 
+/* Of a wide picture a decoder leaves out what lies beside the window, whatever its sampling and wherever the window is: the pixels are those of the
+ * whole picture. */
+static void beside_the_window(void **state)
+{
+    (void)state;
+    enum { SIZE = 60, H = 90 };
+    uint8_t want[SIZE * SIZE * 3], got[SIZE * SIZE * 3];
+    for (int k = 0; k < 3 * 3 * 8 * 2; k++) {
+        static const int channels[] = {1, 3, 4};
+        const int w = k % 2 ? 611 : 640, orientation = k / 2 % 8 + 1, view = (k * 5) % DATA_VIEWS;
+        const struct picture picture = {
+            .w = w, .h = H, .channels = channels[k / 16 % 3], .sampling = k / 48, .orientation = orientation};
+        struct bytes b = picture_jpeg(&picture);
+        struct nn_preprocess p = {.mode = NN_RESIZE_CROP, .filter = (enum nn_filter)(k / 3 % 2), .crop_fraction = 0.9};
+        struct data_image image;
+        memset(got, 0, sizeof got);
+        assert_int_equal(data_image_decode(&image, b.at, b.length, "x", NULL, NULL), RUDD_OK);
+        assert_int_equal(data_preprocess_view(want, &image, &p, SIZE, view, NULL), RUDD_OK);
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", NULL, &p, SIZE, view, NULL, NULL), RUDD_OK);
+        if (memcmp(got, want, sizeof got) != 0)
+            fail_msg("%d channels, sampling %d, orientation %d, view %d, width %d: other pixels", picture.channels,
+                     picture.sampling, orientation, view, w);
+        data_image_free(&image);
+        free(b.at);
+    }
+    /* It is a small part of the picture that is read, from either end of a mirrored row. */
+    for (int orientation = 1; orientation <= 2; orientation++) {
+        const struct data_resize r = {NN_BILINEAR, 0, 0, 640, H, 427, SIZE, 20, 0, SIZE, SIZE};
+        struct data_resizer *resizer;
+        int first, last;
+        assert_int_equal(data_resizer_create(&resizer, got, 640, H, orientation, &r, NULL), RUDD_OK);
+        data_resizer_columns(&first, &last, resizer);
+        data_resizer_destroy(resizer);
+        assert_in_range(first, orientation == 1 ? 28 : 640 - 122, orientation == 1 ? 30 : 640 - 120);
+        assert_in_range(last, orientation == 1 ? 120 : 640 - 30, orientation == 1 ? 122 : 640 - 28);
+    }
+}
+
 /* From the file's bytes in one go, however the picture is stored: the same pixels as decoding, turning upright and resizing one after the other. */
 static void straight_from_bytes(void **state)
 {
@@ -406,11 +444,17 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden),         cmocka_unit_test(windows),
-        cmocka_unit_test(constant_stays), cmocka_unit_test(bad_arguments),
-        cmocka_unit_test(padding),        cmocka_unit_test(stored_crops),
-        cmocka_unit_test(no_memory),      cmocka_unit_test(row_by_row),
-        cmocka_unit_test(reduced),        cmocka_unit_test(straight_from_bytes),
+        cmocka_unit_test(golden),
+        cmocka_unit_test(windows),
+        cmocka_unit_test(constant_stays),
+        cmocka_unit_test(bad_arguments),
+        cmocka_unit_test(padding),
+        cmocka_unit_test(stored_crops),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(row_by_row),
+        cmocka_unit_test(reduced),
+        cmocka_unit_test(beside_the_window),
+        cmocka_unit_test(straight_from_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
