@@ -254,6 +254,44 @@ static void overlaps_are_refused(void **state)
     assert_int_equal(weights_parse(&f, zip, length + 1, "behind.npz", &err), RUDD_FORMAT);
 }
 
+/* Sizes and place of an entry in the directory's zip64 field, as where they do not fit 32 bits; a field too short for them is refused. */
+static void large_entries_are_read(void **state)
+{
+    (void)state;
+    unsigned char npy[256];
+    static const float one = 1;
+    const size_t n = make_npy(npy, "<f4", "False", "()", &one, sizeof one), directory = LOCAL + 5 + n;
+    const struct entry e = {.name = "a.npy", .bytes = npy, .length = n};
+    for (int room = 0; room <= 24; room += 8) {
+        struct weights_file f;
+        size_t length = make_zip(zip, &e, 1, 0);
+        unsigned char *record = zip + directory, *extra = record + CENTRAL + 5;
+        memmove(extra + 28, extra, length - (size_t)(extra - zip));
+        length += 28;
+        put(record + 20, 0xffffffffffffffff, 8);
+        put(record + 42, 0xffffffff, 4);
+        put(record + 30, 28, 2);
+        put(extra, 1, 2);
+        put(extra + 2, (uint64_t)room, 2);
+        put(extra + 4, n, 8);
+        put(extra + 12, n, 8);
+        put(extra + 20, 0, 8);
+        if (room < 24) { /* the rest is another field */
+            put(extra + 4 + room, 0x4246, 2);
+            put(extra + 6 + room, (uint64_t)(20 - room), 2);
+        }
+        put(zip + length - 10, CENTRAL + 5 + 28, 4);
+        enum rudd_status status = weights_parse(&f, zip, length, "large.npz", &err);
+        assert_int_equal(status, room == 24 ? RUDD_OK : RUDD_FORMAT);
+        if (!status) {
+            assert_values(&f, "a", &one, 1);
+            weights_close(&f);
+        } else {
+            assert_non_null(strstr(err.message, "its extra fields are broken"));
+        }
+    }
+}
+
 /* Many small entries that unpack to much are refused by the sum, before memory is taken for all of them. */
 static void bombs_are_refused(void **state)
 {
@@ -400,15 +438,11 @@ static void written_archives_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound_archives_are_read),
-        cmocka_unit_test(cut_archives_are_refused),
-        cmocka_unit_test(changed_bytes_change_nothing),
-        cmocka_unit_test(lying_entries_are_refused),
-        cmocka_unit_test(odd_arrays_are_refused),
-        cmocka_unit_test(overlaps_are_refused),
-        cmocka_unit_test(bombs_are_refused),
-        cmocka_unit_test(every_allocation_may_fail),
-        cmocka_unit_test(written_archives_are_read),
+        cmocka_unit_test(sound_archives_are_read),      cmocka_unit_test(cut_archives_are_refused),
+        cmocka_unit_test(changed_bytes_change_nothing), cmocka_unit_test(lying_entries_are_refused),
+        cmocka_unit_test(odd_arrays_are_refused),       cmocka_unit_test(overlaps_are_refused),
+        cmocka_unit_test(large_entries_are_read),       cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(every_allocation_may_fail),    cmocka_unit_test(written_archives_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
