@@ -178,7 +178,7 @@ static int by_name(const void *a, const void *b)
 
 enum rudd_status weights_sort(struct weights_file *file, struct rudd_error *err)
 {
-    qsort(file->tensors, (size_t)file->tensor_count, sizeof *file->tensors, by_name);
+    if (file->tensor_count) qsort(file->tensors, (size_t)file->tensor_count, sizeof *file->tensors, by_name);
     for (int i = 1; i < file->tensor_count; i++)
         if (!strcmp(file->tensors[i - 1].name, file->tensors[i].name))
             return rudd_fail(err, RUDD_FORMAT, "%s: two tensors are called %s", file->path, file->tensors[i].name);

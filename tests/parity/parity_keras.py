@@ -138,6 +138,8 @@ def as_part(name, model, size):
         if own.weights:
             twin = model.get_layer(own.name) if not isinstance(own, keras.layers.Normalization) else normalization(model)[0]
             own.set_weights(twin.get_weights())
+            if isinstance(own, keras.layers.Normalization):
+                own.finalize_state()
     whole.get_layer("fish").set_weights(model.get_layer("predictions").get_weights())
     return whole
 
