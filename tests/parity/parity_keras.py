@@ -53,10 +53,10 @@ def normalization(model):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
 
 
-def random_values(timm_name, sizes, path):
+def random_values(timm_name, sizes, path, **options):
     """A file of timm's with random weights as after training; what it says to an input, and how far PyTorch's own float32 is off."""
     torch.manual_seed(0)
-    model = timm.create_model(timm_name, num_classes=CLASSES)
+    model = timm.create_model(timm_name, num_classes=CLASSES, **options)
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.weight.data.uniform_(0.7, 1.3)
@@ -177,19 +177,21 @@ def compare(name, timm_name, sizes, folder):
     def at(end):
         return os.path.join(folder, name + end)
 
-    torch_model = random_values(timm_name, sizes, at(".timm.safetensors"))
-    rudd("import", at(".timm.safetensors"), "-o", at(".safetensors"), "--arch", timm_name)
+    # timm has MobileNetV2 with PyTorch's conventions, and Keras' networks for Keras' own weights take pictures as they are but for this one.
+    mobile = name == "MobileNetV2"
+    torch_model = random_values(timm_name, sizes, at(".timm.safetensors"), **({"pad_type": "same", "bn_eps": 1e-3} if mobile else {}))
+    rudd("import", at(".timm.safetensors"), "-o", at(".safetensors"), "--arch", timm_name, *(["--pad", "same", "--bn-eps", "0.001"] if mobile else []))
+    mean, std = {"EfficientNetV2S": (np.float32(128 / 255),) * 2, "MobileNetV2": (np.float32(0.5),) * 2}.get(name, (MEAN, STD))
     rudd("export", "--model", at(".safetensors"), "--format", "keras", "-o", at(".first.weights.h5"))
     first = True
     for size in sizes:
         model = network(name, size)
         model.load_weights(at(".first.weights.h5"))
         x = pictures(size, size)
-        mean, std = (MEAN, STD) if name != "EfficientNetV2S" else (np.float32(128 / 255),) * 2
         exact, off = torch_logits(torch_model, planes(x, mean, std))
         tolerance = max(TOLERANCE, 4 * off)
         check(f"{name}: the input matters at {size}", difference(exact[0], exact[1]) > 0.02)
-        error = difference(predict(model, x), exact)
+        error = difference(predict(model, x / 127.5 - 1 if mobile else x), exact)
         check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= RUNTIME, f"{error:.1e} (PyTorch {off:.1e})")
         for form, path in forms(name, model, size, folder) if first else [(".weights.h5", at(".weights.h5"))]:
             if not first:
@@ -250,7 +252,7 @@ def preprocessing(folder):
 NETWORKS = [("EfficientNetB0", "tf_efficientnet_b0", (64, 97))] + [
     (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (75,)) for b in range(1, 8)] + [
     (f"EfficientNetV2B{b}", f"tf_efficientnetv2_b{b}", (64, 97) if b == 0 else (97,)) for b in range(4)] + [
-    ("EfficientNetV2S", "tf_efficientnetv2_s", (97,))]
+    ("EfficientNetV2S", "tf_efficientnetv2_s", (97,)), ("MobileNetV2", "mobilenetv2_100", (96, 97))]
 
 
 def main():
