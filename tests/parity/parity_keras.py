@@ -38,10 +38,10 @@ import keras
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
 
-CLASSES = 7
-TOLERANCE, RUNTIME = 1e-4, 2e-3
+from networks import CLASSES, TOLERANCE, logits_of_rudd, randomise, save
+
+RUNTIME = 2e-3  # what OpenVINO may be off
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
@@ -53,30 +53,18 @@ def normalization(model):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
 
 
-def random_values(timm_name, sizes, path, **options):
-    """A file of timm's with random weights as after training; what it says to an input, and how far PyTorch's own float32 is off."""
+def random_values(timm_name, path, **options):
+    """timm's network with random weights as after training, and a file of it."""
     torch.manual_seed(0)
-    model = timm.create_model(timm_name, num_classes=CLASSES, **options)
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.weight.data.uniform_(0.7, 1.3)
-        norm.bias.data.uniform_(-0.1, 0.1)
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over the batches below
-    with torch.no_grad():
-        for size in sizes:
-            model.train()(torch.randn(4, 3, size, size))
-    for norm in norms:
-        norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.9, 1.1)
-        norm.running_var.clamp_(min=float(norm.running_var.mean()) / 10)  # channels that hardly vary would amplify rounding
-    save_file({k: v.contiguous() for k, v in model.eval().state_dict().items()}, path)
+    model = randomise(timm.create_model(timm_name, num_classes=CLASSES, **options), (96, 97))
+    save(model, path)
     return model
 
 
 def torch_logits(model, x):
     with torch.inference_mode():
-        single = model(torch.from_numpy(x)).numpy()
-        exact = model.double()(torch.from_numpy(x).double()).numpy()
+        single = model(x).numpy()
+        exact = model.double()(x.double()).numpy()
         model.float()
     return exact, difference(single, exact)
 
@@ -86,20 +74,13 @@ def pictures(size, seed):
     return np.random.default_rng(seed).uniform(0, 255, (3, size, size, 3)).astype(np.float32)
 
 
-def logits_of_rudd(model_file, x, folder):
-    np.save(os.path.join(folder, "x.npy"), np.ascontiguousarray(x, np.float32))
-    lines = rudd("predict", "--model", model_file, "--json", "--logits", "--image-size", str(x.shape[2]),
-                 os.path.join(folder, "x.npy")).splitlines()
-    return np.array([json.loads(line)["logits"] for line in lines], np.float64)
-
-
 def predict(model, x):
     return np.asarray(model.predict(x, verbose=0, batch_size=len(x)), np.float64)
 
 
 def planes(x, mean, std):
     """Pictures as networks without preprocessing take them."""
-    return ((x / 255 - mean) / std).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(((x / 255 - mean) / std).transpose(0, 3, 1, 2), np.float32))
 
 
 def same(name, a, b):
@@ -179,7 +160,7 @@ def compare(name, timm_name, sizes, folder):
 
     # timm has MobileNetV2 with PyTorch's conventions, and Keras' networks for Keras' own weights take pictures as they are but for this one.
     mobile = name == "MobileNetV2"
-    torch_model = random_values(timm_name, sizes, at(".timm.safetensors"), **({"pad_type": "same", "bn_eps": 1e-3} if mobile else {}))
+    torch_model = random_values(timm_name, at(".timm.safetensors"), **({"pad_type": "same", "bn_eps": 1e-3} if mobile else {}))
     rudd("import", at(".timm.safetensors"), "-o", at(".safetensors"), "--arch", timm_name, *(["--pad", "same", "--bn-eps", "0.001"] if mobile else []))
     mean, std = {"EfficientNetV2S": (np.float32(128 / 255),) * 2, "MobileNetV2": (np.float32(0.5),) * 2}.get(name, (MEAN, STD))
     rudd("export", "--model", at(".safetensors"), "--format", "keras", "-o", at(".first.weights.h5"))
@@ -192,7 +173,7 @@ def compare(name, timm_name, sizes, folder):
         tolerance = max(TOLERANCE, 4 * off)
         check(f"{name}: the input matters at {size}", difference(exact[0], exact[1]) > 0.02)
         error = difference(predict(model, x / 127.5 - 1 if mobile else x), exact)
-        check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= RUNTIME, f"{error:.1e} (PyTorch {off:.1e})")
+        check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= max(RUNTIME, 10 * off), f"{error:.1e} (PyTorch {off:.1e})")
         for form, path in forms(name, model, size, folder) if first else [(".weights.h5", at(".weights.h5"))]:
             if not first:
                 model.save_weights(path)
@@ -208,7 +189,7 @@ def compare(name, timm_name, sizes, folder):
 
 def unknown_size(folder):
     """A network that was made without a size pads as for even sides, whatever the picture's are."""
-    random_values("tf_efficientnet_b0", (96,), os.path.join(folder, "u.timm.safetensors"))
+    random_values("tf_efficientnet_b0", os.path.join(folder, "u.timm.safetensors"))
     first, path, ours = (os.path.join(folder, end) for end in ("u.safetensors", "u.weights.h5", "u.ours.safetensors"))
     rudd("import", os.path.join(folder, "u.timm.safetensors"), "-o", first, "--arch", "tf_efficientnet_b0")
     rudd("export", "--model", first, "--format", "keras", "-o", path)
@@ -250,7 +231,7 @@ def preprocessing(folder):
 
 
 NETWORKS = [("EfficientNetB0", "tf_efficientnet_b0", (64, 97))] + [
-    (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (75,)) for b in range(1, 8)] + [
+    (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (97,)) for b in range(1, 8)] + [
     (f"EfficientNetV2B{b}", f"tf_efficientnetv2_b{b}", (64, 97) if b == 0 else (97,)) for b in range(4)] + [
     ("EfficientNetV2S", "tf_efficientnetv2_s", (97,)), ("MobileNetV2", "mobilenetv2_100", (96, 97))]
 
