@@ -37,8 +37,7 @@ static enum rudd_status parse_dtype(struct weights_tensor *t, json_t *json, cons
             return RUDD_OK;
         }
     char known[128] = "";
-    for (int d = 0; d < WEIGHTS_DTYPES; d++)
-        strcat(strcat(known, d ? " " : ""), weights_dtype_name((enum weights_dtype)d));
+    for (int d = 0; d < WEIGHTS_DTYPES; d++) strcat(strcat(known, d ? " " : ""), weights_dtype_name((enum weights_dtype)d));
     return rudd_fail(c->err, RUDD_FORMAT, "%s: tensor %s: dtype %.40s, expected one of %s", c->file, t->name,
                      found ? found : "is missing or not a string", known);
 }
@@ -73,7 +72,8 @@ static enum rudd_status parse_offsets(struct weights_tensor *t, json_t *json, co
             c->file, t->name, (long long)begin, (long long)end, c->data_length);
     if ((size_t)(end - begin) != t->count * weights_dtype_size(t->dtype))
         return rudd_fail(c->err, RUDD_FORMAT, "%s: tensor %s: data_offsets span %lld bytes, its shape in %s needs %zu", c->file,
-                         t->name, (long long)(end - begin), weights_dtype_name(t->dtype), t->count * weights_dtype_size(t->dtype));
+                         t->name, (long long)(end - begin), weights_dtype_name(t->dtype),
+                         t->count * weights_dtype_size(t->dtype));
     t->data = c->data + begin;
     return RUDD_OK;
 }
