@@ -87,6 +87,8 @@ static void run_gemm(struct work *w)
     BENCH(dwconv_fwd, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                                \
     BENCH(dwconv_bwd_data, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s))                                                           \
     BENCH(dwconv_bwd_weight, 0, 0, (w->x[0], w->x[1], w->x[2], &w->s, w->scratch))                                             \
+    BENCH(maxpool_fwd, 2, 9, (w->x[0], w->x[1], &w->s, false))                                                                 \
+    BENCH(maxpool_bwd, 3, 18, (w->x[0], w->x[1], w->x[2], &w->s, false))                                                       \
     BENCH(bn_stats, 1, 3, (w->v[0], w->v[1], w->x[1], rows_of(w), w->s.oc, w->scratch))                                        \
     BENCH(affine_act, 2, 5, (w->x[0], w->x[1], w->v[0], w->v[1], KERN_ACT_SILU, rows_of(w), w->s.oc))                          \
     BENCH(bn_bwd_reduce, 3, 14, (w->x[0], w->v[4], w->v[4] + w->s.oc, w->x[1], w->x[2], &bn, w->scratch))                      \
@@ -259,7 +261,7 @@ static bool runs_on(const char *row, enum bench_kind kind, bool maps)
 {
     const bool packed = !strcmp(row, "conv_packed_f32") || !strcmp(row, "pack_f32");
     const bool dense = !packed && starts_with(row, "conv_");
-    const bool deep = starts_with(row, "dwconv_") || starts_with(row, "expand_");
+    const bool deep = starts_with(row, "dwconv_") || starts_with(row, "expand_") || starts_with(row, "maxpool_");
     if (starts_with(row, "gemm_") || starts_with(row, "resize_")) return false;
     if (packed) return kind != BENCH_DEPTHWISE;
     if (dense) return kind == BENCH_DENSE;
@@ -291,6 +293,8 @@ static enum rudd_status bench_layer_rows(struct bench *b, const struct kern_conv
         } else if (strstr(row[r].name, "conv_")) {
             w.flops = 2.0 * (double)out * s->k * s->k * (kind == BENCH_DEPTHWISE ? 1 : s->ic);
             w.bytes = 4.0 * (double)(in + out + weights);
+            kern_conv_text(w.shape, s);
+        } else if (starts_with(row[r].name, "maxpool_")) {
             kern_conv_text(w.shape, s);
         } else {
             kern_map_text(w.shape, s->n, s->oh, s->ow, s->oc);

@@ -75,6 +75,14 @@ typedef void kern_dwconv_bwd_weight_f32(float *restrict dw, const float *restric
                                         const struct kern_conv *s, float *restrict scratch);
 size_t kern_dwconv_scratch(const struct kern_conv *s);
 
+/* Max pooling.   y[n,p,q,c] = max_{r,t} x[n, p*stride+r-pad_top, q*stride+t-pad_left, c]
+ *   Geometry as of a depthwise convolution. Taps outside the image are left out; zeros: they count as 0. NaN wins. */
+typedef void kern_maxpool_fwd_f32(float *restrict y, const float *restrict x, const struct kern_conv *s, bool zeros);
+/* dx[n,i,j,c] = sum of dy over the windows that have their maximum at (i,j): the first one in rising r, then t, the zeros of the border
+ * before all others; dx is overwritten */
+typedef void kern_maxpool_bwd_f32(float *restrict dx, const float *restrict dy, const float *restrict x,
+                                  const struct kern_conv *s, bool zeros);
+
 /* ---- convolution with constant weights (inference) --------------------------------------------------------------------------- */
 
 /* Weights in the form that this tier's kernels read (packed_plan.h): w [oc,ic,k,k], the canonical layout, times scale[oc] (a folded

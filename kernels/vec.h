@@ -73,6 +73,15 @@ INLINE vf v_positive(vf a, vf b) /* b where a > 0, else 0 */
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), b);
 }
+INLINE vf v_where_more(vf a, vf b, vf yes, vf no) /* yes where a > b or a is NaN */
+{
+    const __mmask16 more = _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) | _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    return _mm512_mask_blend_ps(more, no, yes);
+}
+INLINE vf v_where_equal(vf a, vf b, vf yes) /* yes where a = b, else 0 */
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes);
+}
 INLINE __mmask16 v_lanes(ptrdiff_t n)
 {
     return (__mmask16)((1u << n) - 1);
@@ -141,6 +150,15 @@ INLINE vf v_min(vf a, vf b) /* b when either is NaN */
 INLINE vf v_positive(vf a, vf b) /* b where a > 0, else 0 */
 {
     return _mm256_and_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ), b);
+}
+INLINE vf v_where_more(vf a, vf b, vf yes, vf no) /* yes where a > b or a is NaN */
+{
+    const vf more = _mm256_or_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ), _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    return _mm256_blendv_ps(no, yes, more);
+}
+INLINE vf v_where_equal(vf a, vf b, vf yes) /* yes where a = b, else 0 */
+{
+    return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), yes);
 }
 INLINE __m256i v_lanes(ptrdiff_t n)
 {

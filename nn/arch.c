@@ -8,7 +8,16 @@
 
 static const struct nn_arch *row(int index)
 {
-    return index >= 0 ? nn_efficientnet_row(index) : NULL;
+    static const struct nn_arch *(*const tables[])(int) = {nn_efficientnet_row, nn_resnet_row};
+    if (index < 0) return NULL;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        const struct nn_arch *a = tables[t](index);
+        if (a) return a;
+        int rows = 0;
+        while (tables[t](rows)) rows++;
+        index -= rows;
+    }
+    return NULL;
 }
 
 /* The row of the first `length` characters of a name. */
@@ -80,7 +89,7 @@ enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, in
         return rudd_fail(err, RUDD_ARGUMENT,
                          "unknown architecture '%.60s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, "
                          "tf_efficientnetv2_b0..b3, tf_efficientnetv2_s, efficientnetv2_s, mobilenetv2_035, _050, _075, _100 "
-                         "and _140, rudd_nano",
+                         "and _140, resnet50v2, resnetv2_50, rudd_nano",
                          arch);
     char name[NN_ARCH];
     nn_arch_print(name, a->name, spec.hidden);

@@ -1,6 +1,6 @@
 /* arch.h - what the families' tables have in common: a row for each architecture, and the classifier that all of them end with.
  *
- *     arch.c  names and rows  --describe-->  efficientnet.c (EfficientNet and MobileNetV2)
+ *     arch.c  names and rows  --describe-->  efficientnet.c (EfficientNet and MobileNetV2), resnet.c
  *
  * For nn's own families; everyone else goes by names (nn/model.h). */
 #ifndef NN_ARCH_H
@@ -27,8 +27,9 @@ struct nn_arch_spec {
     int hidden;
 };
 
-/* Row i of the family's table; NULL past the end. */
+/* Row i of a file's table; NULL past the end. */
 const struct nn_arch *nn_efficientnet_row(int i);
+const struct nn_arch *nn_resnet_row(int i);
 
 /* pool -> dropout -> linear `name`; or with hidden units pool -> dropout -> name.fc1 -> SiLU -> dropout -> name.fc2. Begins the next stage
  * before the first linear layer. */

@@ -141,7 +141,7 @@ static void plan_backward(struct nn_compiler *c, int i)
     else if (n->op == NN_BATCHNORM)
         nn_touch(c, site->dx = nn_new_buffer(c, nn_shape_floats(c, i))); /* dz has to go somewhere */
     if (site->trains && (n->op == NN_CONV || n->op == NN_DWCONV)) {
-        size_t weight = n->op == NN_CONV && n->k == 1 ? 0 : p->model->params[n->weight].count;
+        size_t weight = nn_is_matrix(site) ? 0 : p->model->params[n->weight].count;
         size_t bias = n->bias >= 0 ? (size_t)n->c : 0;
         if (weight || bias) site->tmp = nn_touched(c, weight > bias ? weight : bias);
     }

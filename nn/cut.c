@@ -37,7 +37,7 @@ static int stride_at(const struct nn_graph *g, int i)
     for (; i >= 0; i = g->nodes[i].in[0]) {
         const struct nn_node *n = &g->nodes[i];
         if (n->op == NN_POOL) return NN_ONE_PIXEL;
-        if (n->op == NN_CONV || n->op == NN_DWCONV || n->op == NN_INPUT) stride *= n->stride;
+        if (n->op == NN_CONV || n->op == NN_DWCONV || n->op == NN_MAXPOOL || n->op == NN_INPUT) stride *= n->stride;
     }
     return stride;
 }

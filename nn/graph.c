@@ -140,6 +140,17 @@ int nn_build_pool(struct nn_builder *b, int x)
     return build_plain(b, NN_POOL, x, -1);
 }
 
+int nn_build_maxpool(struct nn_builder *b, int x, int k, int stride, bool zeros)
+{
+    int i = build_plain(b, NN_MAXPOOL, x, -1);
+    if (b->status) return i;
+    struct nn_node *node = &b->model->graph->nodes[i];
+    node->k = k;
+    node->stride = stride;
+    node->zeros = zeros;
+    return i;
+}
+
 int nn_build_scale(struct nn_builder *b, int x, int s)
 {
     return build_plain(b, NN_SCALE, x, s);
@@ -197,7 +208,7 @@ void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int 
             s.c = node->c;
         }
         if (node->op == NN_POOL) s.h = s.w = 1;
-        if (node->op == NN_CONV || node->op == NN_DWCONV) {
+        if (node->op == NN_CONV || node->op == NN_DWCONV || node->op == NN_MAXPOOL) {
             s.h = side_after(node, s.h);
             s.w = side_after(node, s.w);
         }

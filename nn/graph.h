@@ -20,6 +20,7 @@ enum nn_op {
     NN_BATCHNORM, /* + act after passes */
     NN_ACT,
     NN_POOL,    /* global average: [n,h,w,c] -> [n,1,1,c] */
+    NN_MAXPOOL, /* k x k windows, stride apart */
     NN_SCALE,   /* in[0] [n,h,w,c] times in[1] [n,1,1,c] */
     NN_ADD,     /* in[0] (branch, subject to stochastic depth) + in[1] (skip) */
     NN_DROPOUT, /* inverted dropout, only while training */
@@ -40,7 +41,8 @@ struct nn_node {
     int residual; /* fused addition after act: node; -1: none */
     struct nn_expand expand; /* NN_DWCONV after passes */
     int c;                   /* output channels */
-    int k, stride;           /* convolutions, NN_INPUT */
+    int k, stride;           /* convolutions, NN_MAXPOOL, NN_INPUT */
+    bool zeros;              /* NN_MAXPOOL: what lies outside the image counts as 0, and not as nothing */
     int pad_first,
         pad_total; /* strided convolutions of a model with frozen padding: pixels before, and in all; -1: by the rule and the size */
     enum kern_act act;
@@ -73,6 +75,7 @@ int nn_build_dwconv(struct nn_builder *b, int x, const char *name, int k, int st
 int nn_build_batchnorm(struct nn_builder *b, int x, const char *name);
 int nn_build_act(struct nn_builder *b, int x, enum kern_act act);
 int nn_build_pool(struct nn_builder *b, int x);
+int nn_build_maxpool(struct nn_builder *b, int x, int k, int stride, bool zeros);
 int nn_build_scale(struct nn_builder *b, int x, int s);
 int nn_build_add(struct nn_builder *b, int branch, int skip, float depth);
 int nn_build_dropout(struct nn_builder *b, int x);
@@ -95,7 +98,7 @@ struct nn_shape {
 void nn_graph_shapes(struct nn_shape *shapes, const struct nn_graph *graph, int size);
 /* Sides that SAME padding would not give (shapes of all nodes): only frozen padding, at pictures of another parity, makes them. */
 bool nn_graph_has_odd_sides(const struct nn_shape *shapes, const struct nn_graph *graph);
-/* Geometry of convolution node i between shapes in and out. TF SAME: total = max((ceil(i/s)-1)*s + k - i, 0), the smaller half
+/* Geometry of a convolution or max pool between shapes in and out. TF SAME: total = max((ceil(i/s)-1)*s + k - i, 0), the smaller half
  * first. */
 struct kern_conv nn_conv_geometry(const struct nn_node *node, struct nn_shape in, struct nn_shape out, enum nn_pad pad, int n);
 

@@ -247,11 +247,32 @@ static size_t batchnorm_scratch(const struct nn_site *site, int n)
     return kern_rows_scratch(site->out.c);
 }
 
+/* Of a constant batch norm: a [c] and b [c], as below. */
+static void batchnorm_prepare(const struct nn_plan *plan, const struct nn_site *site)
+{
+    if (site->weight_at < 0) return;
+    const int c = site->out.c, bn = site->node.bn;
+    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1);
+    const float *mean = nn_value(plan, bn + 2), *var = nn_value(plan, bn + 3);
+    float *a = plan->weights + site->weight_at, *b = a + c;
+    for (int i = 0; i < c; i++) {
+        const float rstd = (float)(1 / sqrt((double)var[i] + plan->model->bn_eps));
+        a[i] = gamma[i] * rstd;
+        b[i] = beta[i] - mean[i] * a[i];
+    }
+}
+
 /* y = act(x*a + b), a = gamma*rstd, b = beta - mean*a; mean and variance of the batch, or the running ones */
 static void batchnorm_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
     int c = site->out.c, rows = rows_of(site->out, n), bn = site->node.bn;
-    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1), *x = nn_at(plan, site->x);
+    const float *x = nn_at(plan, site->x);
+    if (site->weight_at >= 0) {
+        const float *ready = plan->weights + site->weight_at;
+        plan->kern->affine_act_f32(nn_at(plan, site->y), x, ready, ready + c, site->node.act, rows, c);
+        return;
+    }
+    const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1);
     float *stats = nn_at(plan, site->stats);
     float *mean = stats + BN_MEAN * c, *var = stats + BN_VAR * c, *rstd = stats + BN_RSTD * c;
     float *a = stats + BN_A * c, *b = stats + BN_B * c;
@@ -351,6 +372,18 @@ static void pool_backward(const struct nn_plan *plan, const struct nn_site *site
                              site->add_dx);
 }
 
+static void maxpool_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    const struct kern_conv s = geometry(site, n);
+    plan->kern->maxpool_fwd_f32(nn_at(plan, site->y), nn_at(plan, site->x), &s, site->node.zeros);
+}
+
+static void maxpool_backward(const struct nn_plan *plan, const struct nn_site *site, int n)
+{
+    const struct kern_conv s = geometry(site, n);
+    plan->kern->maxpool_bwd_f32(nn_at(plan, site->dx), nn_at(plan, site->dy), nn_at(plan, site->back_x), &s, site->node.zeros);
+}
+
 static void scale_forward(const struct nn_plan *plan, const struct nn_site *site, int n)
 {
     plan->kern->scale_f32(nn_at(plan, site->y), nn_at(plan, site->x), nn_at(plan, site->s), n, site->in.h * site->in.w,
@@ -412,9 +445,10 @@ const struct nn_op_row nn_ops[NN_OP_COUNT] = {
     [NN_INPUT] = {"input", 0, 0, 0, 0, NULL, NULL, NULL, NULL},
     [NN_CONV] = {"conv", R, X, X, 0, conv_scratch, conv_prepare, conv_forward, conv_backward},
     [NN_DWCONV] = {"dwconv", 0, X, 0, 0, dwconv_scratch, conv_prepare, dwconv_forward, dwconv_backward},
-    [NN_BATCHNORM] = {"batchnorm", X, X, 0, X, batchnorm_scratch, NULL, batchnorm_forward, batchnorm_backward},
+    [NN_BATCHNORM] = {"batchnorm", X, X, 0, X, batchnorm_scratch, batchnorm_prepare, batchnorm_forward, batchnorm_backward},
     [NN_ACT] = {"act", X, X, 0, X, NULL, NULL, act_forward, act_backward},
     [NN_POOL] = {"pool", 0, 0, X, 0, NULL, NULL, pool_forward, pool_backward},
+    [NN_MAXPOOL] = {"maxpool", 0, X, 0, 0, NULL, NULL, maxpool_forward, maxpool_backward},
     [NN_SCALE] = {"scale", X, X | S, 0, X, NULL, NULL, scale_forward, scale_backward},
     [NN_ADD] = {"add", X | S, 0, 0, 0, NULL, NULL, add_forward, add_backward},
     [NN_DROPOUT] = {"dropout", X, 0, 0, X, NULL, NULL, dropout_forward, dropout_backward},

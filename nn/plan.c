@@ -126,6 +126,8 @@ static void place_weights(struct nn_compiler *c, struct nn_site *site)
         if (n->expand.weight >= 0) site->expand_weight_at = weight_room(c, kern_packed_floats(n->c, site->in.c, 1));
         if (n->expand.bn >= 0 || (p->shares && n->expand.bias >= 0)) site->expand_bias_at = weight_room(c, (size_t)n->c);
     } else {
+        /* Scale and shift of a batch norm that follows no convolution. */
+        if (n->op == NN_BATCHNORM && n->frozen) site->weight_at = weight_room(c, 2 * (size_t)n->c);
         return;
     }
     if (n->bn >= 0 || (p->shares && n->bias >= 0)) site->bias_at = weight_room(c, (size_t)n->c);
@@ -171,7 +173,7 @@ static void plan_forward(struct nn_compiler *c, int i)
     if (n->in[0] >= 0) nn_touch(c, site->x = pool_input(c, n));
     if (n->in[1] >= 0) nn_touch(c, site->s = c->value[n->in[1]]);
     if (n->residual >= 0) nn_touch(c, site->r = c->value[n->residual]);
-    if (n->op == NN_CONV || n->op == NN_DWCONV)
+    if (n->op == NN_CONV || n->op == NN_DWCONV || n->op == NN_MAXPOOL)
         site->conv = nn_conv_geometry(n, site->in, site->out, p->model->pad, p->options.batch);
     place_weights(c, site);
     if (site->expands) {
@@ -181,7 +183,7 @@ static void plan_forward(struct nn_compiler *c, int i)
     site->trains = !n->frozen && (n->weight >= 0 || n->op == NN_BATCHNORM);
     if (n->op == NN_BATCHNORM) {
         site->batch_stats = !n->frozen && !p->options.freeze_bn;
-        site->stats = nn_touched(c, (size_t)BN_ROWS * (size_t)n->c);
+        if (!n->frozen) site->stats = nn_touched(c, (size_t)BN_ROWS * (size_t)n->c);
     }
     if (n->op == NN_DROPOUT) site->mask = nn_touched(c, nn_shape_floats(c, i));
     if (n->op == NN_ADD && !n->frozen && p->options.drop_path * n->depth > 0)
@@ -226,9 +228,7 @@ static void run_passes(struct nn_graph *g, const struct nn_plan_options *o, bool
 /* Whether its steps use more of the model than prepared weights. */
 static bool reads_values(const struct nn_plan *p)
 {
-    bool reads = p->options.train || p->options.unfused || p->options.first_stage || p->options.end_stage;
-    for (int i = 0; i < p->graph.count; i++) reads |= p->graph.nodes[i].op == NN_BATCHNORM;
-    return reads;
+    return p->options.train || p->options.unfused || p->options.first_stage || p->options.end_stage;
 }
 
 /* nn_recompute_need: bits of the inputs that the backward step of node i reads. */

@@ -6,12 +6,19 @@ static bool is_border(const struct nn_node *n)
     return n->op == NN_BATCHNORM && n->act == KERN_ACT_NONE;
 }
 
+/* In a pre-activated network no batch norm is linear: there blocks end with the addition of what a convolution has made. */
+static bool ends_block(const struct nn_graph *graph, int i)
+{
+    const struct nn_node *n = &graph->nodes[i];
+    return is_border(n) || (n->op == NN_ADD && graph->nodes[n->in[0]].op == NN_CONV);
+}
+
 int nn_recompute_blocks(int *block, const struct nn_graph *graph)
 {
     int blocks = 0;
     for (int i = 0; i < graph->count; i++) {
         block[i] = blocks;
-        if (is_border(&graph->nodes[i])) blocks++;
+        if (ends_block(graph, i)) blocks++;
     }
     return blocks + 1;
 }

@@ -34,7 +34,7 @@ struct nn_site {
     int dx, ds, dy;      /* their gradients */
     int sum_dx;          /* the operation cannot add: dx is its own, and is added to this afterwards; -1: none */
     /* Prepared weights and folded biases: floats from the start of plan->weights; -1: none. */
-    ptrdiff_t weight_at, bias_at; /* weight: packed; or OHWI, or k,k,c (depthwise) */
+    ptrdiff_t weight_at, bias_at; /* weight: packed; or OHWI, or k,k,c (depthwise); NN_BATCHNORM: scale and shift */
     ptrdiff_t expand_weight_at, expand_bias_at;
     bool packed;      /* NN_CONV: runs over packed weights */
     bool expands;     /* NN_DWCONV: runs as kern_expand_dw, with or without an expansion */

@@ -64,6 +64,7 @@ static any_kernel *kernel_of(char shape[KERN_TEXT], const struct nn_plan *plan, 
         else
             kern_map_text(shape, n, site->in.h, site->in.w, site->in.c);
         return backward ? KERNEL_OF(pool_bwd) : KERNEL_OF(pool_fwd);
+    case NN_MAXPOOL: kern_conv_text(shape, &s); return backward ? KERNEL_OF(maxpool_bwd) : KERNEL_OF(maxpool_fwd);
     case NN_SCALE: return backward ? KERNEL_OF(scale_bwd_s) : KERNEL_OF(scale);
     case NN_ADD: return KERNEL_OF(residual);
     case NN_DROPOUT: return KERNEL_OF(mul);

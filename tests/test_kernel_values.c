@@ -93,6 +93,32 @@ static void nan_stays_nan(void **state)
     }
 }
 
+/* The border of a max pool is nothing, or 0; a tie's gradient goes to the first, one with the border's 0 to nobody; NaN wins. */
+static void max_pools_choose(void **state)
+{
+    static const float x[9] = {-1, -2, -3, -4, 0, 5, -6, 5, 5}, dy[4] = {1, 2, 4, 8};
+    static const struct kern_conv g = {
+        .n = 1, .ih = 3, .iw = 3, .ic = 1, .oh = 2, .ow = 2, .oc = 1, .k = 3, .stride = 2, .pad_top = 1, .pad_left = 1};
+    struct kern_table tables[3];
+    (void)state;
+    for (int i = fill_tables(tables) - 1; i >= 0; i--) {
+        float y[4], dx[9], bad[9];
+        tables[i].maxpool_fwd_f32(y, x, &g, false);
+        assert_memory_equal(y, ((float[]){0, 5, 5, 5}), sizeof y);
+        tables[i].maxpool_bwd_f32(dx, dy, x, &g, false);
+        assert_memory_equal(dx, ((float[]){0, 0, 0, 0, 1, 2 + 8, 0, 4, 0}), sizeof dx);
+        memcpy(bad, x, sizeof bad);
+        bad[5] = -5;
+        tables[i].maxpool_fwd_f32(y, bad, &g, true);
+        assert_memory_equal(y, ((float[]){0, 0, 5, 5}), sizeof y);
+        tables[i].maxpool_bwd_f32(dx, dy, bad, &g, true);
+        assert_memory_equal(dx, ((float[]){0, 0, 0, 0, 0, 0, 0, 4 + 8, 0}), sizeof dx);
+        bad[0] = NAN;
+        tables[i].maxpool_fwd_f32(y, bad, &g, false);
+        assert_true(isnan(y[0]) && y[1] == 0 && y[2] == 5 && y[3] == 5);
+    }
+}
+
 /* ---- buffers ---- */
 
 struct arena {
@@ -276,9 +302,13 @@ static void xent_gradient_matches_differences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations_hold_at_extremes),      cmocka_unit_test(nan_stays_nan),
-        cmocka_unit_test(dwconv_gradients_are_transposes),   cmocka_unit_test(slopes_match_differences),
-        cmocka_unit_test(bn_gradients_match_differences),    cmocka_unit_test(map_gradients_are_transposes),
+        cmocka_unit_test(activations_hold_at_extremes),
+        cmocka_unit_test(nan_stays_nan),
+        cmocka_unit_test(max_pools_choose),
+        cmocka_unit_test(dwconv_gradients_are_transposes),
+        cmocka_unit_test(slopes_match_differences),
+        cmocka_unit_test(bn_gradients_match_differences),
+        cmocka_unit_test(map_gradients_are_transposes),
         cmocka_unit_test(xent_gradient_matches_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

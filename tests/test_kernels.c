@@ -229,6 +229,35 @@ static void check_dwconv_bwd_weight(const struct row *row)
     check_dwconv(row, call_dwconv_bwd_weight);
 }
 
+/* ---- max pooling ---- */
+
+/* flag: the border counts as 0, which shows where a whole window lies below it. Every third value is the one before: ties. */
+static float *in_ties(struct arena *a, size_t count, const struct shape *s)
+{
+    float *x = in(a, count);
+    for (size_t i = 0; i < count; i++) x[i] = i % 3 == 2 ? x[i - 1] : x[i] - (float)(s->flag & 1) * 0.8f;
+    return x;
+}
+static void call_maxpool_fwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    ((kern_maxpool_fwd_f32 *)fn)(out(a, out_count(&g)), in_ties(a, in_count(&g), s), &g, s->flag & 1);
+}
+static void call_maxpool_bwd(kernel *fn, struct arena *a, const struct shape *s)
+{
+    struct kern_conv g = conv_of(s);
+    float *dy = in(a, out_count(&g));
+    ((kern_maxpool_bwd_f32 *)fn)(out(a, in_count(&g)), dy, in_ties(a, in_count(&g), s), &g, s->flag & 1);
+}
+static void check_maxpool_fwd(const struct row *row)
+{
+    check_dwconv(row, call_maxpool_fwd);
+}
+static void check_maxpool_bwd(const struct row *row)
+{
+    check_dwconv(row, call_maxpool_bwd);
+}
+
 /* ---- packed weights ---- */
 
 /* A tier's kernels read what its own pack made. */

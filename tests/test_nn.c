@@ -81,6 +81,34 @@ static int op_batchnorm_relu6(struct nn_builder *b, int x)
 {
     return nn_build_act(b, nn_build_batchnorm(b, x, "op"), KERN_ACT_RELU6);
 }
+static int op_pointwise_s2(struct nn_builder *b, int x)
+{
+    return nn_build_conv(b, x, "op", 6, 1, 2, true);
+}
+static int op_dense7s2(struct nn_builder *b, int x)
+{
+    return nn_build_conv(b, x, "op", 2, 7, 2, true);
+}
+static int op_maxpool(struct nn_builder *b, int x)
+{
+    return nn_build_maxpool(b, x, 3, 2, false);
+}
+static int op_maxpool_zeros(struct nn_builder *b, int x)
+{
+    return nn_build_maxpool(b, x, 3, 2, true);
+}
+/* Pre-activation: what is added to is read before, by the batch norm; a maximum of one pixel only thins. */
+static int op_preact(struct nn_builder *b, int x)
+{
+    int y = nn_build_act(b, nn_build_batchnorm(b, x, "norm"), KERN_ACT_SILU);
+    x = nn_build_add(b, nn_build_conv(b, y, "op1", 4, 3, 1, true), x, 0.5f);
+    y = nn_build_act(b, nn_build_batchnorm(b, x, "norm2"), KERN_ACT_SILU);
+    int skip = nn_build_maxpool(b, x, 1, 2, false);
+    x = nn_build_add(b, nn_build_conv(b, y, "op2", 4, 3, 2, false), skip, 1);
+    y = nn_build_act(b, nn_build_batchnorm(b, x, "norm3"), KERN_ACT_SILU);
+    skip = nn_build_conv(b, y, "shortcut", 6, 1, 1, true);
+    return nn_build_add(b, nn_build_conv(b, y, "op3", 6, 1, 1, false), skip, 1);
+}
 static int op_squeeze_excite(struct nn_builder *b, int x)
 {
     int s = nn_build_act(b, nn_build_conv(b, nn_build_pool(b, x), "reduce", 2, 1, 1, true), KERN_ACT_SILU);
@@ -126,6 +154,14 @@ static const struct operation operations[] = {
     {.name = "relu", .build = op_relu, .corners = true},
     {.name = "relu6", .build = op_relu6, .corners = true},
     {.name = "batchnorm + relu6", .build = op_batchnorm_relu6, .corners = true},
+    {.name = "conv 1x1/2", .build = op_pointwise_s2},
+    {.name = "conv 7x7/2, symmetric", .build = op_dense7s2},
+    {.name = "conv 7x7/2, SAME", .build = op_dense7s2, .pad = NN_PAD_SAME},
+    {.name = "max pool", .build = op_maxpool, .corners = true},
+    {.name = "max pool, zeros around", .build = op_maxpool_zeros, .corners = true},
+    {.name = "max pool, SAME", .build = op_maxpool, .pad = NN_PAD_SAME, .corners = true},
+    {.name = "pre-activation", .build = op_preact},
+    {.name = "pre-activation, drop path", .build = op_preact, .drop_path = 0.4f},
     {.name = "squeeze-excite", .build = op_squeeze_excite},
     {.name = "residual", .build = op_residual},
     {.name = "residual, drop path", .build = op_residual, .drop_path = 0.4f},
@@ -333,7 +369,7 @@ static void fused_equals_plain(void **state)
             continue;
         }
         struct nn_model *m = shaken(arch, 10);
-        if (strstr(arch, "v2_s")) accustom(m, 37);
+        if (strstr(arch, "v2_s") || strstr(arch, "resnet")) accustom(m, 37);
         struct nn_plan *fused = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37});
         struct nn_plan *plain = planned(m, (struct nn_plan_options){.batch = 2, .image_size = 37, .unfused = true});
         size_t image = 37 * 37 * 3;

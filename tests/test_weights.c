@@ -113,6 +113,11 @@ static void names_are_those_of_real_files(void **state)
         {"mobilenetv2_100", "blocks.6.0.conv_dw.weight", "features.17.conv.1.0.weight", NULL, "block_16_depthwise/kernel"},
         {"mobilenetv2_100", "blocks.6.0.bn3.running_mean", "features.17.conv.3.running_mean", NULL,
          "block_16_project_BN/moving_mean"},
+        {"resnet50v2", "stem.conv.bias", NULL, NULL, "conv1_conv/bias"},
+        {"resnet50v2", "stages.0.blocks.0.downsample.conv.weight", NULL, NULL, "conv2_block1_0_conv/kernel"},
+        {"resnet50v2", "stages.3.blocks.2.norm1.running_var", NULL, NULL, "conv5_block3_preact_bn/moving_variance"},
+        {"resnet50v2", "stages.2.blocks.5.norm3.weight", NULL, NULL, "conv4_block6_2_bn/gamma"},
+        {"resnet50v2", "norm.bias", NULL, NULL, "post_bn/beta"},
         {"mobilenetv2_050", "conv_head.weight", "features.18.0.weight", NULL, "Conv_1/kernel"},
         {"mobilenetv2_140", "classifier.bias", "classifier.1.bias", NULL, "predictions/bias"},
     };
@@ -133,6 +138,7 @@ static void names_are_those_of_real_files(void **state)
 /* lukemelas' package is EfficientNet V1 alone. */
 static bool has_names(const char *arch, int dialect)
 {
+    if (strstr(arch, "resnet")) return dialect == WEIGHTS_TIMM || (dialect == WEIGHTS_KERAS && !strcmp(arch, "resnet50v2"));
     return dialect != WEIGHTS_LUKEMELAS || strstr(arch, "efficientnet_b");
 }
 

@@ -222,7 +222,7 @@ void weights_keras_conventions(struct nn_model *model)
          {128 / 255.f, 128 / 255.f, 128 / 255.f},
          {128 / 255.f, 128 / 255.f, 128 / 255.f}},
         {"mobilenetv2", NN_PAD_SAME, 1e-3f, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-        {"resnetv2", NN_PAD_SYMMETRIC, 1.001e-5f, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
+        {"resnet50v2", NN_PAD_SYMMETRIC, 1.001e-5f, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!strstr(model->arch, rows[i].part)) continue;

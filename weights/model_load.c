@@ -190,6 +190,7 @@ static enum rudd_status fit_params(struct loading *l)
 static int file_hidden(const struct weights_file *file)
 {
     const struct weights_tensor *t = weights_find(file, "classifier.fc1.weight");
+    if (!t) t = weights_find(file, "head.fc.fc1.weight");
     return t && t->rank == 2 && t->shape[0] > 0 && t->shape[0] <= NN_MAX_HIDDEN ? (int)t->shape[0] : 0;
 }
 

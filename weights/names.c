@@ -4,6 +4,7 @@
  * "/kernel", "/gamma" and so on. Places in a name are filled in from the parameter:
  *
  *     @  stage, 0 = stem (features.@)     %  block within its stage     #  block within the network     +  the same, counted from 1
+ *     ~  stage, the stem the first     *  block within its stage, counted from 1
  *     &  block within its stage as a letter, from a     ^  "2" in EfficientNetV2, where Keras calls some layers so
  *
  * Keras' newer files may know their layers by class and number alone ("conv2d_3"): those names are counted, not looked up.
@@ -21,7 +22,7 @@
 /* Which modules a name stands among: "bn1" is another thing in each. */
 enum place {
     OUTSIDE,   /* of all blocks */
-    SEPARABLE, /* block without expansion: depthwise, 1x1 */
+    SEPARABLE, /* block without expansion: depthwise, 1x1; all of ResNet V2's */
     INVERTED,  /* block with expansion: 1x1, depthwise, 1x1 */
     FUSED,     /* block with a dense expansion: 3x3, 1x1 */
     SINGLE     /* block of one convolution */
@@ -30,7 +31,7 @@ enum place {
 static const struct {
     enum nn_family family;
     enum place place;
-    const char *dialects[4]; /* by enum weights_dialect; timm's without "blocks.S.B." */
+    const char *dialects[4]; /* by enum weights_dialect; timm's without the block */
 } modules[] = {
     {NN_EFFICIENTNET, OUTSIDE, {"conv_stem", "features.@.0", "_conv_stem", "stem_conv"}},
     {NN_EFFICIENTNET, OUTSIDE, {"bn1", "features.@.1", "_bn0", "stem_bn"}},
@@ -79,6 +80,18 @@ static const struct {
     {NN_MOBILENETV2, INVERTED, {"bn2", "features.+.conv.1.1", NULL, "block_#_depthwise_BN"}},
     {NN_MOBILENETV2, INVERTED, {"conv_pwl", "features.+.conv.2", NULL, "block_#_project"}},
     {NN_MOBILENETV2, INVERTED, {"bn3", "features.+.conv.3", NULL, "block_#_project_BN"}},
+
+    {NN_RESNETV2, OUTSIDE, {"stem.conv", NULL, NULL, "conv1_conv"}},
+    {NN_RESNETV2, OUTSIDE, {"norm", NULL, NULL, "post_bn"}},
+    {NN_RESNETV2, OUTSIDE, {"head.fc", NULL, NULL, "predictions"}},
+
+    {NN_RESNETV2, SEPARABLE, {"norm1", NULL, NULL, "conv~_block*_preact_bn"}},
+    {NN_RESNETV2, SEPARABLE, {"downsample.conv", NULL, NULL, "conv~_block*_0_conv"}},
+    {NN_RESNETV2, SEPARABLE, {"conv1", NULL, NULL, "conv~_block*_1_conv"}},
+    {NN_RESNETV2, SEPARABLE, {"norm2", NULL, NULL, "conv~_block*_1_bn"}},
+    {NN_RESNETV2, SEPARABLE, {"conv2", NULL, NULL, "conv~_block*_2_conv"}},
+    {NN_RESNETV2, SEPARABLE, {"norm3", NULL, NULL, "conv~_block*_2_bn"}},
+    {NN_RESNETV2, SEPARABLE, {"conv3", NULL, NULL, "conv~_block*_3_conv"}},
 };
 enum { MODULES = sizeof modules / sizeof *modules };
 
@@ -93,12 +106,17 @@ const char *weights_dialect_name(enum weights_dialect d)
     return names[d];
 }
 
-/* Length of "blocks.S.B." at the start of a name; 0 if it is none of a block's. */
+/* Length of "blocks.S.B." or "stages.S.blocks.B." at the start of a name; 0 if it is none of a block's. */
 static size_t block_prefix(const char *name)
 {
-    if (strncmp(name, "blocks.", 7)) return 0;
+    const bool stages = !strncmp(name, "stages.", 7);
+    if (!stages && strncmp(name, "blocks.", 7)) return 0;
     const char *p = name + 7;
     for (int numbers = 0; numbers < 2; numbers++) {
+        if (stages && numbers) {
+            if (strncmp(p, "blocks.", 7)) return 0;
+            p += 7;
+        }
         while (isdigit((unsigned char)*p)) p++;
         if (*p++ != '.') return 0;
     }
@@ -176,6 +194,9 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     const struct nn_param *p = &model->params[i];
     snprintf(out, NN_NAME, "%s", p->name);
     if (d == WEIGHTS_TIMM) return true;
+    const enum nn_family family = nn_arch_family(model->arch);
+    /* Keras' ResNet-50 V2 is another network than timm's, and its newer files count its layers in another order than ours. */
+    if (family == NN_RESNETV2 && (d == WEIGHTS_KERAS_NUMBERED || strncmp(model->arch, "resnet50v2", 10))) return false;
     if (d == WEIGHTS_KERAS_NUMBERED) return numbered_name(out, model, i);
 
     size_t prefix = block_prefix(p->name);
@@ -183,7 +204,6 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     if (prefix) block = find_block(model, i);
     const char *module = p->name + prefix, *leaf = strrchr(p->name, '.');
     size_t module_length = (size_t)(leaf - module);
-    const enum nn_family family = nn_arch_family(model->arch);
     const char *pattern = NULL;
     for (int m = 0; m < MODULES && !pattern; m++) {
         const char *timm = modules[m].dialects[WEIGHTS_TIMM];
@@ -199,6 +219,8 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
                      : *c == '%' ? block.index_in_stage
                      : *c == '#' ? block.index
                      : *c == '+' ? block.index + 1
+                     : *c == '~' ? p->stage + 1
+                     : *c == '*' ? block.index_in_stage + 1
                                  : -1;
         if (*c == '^' && !strstr(model->arch, "efficientnetv2")) continue;
         const char letter = *c == '&' ? (char)('a' + block.index_in_stage) : *c == '^' ? '2' : *c;

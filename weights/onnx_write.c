@@ -4,6 +4,7 @@
  *     NN_BATCHNORM         folded, or BatchNormalization           NN_ADD      Add
  *     NN_ACT silu          Sigmoid, Mul                            NN_DROPOUT  nothing: its input
  *     NN_ACT relu6         Clip                                    NN_POOL     GlobalAveragePool
+ *     NN_MAXPOOL           MaxPool, after a Pad where the border counts
  *
  * These are the forms that PyTorch's exporter gives, which runtimes know how to fuse; only pooling is said as one operation,
  * since a ReduceMean keeps ONNX Runtime from its blocked layout. SAME padding depends on the picture's size: it is written as
@@ -75,7 +76,8 @@ struct onnx {
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
 enum { NAME = 32 };
-static const char *const value_words[NN_OP_COUNT] = {"input", "conv", "dwconv", "bn", "act", "pool", "scale", "add", "dropout"};
+static const char *const value_words[NN_OP_COUNT] = {"input", "conv",    "dwconv", "bn",  "act",
+                                                     "pool",  "maxpool", "scale",  "add", "dropout"};
 
 static int through_dropouts(const struct onnx *o, int i)
 {
@@ -185,7 +187,7 @@ static const char *add_constant(struct onnx *o, int param, const struct nn_node 
         const struct nn_param *p = &o->model->params[param];
         snprintf(c->name, sizeof c->name, "%s", p->name);
         memcpy(c->shape, p->shape, sizeof c->shape);
-        c->rank = p->rank;
+        c->rank = p->kind == NN_LINEAR_WEIGHT ? 2 : p->rank; /* Gemm's, though it be stored as a convolution's */
         c->count = p->count;
     } else {
         sibling(c->name, sizeof c->name, o->model->params[folded->weight].name, ".bias");
@@ -299,6 +301,30 @@ static void add_conv(struct onnx *o, int i, const char *x, const char *y)
     end_node(o, &node, name);
 }
 
+/* A border that counts as 0 is padded before: MaxPool's own padding never wins. */
+static void add_maxpool(struct onnx *o, int i, const char *x, const char *y)
+{
+    const struct nn_node *n = &o->graph.nodes[i];
+    const struct kern_conv g = nn_conv_geometry(n, o->shapes[n->in[0]], o->shapes[i], o->model->pad, 1);
+    char sides[NAME], padded[NAME];
+    int pads[4];
+    conv_pads(pads, &g, o->model->pad);
+    if (n->zeros) {
+        snprintf(sides, sizeof sides, "pads_%d", i);
+        snprintf(padded, sizeof padded, "pad_%d", i);
+        struct weights_pb node = begin_node("Constant", sides, INPUTS(NULL));
+        attribute_ints(&node, "value_ints", (int[]){0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]}, 8);
+        end_node(o, &node, sides);
+        plain_node(o, "Pad", padded, INPUTS(x, sides));
+        memset(pads, 0, sizeof pads);
+    }
+    struct weights_pb node = begin_node("MaxPool", y, INPUTS(n->zeros ? padded : x));
+    attribute_ints(&node, "kernel_shape", (int[]){n->k, n->k}, 2);
+    attribute_ints(&node, "pads", pads, 4);
+    attribute_ints(&node, "strides", (int[]){n->stride, n->stride}, 2);
+    end_node(o, &node, y);
+}
+
 static void add_batchnorm(struct onnx *o, int i, const char *x, const char *y)
 {
     int bn = o->graph.nodes[i].bn;
@@ -353,6 +379,7 @@ static void add_node(struct onnx *o, int i)
     case NN_BATCHNORM: add_batchnorm(o, i, x, y); break;
     case NN_ACT: add_act(o, i, x, y); break;
     case NN_POOL: plain_node(o, "GlobalAveragePool", y, INPUTS(x)); break;
+    case NN_MAXPOOL: add_maxpool(o, i, x, y); break;
     case NN_SCALE: plain_node(o, "Mul", y, INPUTS(x, s)); break;
     case NN_ADD: plain_node(o, "Add", y, INPUTS(x, s)); break;
     case NN_INPUT:

@@ -28,7 +28,8 @@ static bool find_dialect(enum weights_dialect *dialect, const struct weights_fil
     } markers[] = {
         {"conv_stem.weight", WEIGHTS_TIMM},        {"features.0.0.weight", WEIGHTS_TORCHVISION},
         {"_conv_stem.weight", WEIGHTS_LUKEMELAS},  {"stem_conv/kernel", WEIGHTS_KERAS},
-        {"Conv1/kernel", WEIGHTS_KERAS}, /* MobileNetV2's */
+        {"Conv1/kernel", WEIGHTS_KERAS}, /* MobileNetV2's; ResNet-50 V2's: */
+        {"stem.conv.weight", WEIGHTS_TIMM},        {"conv1_conv/kernel", WEIGHTS_KERAS},
         {"conv2d/kernel", WEIGHTS_KERAS_NUMBERED},
     };
     for (size_t m = 0; m < sizeof markers / sizeof *markers; m++)

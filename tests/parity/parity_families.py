@@ -99,6 +99,52 @@ def compare(name, fresh, arch, names, sizes, folder, import_options=()):
         check(f"{name}: loads rudd's export strictly", error <= 1e-6, f"{error:.1e}")
 
 
+class KerasBlock(torch.nn.Module):
+    def __init__(self, inputs, width, stride, first):
+        super().__init__()
+        bn = lambda channels: torch.nn.BatchNorm2d(channels, eps=1.001e-5)
+        self.norm1, self.norm2, self.norm3 = bn(inputs), bn(width), bn(width)
+        if first:
+            self.downsample = torch.nn.Module()
+            self.downsample.conv = torch.nn.Conv2d(inputs, 4 * width, 1)
+        self.conv1 = torch.nn.Conv2d(inputs, width, 1, bias=False)
+        self.conv2 = torch.nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.conv3 = torch.nn.Conv2d(width, 4 * width, 1)
+        self.stride, self.first = stride, first
+
+    def forward(self, x):
+        p = self.norm1(x).relu()
+        skip = self.downsample.conv(p) if self.first else x[:, :, ::self.stride, ::self.stride]
+        return self.conv3(self.norm3(self.conv2(self.norm2(self.conv1(p)).relu())).relu()) + skip
+
+
+class KerasResNet50V2(torch.nn.Module):
+    """keras.applications.ResNet50V2 in PyTorch, for its arithmetic; against Keras itself: parity_keras.py."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Module()
+        self.stem.conv = torch.nn.Conv2d(3, 64, 7, 2, 3)
+        self.stages, inputs = torch.nn.ModuleList(), 64
+        for s, repeats in enumerate((3, 4, 6, 3)):
+            stage = torch.nn.Module()
+            width = 64 << s
+            stage.blocks = torch.nn.ModuleList(
+                KerasBlock(4 * width if r else inputs, width, 2 if r == repeats - 1 and s < 3 else 1, r == 0) for r in range(repeats))
+            self.stages.append(stage)
+            inputs = 4 * width
+        self.norm = torch.nn.BatchNorm2d(inputs, eps=1.001e-5)
+        self.head = torch.nn.Module()
+        self.head.fc = torch.nn.Linear(inputs, CLASSES)
+
+    def forward(self, x):
+        x = torch.nn.functional.max_pool2d(torch.nn.functional.pad(self.stem.conv(x), (1, 1, 1, 1)), 3, 2)
+        for stage in self.stages:
+            for block in stage.blocks:
+                x = block(x)
+        return self.head.fc(self.norm(x).relu().mean((2, 3)))
+
+
 def main():
     torch.set_num_threads(1)
     jobs = [("timm tf_efficientnetv2_s", lambda: timm.create_model("tf_efficientnetv2_s", num_classes=CLASSES), "tf_efficientnetv2_s", "timm", (128, 75)),
@@ -107,7 +153,9 @@ def main():
             ("timm mobilenetv2_100", lambda: timm.create_model("mobilenetv2_100", num_classes=CLASSES), "mobilenetv2_100", "timm", (128, 75)),
             ("timm mobilenetv2_050", lambda: timm.create_model("mobilenetv2_050", num_classes=CLASSES), "mobilenetv2_050", "timm", (64, 97)),
             ("timm mobilenetv2_140", lambda: timm.create_model("mobilenetv2_140", num_classes=CLASSES), "mobilenetv2_140", "timm", (64, 97)),
-            ("torchvision mobilenet_v2", lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES), "mobilenetv2_100", "torchvision", (128, 75))]
+            ("torchvision mobilenet_v2", lambda: torchvision.models.mobilenet_v2(num_classes=CLASSES), "mobilenetv2_100", "torchvision", (128, 75)),
+            ("timm resnetv2_50", lambda: timm.create_model("resnetv2_50", num_classes=CLASSES), "resnetv2_50", "timm", (96, 75)),
+            ("resnet50v2 as Keras has it", KerasResNet50V2, "resnet50v2", "timm", (96, 75))]
     with tempfile.TemporaryDirectory() as folder:
         for name, *job in jobs:
             if any(word in name for word in sys.argv[2:]) or not sys.argv[2:]:
