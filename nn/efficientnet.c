@@ -68,8 +68,8 @@ static nn_describe describe;
     {                                                                                                                          \
         name, NN_EFFICIENTNET, describe, &net, width, depth, size, crop, half, pad, eps                                        \
     }
-#define V1_ROW(b, width, depth, size, crop, eps)                                                                               \
-    ROW("efficientnet_b" #b, v1, width, depth, size, crop, false, NN_PAD_SYMMETRIC, eps),                                      \
+#define V1_ROW(b, width, depth, size, crop)                                                                                    \
+    ROW("efficientnet_b" #b, v1, width, depth, size, crop, false, NN_PAD_SYMMETRIC, 1e-5f),                                    \
         ROW("tf_efficientnet_b" #b, v1, width, depth, size, crop, false, NN_PAD_SAME, 1e-3f)
 #define V2_ROW(b, width, depth, size, crop)                                                                                    \
     ROW("tf_efficientnetv2_b" #b, v2, width, depth, size, crop, false, NN_PAD_SAME, 1e-3f)
@@ -78,14 +78,14 @@ static nn_describe describe;
         "mobilenetv2_" percent, NN_MOBILENETV2, describe, &mobile, width, 1.0, 224, 0.875, false, NN_PAD_SYMMETRIC, 1e-5f      \
     }
 static const struct nn_arch rows[] = {
-    V1_ROW(0, 1.0, 1.0, 224, 0.875, 1e-5f),
-    V1_ROW(1, 1.0, 1.1, 240, 0.882, 1e-5f),
-    V1_ROW(2, 1.1, 1.2, 260, 0.890, 1e-5f),
-    V1_ROW(3, 1.2, 1.4, 300, 0.904, 1e-5f),
-    V1_ROW(4, 1.4, 1.8, 380, 0.922, 1e-5f),
-    V1_ROW(5, 1.6, 2.2, 456, 0.934, 1e-3f),
-    V1_ROW(6, 1.8, 2.6, 528, 0.942, 1e-3f),
-    V1_ROW(7, 2.0, 3.1, 600, 0.949, 1e-3f),
+    V1_ROW(0, 1.0, 1.0, 224, 0.875),
+    V1_ROW(1, 1.0, 1.1, 240, 0.882),
+    V1_ROW(2, 1.1, 1.2, 260, 0.890),
+    V1_ROW(3, 1.2, 1.4, 300, 0.904),
+    V1_ROW(4, 1.4, 1.8, 380, 0.922),
+    V1_ROW(5, 1.6, 2.2, 456, 0.934),
+    V1_ROW(6, 1.8, 2.6, 528, 0.942),
+    V1_ROW(7, 2.0, 3.1, 600, 0.949),
     V2_ROW(0, 1.0, 1.0, 224, 0.875),
     V2_ROW(1, 1.0, 1.1, 240, 0.882),
     V2_ROW(2, 1.1, 1.2, 260, 0.890),

@@ -227,6 +227,18 @@ static enum rudd_status choose_padding(struct loading *l)
     return RUDD_OK;
 }
 
+/* What the dialect's program has beside the architecture's own; a file's metadata know better. */
+static enum rudd_status choose_conventions(struct loading *l)
+{
+    struct nn_model *m = l->model;
+    const enum weights_dialect dialect = l->report->dialect;
+    if (dialect == WEIGHTS_TORCHVISION && !strncmp(m->arch, "efficientnet_b", 14) && m->arch[14] >= '5')
+        m->bn_eps = 1e-3f; /* timm has 1e-5 in B5..B7, too */
+    if (!weights_is_keras(dialect)) return RUDD_OK;
+    weights_keras_conventions(m);
+    return weights_keras_preprocess(&m->preprocess, l->file, l->options->keras_norm, l->err);
+}
+
 static enum rudd_status make_model(struct loading *l)
 {
     const struct weights_load_options *o = l->options;
@@ -248,9 +260,7 @@ static enum rudd_status make_model(struct loading *l)
     int wanted = o->class_count ? o->class_count : in_file ? in_file : 1000; /* ImageNet's, when nothing at all says */
     r->classifier_replaced = (in_file && in_file != wanted) || strcmp(own, full) != 0;
     status = nn_model_describe(&l->model, full, wanted, l->err);
-    if (!status && weights_is_keras(r->dialect)) weights_keras_conventions(l->model);
-    if (!status && weights_is_keras(r->dialect))
-        status = weights_keras_preprocess(&l->model->preprocess, l->file, o->keras_norm, l->err);
+    if (!status) status = choose_conventions(l);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
     status = choose_padding(l);

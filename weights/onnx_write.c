@@ -22,6 +22,7 @@
 #include "weights/protobuf.h"
 #include "weights/replace.h"
 #include "weights/supply.h"
+#include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -301,21 +302,34 @@ static void add_conv(struct onnx *o, int i, const char *x, const char *y)
     end_node(o, &node, name);
 }
 
-/* A border that counts as 0 is padded before: MaxPool's own padding never wins. */
+/* A number as a node's value: a small file has no initialisers but parameters. */
+static void add_number(struct onnx *o, const char *name, float value)
+{
+    struct weights_pb node = begin_node("Constant", name, INPUTS(NULL));
+    attribute_float(&node, "value_float", value);
+    end_node(o, &node, name);
+}
+
+/* A border that counts as 0 is padded before: MaxPool's own padding never wins. The Max between them changes nothing, but ONNX Runtime (1.31) would
+ * make the Pad the MaxPool's own, and the zeros nothing. */
 static void add_maxpool(struct onnx *o, int i, const char *x, const char *y)
 {
     const struct nn_node *n = &o->graph.nodes[i];
     const struct kern_conv g = nn_conv_geometry(n, o->shapes[n->in[0]], o->shapes[i], o->model->pad, 1);
-    char sides[NAME], padded[NAME];
+    char sides[NAME], zeros[NAME], lowest[NAME], padded[NAME];
     int pads[4];
     conv_pads(pads, &g, o->model->pad);
     if (n->zeros) {
         snprintf(sides, sizeof sides, "pads_%d", i);
-        snprintf(padded, sizeof padded, "pad_%d", i);
+        snprintf(zeros, sizeof zeros, "pad_%d", i);
+        snprintf(lowest, sizeof lowest, "lowest_%d", i);
+        snprintf(padded, sizeof padded, "padded_%d", i);
         struct weights_pb node = begin_node("Constant", sides, INPUTS(NULL));
         attribute_ints(&node, "value_ints", (int[]){0, 0, pads[0], pads[1], 0, 0, pads[2], pads[3]}, 8);
         end_node(o, &node, sides);
-        plain_node(o, "Pad", padded, INPUTS(x, sides));
+        plain_node(o, "Pad", zeros, INPUTS(x, sides));
+        add_number(o, lowest, -FLT_MAX);
+        plain_node(o, "Max", padded, INPUTS(zeros, lowest));
         memset(pads, 0, sizeof pads);
     }
     struct weights_pb node = begin_node("MaxPool", y, INPUTS(n->zeros ? padded : x));
@@ -337,15 +351,12 @@ static void add_batchnorm(struct onnx *o, int i, const char *x, const char *y)
     end_node(o, &node, name);
 }
 
-/* Clip between constants, which are nodes too: a small file has no initialisers but parameters. */
 static void add_relu6(struct onnx *o, int i, const char *x, const char *y)
 {
     char bounds[2][NAME];
     for (int k = 0; k < 2; k++) {
         snprintf(bounds[k], NAME, "%s_%d", k ? "six" : "zero", i);
-        struct weights_pb node = begin_node("Constant", bounds[k], INPUTS(NULL));
-        attribute_float(&node, "value_float", k ? 6 : 0);
-        end_node(o, &node, bounds[k]);
+        add_number(o, bounds[k], k ? 6 : 0);
     }
     plain_node(o, "Clip", y, INPUTS(x, bounds[0], bounds[1]));
 }

@@ -12,8 +12,8 @@ Folders: a Hugging Face folder saved by timm is read with classes, conventions a
          timm.create_model("local-dir:...").
 Price:   import of B4 takes at most a second and 1.5 times the file in memory.
 
-Batch-norm statistics are random too, so that a wrong epsilon or a forgotten tensor shows. A logit may differ from PyTorch's in float64 by 1e-4 of the
-largest or, where a net amplifies rounding, by four times what PyTorch's own float32 does. Large variants see small pictures, to save time.
+Batch-norm statistics are random too, so that a wrong epsilon or a forgotten tensor shows. A logit may differ from PyTorch's by 1e-4 of the largest. Large
+variants see small pictures, to save time.
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
 import json
@@ -34,23 +34,19 @@ from efficientnet_pytorch import EfficientNet
 from safetensors.torch import load_file
 from timm.models import save_for_hf
 
-from networks import CLASSES, TOLERANCE, logits_of_rudd, randomise, save
+from networks import CLASSES, TOLERANCE, logits_of_rudd, pictures, randomise, save
 
 INPUTS = 3
 
 
 def same_logits(name, model, ours, size, folder):
     """Of three inputs; returns them and PyTorch's answer."""
-    x = torch.randn(INPUTS, 3, size, size)
+    x = pictures(INPUTS, size)
     with torch.inference_mode():
         expected = model(x).numpy()
-        truth = model.double()(x.double()).numpy()
-        model.float()
-    found = logits_of_rudd(ours, x, folder)
-    check(f"{name}: the input matters at {size}", difference(expected[0], expected[1]) > 0.05)
-    theirs_off = difference(expected, truth)
-    error = difference(found, truth)
-    check(f"{name}: rudd's logits at {size}", error <= max(TOLERANCE, 4 * theirs_off), f"{error:.1e} (PyTorch {theirs_off:.1e})")
+    error = difference(logits_of_rudd(ours, x, folder), expected)
+    check(f"{name}: the input matters at {size}", difference(expected[0], expected[1]) > 10 * TOLERANCE)
+    check(f"{name}: rudd's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
     return x, expected
 
 
@@ -67,7 +63,7 @@ def same_bits(name, back, theirs, folder):
 def compare(name, fresh, sizes, import_options, names, folder):
     """Model made by fresh() -> rudd -> logits; rudd's export -> a second fresh() -> logits."""
     torch.manual_seed(0)
-    model = randomise(fresh(), sizes)
+    model = randomise(fresh(), sizes[0])
     theirs, ours, back = (os.path.join(folder, name + end) for end in (".theirs.safetensors", ".rudd.safetensors", ".back.safetensors"))
     save(model, theirs)
     rudd("import", theirs, "-o", ours, *import_options)
@@ -85,12 +81,12 @@ def compare(name, fresh, sizes, import_options, names, folder):
 def torchvision_to_timm(folder):
     """One model, two owners: torchvision's weights, through rudd, in timm."""
     torch.manual_seed(1)
-    model = randomise(torchvision.models.efficientnet_b0(num_classes=CLASSES), (96,))
+    model = randomise(torchvision.models.efficientnet_b0(num_classes=CLASSES), 96)
     theirs, ours = os.path.join(folder, "tv.safetensors"), os.path.join(folder, "tv.rudd.safetensors")
     save(model, theirs)
     rudd("import", theirs, "-o", ours)
     other = timm.create_model("efficientnet_b0", num_classes=CLASSES, checkpoint_path=ours).eval()
-    x = torch.randn(2, 3, 96, 96)
+    x = pictures(2, 96)
     with torch.inference_mode():
         error = difference(other(x).numpy(), model(x).numpy())
     check("torchvision's b0, through rudd, in timm", error <= TOLERANCE, f"{error:.1e}")
@@ -104,7 +100,7 @@ def hugging_face(arch, sizes, folder, safe, **arguments):
     """timm's folder -> rudd -> logits, and what config.json says; rudd's folder -> timm, by name alone."""
     name = f"hf {arch}{'' if safe else ' .bin'}{' ' + json.dumps(arguments) if arguments else ''}"
     torch.manual_seed(2)
-    model = randomise(timm.create_model(arch, num_classes=CLASSES, **arguments), sizes)
+    model = randomise(timm.create_model(arch, num_classes=CLASSES, **arguments), sizes[0])
     labels, (theirs, ours, back) = [f"fish {i}" for i in range(CLASSES)], (os.path.join(folder, end) for end in ("hf", "hf.rudd", "hf.back"))
     own = {"input_size": [3, 160, 160], "crop_pct": 0.8, "interpolation": "bilinear", "mean": [0.5, 0.25, 0.125]}
     save_for_hf(model, theirs, safe_serialization=safe, model_config={"label_names": labels, "pretrained_cfg": own, "model_args": arguments})
