@@ -160,7 +160,7 @@ run-tests: all $(TESTS)
 parity: deps ## tests against the real peers (PyTorch, torchvision, timm, Pillow, ONNX Runtime); fetches them into build/peers
 	$(BUILD) all $(patsubst %.c,$(B)/%,$(wildcard tests/parity/*.c))
 	tests/parity/peers.sh install
-	@BUILD=$(B) tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
+	@TEST_JOBS=$(or $(TEST_JOBS),$(shell nproc)) BUILD=$(B) tests/run.sh $(B)/log $(sort $(wildcard tests/parity/parity_*.py))
 
 bench: all ## inference and training times of this machine
 	$(B)/rudd-bench infer --arch tf_efficientnetv2_b0 --size 224 --batch 1 --json

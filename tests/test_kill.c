@@ -28,7 +28,7 @@
 #include <cmocka.h>
 
 enum { EPOCHS = SANITIZED ? 2 : 5, LINE = 2000 };
-static int kill_count = 6;
+static int kill_count = SANITIZED ? 2 : 6;
 static unsigned seed = 1;
 static struct nn_rng rng;
 

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-enum { CLASSES = 4, SIZE = 64, VERSIONS = 3, CLIENTS = 4, SWAPS = SANITIZED ? 30 : 100 };
+enum { CLASSES = 4, SIZE = 64, VERSIONS = 3, CLIENTS = 4, SWAPS = SANITIZED ? 10 : 100 };
 static const char *const names[CLASSES] = {"pike", "perch", "roach", "zander"};
 static const char *const versions[VERSIONS] = {"v1", "v2", "v3"};
 static struct rudd_error err;
