@@ -63,7 +63,7 @@ def save(model, path):
 
 
 def logits_of_rudd(model_file, x, folder):
-    np.save(os.path.join(folder, "x.npy"), x.numpy())
+    np.save(os.path.join(folder, "x.npy"), np.asarray(x, np.float32))
     lines = rudd("predict", "--model", model_file, "--json", "--logits", "--image-size", str(x.shape[2]),
                  os.path.join(folder, "x.npy")).splitlines()
     return np.array([json.loads(line)["logits"] for line in lines], np.float64)

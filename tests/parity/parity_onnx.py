@@ -25,8 +25,8 @@ import onnx
 import onnxruntime
 from safetensors.numpy import load_file, save_file
 
-CLASSES = 21
-TOLERANCE = 1e-4  # of the largest logit
+import networks
+from networks import BRANCH, CLASSES, TOLERANCE
 
 
 def session(path):
@@ -36,22 +36,28 @@ def session(path):
 
 
 def random_model(arch, size, folder, rng):
-    """A model file of that architecture whose every tensor matters. Each batch norm in turn gets random weights and about the
-    statistics of its own input (asked from ONNX Runtime through the file with batch norms kept), so that activations keep their size."""
+    """A model file of that architecture whose every tensor matters, as networks.randomise makes them: each batch norm in turn divides by what it meets
+    (asked from ONNX Runtime through the file with batch norms kept)."""
     first, path, kept = (os.path.join(folder, arch + end) for end in (".first.safetensors", ".safetensors", ".kept.onnx"))
     save_file({"conv_stem.weight": 0.3 * rng.standard_normal((32, 3, 3, 3), dtype=np.float32)}, first)  # the rest is drawn by rudd
     rudd("import", first, "-o", path, "--arch", arch, "--allow-missing", "--classes", os.path.join(folder, "classes.txt"))
     rudd("export", "--model", path, "--format", "onnx", "--keep-batchnorm", "--image-size", str(size), "-o", kept)
-    model, x = onnx.load(kept), rng.standard_normal((4, 3, size, size), dtype=np.float32)
+    model, x = onnx.load(kept), pictures(16, size)
     values = {t.name: onnx.numpy_helper.to_array(t).copy() for t in model.graph.initializer}
     tensors = {t.name: t for t in model.graph.initializer}
+    behind = {name: node.op_type for node in model.graph.node for name in node.input}
+    for name in values:
+        if ".se." in name and name.endswith("weight"):
+            values[name] *= 0.25
+            tensors[name].CopyFrom(onnx.numpy_helper.from_array(values[name], name))
     for node in [n for n in model.graph.node if n.op_type == "BatchNormalization"]:
         model.graph.output.append(onnx.helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, None))
         seen = session(model.SerializeToString()).run([node.input[0]], {"input": x})[0]
         model.graph.output.pop()
-        mean, var = seen.mean((0, 2, 3)), seen.var((0, 2, 3))
-        var = np.maximum(var, var.mean() / 4)  # a channel that hardly varies in these pictures would be amplified, and its rounding too
-        drawn = rng.uniform(0.7, 1.3, var.shape), rng.uniform(-0.1, 0.1, var.shape), mean, var * rng.uniform(0.9, 1.1, var.shape)
+        power, branch = (seen ** 2).mean(), 1 if behind[node.output[0]] in ("Sigmoid", "Mul") else BRANCH
+        count = seen.shape[1]
+        drawn = (branch * rng.uniform(0.7, 1.3, count), rng.uniform(-0.1, 0.1, count), rng.uniform(-0.1, 0.1, count) * np.sqrt(power),
+                 power * rng.uniform(0.8, 1.25, count))
         for name, value in zip(node.input[1:5], drawn):
             values[name] = value.astype(np.float32)
             tensors[name].CopyFrom(onnx.numpy_helper.from_array(values[name], name))
@@ -60,11 +66,8 @@ def random_model(arch, size, folder, rng):
     return path
 
 
-def logits_of_rudd(model, x, folder):
-    np.save(os.path.join(folder, "x.npy"), x)
-    lines = rudd("predict", "--model", model, "--json", "--logits", "--image-size", str(x.shape[2]),
-                 os.path.join(folder, "x.npy")).splitlines()
-    return np.array([json.loads(line)["logits"] for line in lines], np.float32)
+def pictures(count, size):
+    return networks.pictures(count, size).numpy()
 
 
 def softmax(x):
@@ -92,9 +95,9 @@ def load_shape(path, name, cache={}):
 def compare(arch, sizes, folder, rng):
     path, file = random_model(arch, sizes[0], folder, rng), os.path.join(folder, "out.onnx")
     for size in sizes:
-        x = rng.standard_normal((3, 3, size, size), dtype=np.float32)
-        expected = logits_of_rudd(path, x, folder)
-        check(f"{arch}: the input matters at {size}", difference(expected[:1], expected[1:2]) > 0.05)
+        x = pictures(3, size)
+        expected = networks.logits_of_rudd(path, x, folder)
+        check(f"{arch}: the input matters at {size}", difference(expected[:1], expected[1:2]) > 10 * TOLERANCE)
         for kept in (False, True):
             name = f"{arch} at {size}{', batch norms kept' if kept else ''}"
             rudd("export", "--model", path, "--format", "onnx", "--image-size", str(size), "-o", file,
@@ -107,9 +110,9 @@ def compare(arch, sizes, folder, rng):
             for batch in (1, 3):
                 error = difference(runtime.run(["logits"], {"input": x[:batch]})[0], expected[:batch])
                 check(f"{name}, batch {batch}: ONNX Runtime's logits", error <= TOLERANCE, f"{error:.1e}")
-    pixels = rng.integers(0, 256, x.shape).astype(np.float32)
+    pixels = np.clip(x * 50 + 128, 0, 255).round()
     mean, std = (np.array(v, np.float32)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    of_pixels = logits_of_rudd(path, (pixels / 255 - mean) / std, folder)
+    of_pixels = networks.logits_of_rudd(path, (pixels / 255 - mean) / std, folder)
     for options, tolerance in (([], TOLERANCE), (["--dtype", "float16"], 0.01), (["--dtype", "bfloat16", "--keep-batchnorm"], 0.08)):
         rudd("export", "--model", path, "--format", "onnx", "--image-size", str(size), "--preprocess", *options, "-o", file)
         onnx.checker.check_model(file, full_check=True)
@@ -127,9 +130,9 @@ def frozen_padding(folder, rng):
     """Padding declared for even sides, run at odd ones."""
     arch, file, frozen = "tf_efficientnet_b0", os.path.join(folder, "out.onnx"), os.path.join(folder, "frozen.safetensors")
     rudd("import", random_model(arch, 75, folder, rng), "-o", frozen, "--pad-size", "224")
-    x = rng.standard_normal((3, 3, 75, 75), dtype=np.float32)
-    expected = logits_of_rudd(frozen, x, folder)
-    fitting = logits_of_rudd(os.path.join(folder, arch + ".safetensors"), x, folder)
+    x = pictures(3, 75)
+    expected = networks.logits_of_rudd(frozen, x, folder)
+    fitting = networks.logits_of_rudd(os.path.join(folder, arch + ".safetensors"), x, folder)
     check("frozen padding matters at another parity", difference(expected, fitting) > 0.01)
     rudd("export", "--model", frozen, "--format", "onnx", "--image-size", "75", "-o", file)
     onnx.checker.check_model(file, full_check=True)
