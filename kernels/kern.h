@@ -282,6 +282,8 @@ bool kern_expand_pays(const struct kern_table *t);
  * Thread-safe; set it while no kernel runs, and make scratch (kern_*_scratch) afterwards. */
 void kern_set_threads(int n);
 int kern_threads(void);
+/* From now on kernels that the calling thread runs take at most n; 0: no cap. Plans and scratch made without a cap serve under one. */
+void kern_cap_threads(int n);
 /* Around calls of OpenBLAS: one thread for it (its bits depend on their number), and the calling thread's OpenMP setting kept. */
 int kern_blas_begin(void);
 void kern_blas_end(int was);

@@ -2,7 +2,7 @@
  *
  * The number is process-wide and is passed by every parallel region as num_threads(kern_threads()): OpenMP's own setting
  * belongs to the calling thread only, so a server worker that never called kern_set_threads would otherwise get a team of its
- * own size.
+ * own size. A thread may take less of it, when several share the processors (kern_cap_threads).
  *
  * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
  * and rudd promises the same bits for any number of threads. Debian's default build sits on OpenMP and looks at the calling
@@ -18,7 +18,8 @@
 
 enum { MAX_THREADS = 64 };
 
-static atomic_int threads; /* 0: not decided yet */
+static atomic_int threads;    /* 0: not decided yet */
+static _Thread_local int cap; /* of the calling thread; 0: none */
 
 /* Processors this process may run on; a container or taskset may grant fewer than the machine has. */
 static int allowed_processors(void)
@@ -38,7 +39,13 @@ void kern_set_threads(int n)
 int kern_threads(void)
 {
     if (atomic_load(&threads) == 0) kern_set_threads(0);
-    return atomic_load(&threads);
+    const int n = atomic_load(&threads);
+    return cap && cap < n ? cap : n;
+}
+
+void kern_cap_threads(int n)
+{
+    cap = n;
 }
 
 int kern_blas_begin(void)

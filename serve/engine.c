@@ -5,11 +5,15 @@
  * Slots bound how much is decoded ahead: two batches for each worker, so that one fills while the other runs, and one for each decoder.
  * A slot's memory grows to the largest picture that a network asked for, and stays.
  *
+ * The first idle worker begins the next run, so that the runs that come alone, on all processors, are always the same worker's and the others'
+ * teams stay small. A run gives its processors back before it tells anybody that it is done.
+ *
  * Deadlines are the decoders' side business: whichever sleeps wakes when the next one passes and ends the jobs that are late.
  *
  * Not here: which networks there are (models.c), who asked (predict.c). */
 #include "serve/engine.h"
 #include "data/preprocess.h"
+#include "kernels/kern.h"
 #include "nn/model.h"
 #include "serve/clock.h"
 #include <string.h>
@@ -29,7 +33,8 @@ struct worker {
     struct serve_engine *engine;
     int index;
     pthread_t thread;
-    bool running;
+    bool running, idle;
+    int threads;              /* processors of its run; 0: it runs nothing */
     struct serve_job **batch; /* [max_batch] */
     const uint8_t **pictures; /* [max_batch] */
 };
@@ -39,7 +44,8 @@ struct serve_engine {
     pthread_mutex_t mutex;
     pthread_cond_t decodable, runnable;
     struct list waiting, prepared;
-    int decoding; /* jobs between the lists */
+    int decoding;   /* jobs between the lists */
+    int processors; /* that no run has */
     bool stopping;
     struct slot *slots;
     int slot_count, free_slot; /* top of the stack of free slots; -1: none */
@@ -54,7 +60,7 @@ bool serve_batch_pays(double one_ms, double all_ms, int count)
     return count > 1 && all_ms < gain * count * one_ms;
 }
 
-enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, struct rudd_error *err)
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, struct rudd_error *err)
 {
     enum { ROUNDS = 3 }; /* of which the first one touches memory */
     const size_t side = (size_t)rudd_model_image_size(model);
@@ -67,12 +73,14 @@ enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int
     enum rudd_status status = pixels && pictures ? rudd_session_create(&session, model, max, err)
                                                  : rudd_fail(err, RUDD_NO_MEMORY, "out of memory to time a model");
     for (int i = 0; i < max && !status; i++) pictures[i] = pixels;
+    kern_cap_threads(threads);
     for (int i = 0; i < 2 * ROUNDS && !status; i++) {
         const double started = serve_now_ms();
         status = rudd_predict_prepared(session, pictures, i % 2 ? max : 1, NULL, err);
         const double took = serve_now_ms() - started;
         if (i >= 2 && took < best[i % 2]) best[i % 2] = took;
     }
+    kern_cap_threads(0);
     if (!status && serve_batch_pays(best[0], best[1], max)) *batch = max;
     rudd_session_destroy(session);
     rudd_free(pictures);
@@ -279,15 +287,39 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
+static bool may_begin(const struct worker *w)
+{
+    for (int i = 0; i < w->index; i++)
+        if (w->engine->workers[i].idle) return false;
+    return w->engine->processors > 0;
+}
+
+int serve_engine_share(int processors, int runs, int most)
+{
+    const int n = processors > runs ? processors / runs : 1;
+    return most && most < n ? most : n;
+}
+
+/* Lends processors to the run that w is about to begin. */
+static void lend(struct worker *w, int max)
+{
+    struct serve_engine *e = w->engine;
+    int workers = 0, runs = 1 + (e->prepared.count + max - 1) / max; /* this one, and those that could begin now, too */
+    for (int i = 0; i < e->options.workers; i++) workers += e->workers[i].threads == 0;
+    w->threads = serve_engine_share(e->processors, least(workers, runs), e->options.threads);
+    e->processors -= w->threads;
+}
+
 /* The jobs of the next run; 0 when the engine stops and nothing is left. */
 static int take_batch(struct worker *w)
 {
     struct serve_engine *e = w->engine;
     int n = 0;
     pthread_mutex_lock(&e->mutex);
+    w->idle = true;
     while (!n && (!e->stopping || e->waiting.first || e->decoding || e->prepared.first)) {
         const struct serve_job *oldest = e->prepared.first;
-        if (!oldest) {
+        if (!oldest || !may_begin(w)) {
             pthread_cond_wait(&e->runnable, &e->mutex);
             continue;
         }
@@ -300,18 +332,17 @@ static int take_batch(struct worker *w)
             continue;
         }
         const struct serve_net *net = oldest->net;
-        if (oldest->tensor) { /* alone */
-            w->batch[n++] = list_take(&e->prepared, &e->prepared.first);
-            break;
-        }
-        for (struct serve_job **link = &e->prepared.first; *link && n < max;) {
+        if (oldest->tensor) w->batch[n++] = list_take(&e->prepared, &e->prepared.first); /* alone */
+        for (struct serve_job **link = &e->prepared.first; *link && n < max && !(n && w->batch[0]->tensor);) {
             if ((*link)->net == net && !(*link)->tensor)
                 w->batch[n++] = list_take(&e->prepared, link);
             else
                 link = &(*link)->next;
         }
     }
-    if (!n) pthread_cond_broadcast(&e->runnable); /* the last one out wakes the others */
+    w->idle = false;
+    if (n) lend(w, least(e->options.max_batch, w->batch[0]->net->max_batch));
+    pthread_cond_broadcast(&e->runnable); /* the next one's turn; and the last one out wakes the others */
     pthread_mutex_unlock(&e->mutex);
     return n;
 }
@@ -345,12 +376,17 @@ static void run_batch(struct worker *w, int n)
     struct rudd_error err = {RUDD_OK, ""};
     double started = serve_now_ms();
     const bool tensor = w->batch[0]->tensor != NULL;
+    const int threads = w->threads;
+    kern_cap_threads(threads);
     enum rudd_status status =
         tensor ? run_tensor(session, w->batch[0], &err) : rudd_predict_prepared(session, w->pictures, n, NULL, &err);
     double took = serve_now_ms() - started;
 
     pthread_mutex_lock(&e->mutex);
     for (int i = 0; i < n; i++) free_slot(e, w->batch[i]->slot);
+    e->processors += threads;
+    w->threads = 0;
+    pthread_cond_broadcast(&e->runnable);
     pthread_mutex_unlock(&e->mutex);
     for (int i = 0; i < n; i++) {
         struct serve_job *job = w->batch[i];
@@ -361,6 +397,7 @@ static void run_batch(struct worker *w, int n)
             memcpy(job->probabilities, rudd_session_probabilities(session) + (size_t)i * classes, sizeof(float) * classes);
         job->infer_ms = took;
         job->batch = tensor ? job->tensor_count : n;
+        job->threads = threads;
         job->done(job);
     }
 }
@@ -395,6 +432,7 @@ enum rudd_status serve_engine_create(struct serve_engine **engine, const struct 
     struct serve_engine *e = rudd_zalloc(1, sizeof *e);
     if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the engine");
     e->options = *o;
+    e->processors = o->processors ? o->processors : o->workers;
     e->slot_count = 2 * o->workers * o->max_batch + o->decoders;
     e->free_slot = -1;
     list_init(&e->waiting);
@@ -501,10 +539,11 @@ bool serve_engine_full(struct serve_engine *e)
 
 bool serve_engine_fit(int *workers, int *threads, int processors)
 {
-    int w = *workers, t = *threads;
+    int w = *workers ? *workers : least(processors, SERVE_WORKERS_MOST), t = *threads;
     if (w > processors) w = processors;
-    if (t == 0 || w * t > processors) t = processors / w;
-    bool lowered = w < *workers || (*threads && t < *threads);
+    if (!*workers && t > 0) w = least(w, processors / t > 0 ? processors / t : 1);
+    if (w * t > processors) t = processors / w;
+    bool lowered = w < *workers || t < *threads;
     *workers = w;
     *threads = t;
     return lowered;

@@ -8,6 +8,9 @@
  * A worker takes what is prepared at once when nothing else is on its way; else it waits at most max_delay_ms for the batch to fill. A job
  * is never dropped: once submitted, done is called exactly once, also when its deadline passes or the engine is stopped.
  *
+ * Processors are lent run by run: one alone gets all of them and is soon done; when others wait, each gets its share, since two runs on one
+ * processor each end sooner than one after the other on two. All runs together never take more than there are.
+ *
  * Running a network allocates nothing: prepared pictures lie in slots that the engine owns, sessions have their memory from the start.
  * Decoding allocates what the picture asks for. */
 #ifndef SERVE_ENGINE_H
@@ -24,10 +27,13 @@ struct serve_net {
     rudd_session **sessions; /* [workers] */
     int workers, max_batch;  /* pictures in one run; more only where the engine's own max_batch allows it */
 };
-enum { SERVE_BATCH_MOST = 4 }; /* when nobody says how many pictures a run may take */
-/* How many pictures runs of this model should take here: max if that many in one run take clearly less time than one after another, else 1, for then
- * sharing a run makes answers late and none of them early. Runs both a few times. No answer depends on it. */
-enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, struct rudd_error *err);
+enum {
+    SERVE_BATCH_MOST = 4,  /* when nobody says how many pictures a run may take */
+    SERVE_WORKERS_MOST = 4 /* when nobody says how many workers: each has a plan's memory */
+};
+/* How many pictures runs of this model should take on this many processors: max if that many in one run take clearly less time than one after
+ * another, else 1, for then sharing a run makes answers late and none of them early. Runs both a few times. No answer depends on it. */
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, struct rudd_error *err);
 /* Its rule: one_ms for a run of one picture, all_ms for one of count. */
 bool serve_batch_pays(double one_ms, double all_ms, int count);
 /* The model must outlive the net. calibrated: probabilities by the model's temperature. */
@@ -55,7 +61,7 @@ struct serve_job {
     float *probabilities; /* [classes], the submitter's memory */
     /* Waiting for a decoder and for a worker; decoding; resizing; the network's run, which served `batch` pictures. */
     double queue_ms, decode_ms, resize_ms, infer_ms;
-    int batch;
+    int batch, threads;         /* threads: on how many processors */
     char sha256[NN_SHA256_HEX]; /* of bytes; "" unless hash */
     bool cached;                /* the probabilities were there already: the engine never saw this job */
 
@@ -66,9 +72,11 @@ struct serve_job {
 };
 
 struct serve_engine_options {
-    int workers;   /* threads that run networks, each on as many processors as rudd_set_threads says */
-    int decoders;  /* threads that decode and resize */
-    int max_batch; /* pictures in one run */
+    int workers;    /* threads that run networks */
+    int processors; /* for all their runs together; 0: one for each worker */
+    int threads;    /* processors that one run takes at most; 0: all. Never more than rudd_set_threads said */
+    int decoders;   /* threads that decode and resize */
+    int max_batch;  /* pictures in one run */
     double max_delay_ms;
     int limit;                 /* jobs that may wait for a decoder */
     struct data_limits limits; /* of pictures */
@@ -89,7 +97,11 @@ void serve_engine_cancel(struct serve_engine *engine);
 int serve_engine_waiting(struct serve_engine *engine); /* jobs that wait for a decoder now. Thread-safe. */
 bool serve_engine_full(struct serve_engine *engine);   /* whether a submit would be refused now. Thread-safe. */
 
-/* Lowers workers, then threads, until workers x threads <= processors; threads 0: what fits. Whether it lowered what was asked for. */
+/* Processors of a run when so many are free, so many runs could begin now, and each may take at most `most` (0: any). */
+int serve_engine_share(int processors, int runs, int most);
+
+/* Lowers workers, then threads, until workers x threads <= processors. workers 0: one a processor, SERVE_WORKERS_MOST at most; threads 0 stays
+ * 0, all that are free. Whether it lowered what was asked for. */
 bool serve_engine_fit(int *workers, int *threads, int processors);
 
 #endif

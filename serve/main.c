@@ -14,7 +14,6 @@
 
 struct settings {
     struct serve_options server;
-    int threads;
     double drain_s;
     const char *new_key, *hash_key; /* NAME:ROLES */
     bool version;
@@ -87,13 +86,12 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
 
     struct serve_options o = s->server;
     o.say = say;
-    int threads = s->threads, processors;
     rudd_set_threads(0);
-    processors = kern_threads();
-    if (serve_engine_fit(&o.workers, &threads, processors))
+    o.processors = kern_threads();
+    if (serve_engine_fit(&o.workers, &o.threads, o.processors))
         fprintf(stderr, "rudd-serve: --workers %d x --threads %d are more than the %d processors here; taking %d x %d\n",
-                s->server.workers, s->threads, processors, o.workers, threads);
-    rudd_set_threads(threads);
+                s->server.workers, s->server.threads, o.processors, o.workers, o.threads);
+    if (o.threads) rudd_set_threads(o.threads);
     enum rudd_status status = serve_server_create(&server, &o, err);
     if (!status) status = serve_server_load(server, err);
     if (!status) {
@@ -119,9 +117,10 @@ int main(int argc, char **argv)
         {"watch-ms", NN_OPTION_INT, &o->watch_ms, "N", 0, 3600000,
          "between looks whether model files changed; 0: on SIGHUP only"},
         {"listen", NN_OPTION_STRING, &o->listen, "HOST:PORT", 0, 0, "where to listen; port 0 picks a free one"},
-        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64,
-         "processors one run of the network uses; 0: all, shared by the workers"},
-        {"workers", NN_OPTION_INT, &o->workers, "N", 1, 64, "runs of the network at a time, each with its own memory"},
+        {"threads", NN_OPTION_INT, &o->threads, "N", 0, 64,
+         "processors one run of the network uses at most; 0: all that no other run uses"},
+        {"workers", NN_OPTION_INT, &o->workers, "N", 0, 64,
+         "runs of the network at a time, each with its own memory; 0: one a processor, at most 4"},
         {"decoders", NN_OPTION_INT, &o->decoders, "N", 1, 64, "threads that decode and resize pictures"},
         {"max-batch", NN_OPTION_INT, &o->max_batch, "N", 0, 256,
          "pictures in one run of the network; 0: 4 where that is quicker here than one by one, else 1"},

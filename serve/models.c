@@ -91,7 +91,7 @@ static enum rudd_status choose_batch(int *batch, const struct serve_model *m, co
     const bool alike = before && !strcmp(rudd_model_arch(before->model), rudd_model_arch(m->model)) &&
                        rudd_model_image_size(before->model) == rudd_model_image_size(m->model);
     *batch = o->max_batch ? o->max_batch : alike ? before->net.max_batch : 0;
-    return *batch ? RUDD_OK : serve_net_choose_batch(batch, m->model, SERVE_BATCH_MOST, err);
+    return *batch ? RUDD_OK : serve_net_choose_batch(batch, m->model, SERVE_BATCH_MOST, o->share, err);
 }
 
 /* before: the version whose place it shall take; NULL: none. */

@@ -37,6 +37,7 @@ struct serve_models_options {
     const char *name;   /* for all of them; NULL: each its file's */
     bool calibrated;
     int workers;            /* of the engine */
+    int share;              /* processors of a run when all workers run */
     int max_batch;          /* pictures in one run; 0: what pays (serve_net_choose_batch) */
     int watch_ms;           /* between two looks at the files; 0: never */
     serve_model_news *news; /* may be NULL */

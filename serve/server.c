@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
-                                                    .workers = 1,
                                                     .watch_ms = 1000,
                                                     .decoders = 2,
                                                     .max_delay_us = 2000,
@@ -169,12 +168,15 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
                                                 .name = o->name,
                                                 .calibrated = o->calibrated,
                                                 .workers = o->workers,
+                                                .share = o->processors > o->workers ? o->processors / o->workers : 1,
                                                 .max_batch = o->max_batch,
                                                 .watch_ms = o->watch_ms,
                                                 .news = model_news,
                                                 .user = s};
     const struct serve_engine_options engine = {
         .workers = o->workers,
+        .processors = o->processors,
+        .threads = o->threads,
         .decoders = o->decoders,
         .max_batch = o->max_batch ? o->max_batch : SERVE_BATCH_MOST,
         .max_delay_ms = o->max_delay_us / 1e3,

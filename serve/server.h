@@ -22,14 +22,15 @@ struct serve_options {
     const char *name;          /* for all; NULL: each file's name without its ending */
     const char *listen;        /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */
     int workers;               /* runs of the network at a time */
-    int decoders;              /* threads that decode and resize pictures */
-    int max_batch;             /* pictures in one run; 0: what pays, at most SERVE_BATCH_MOST */
-    int max_delay_us;          /* that a prepared picture waits for others to share its run, while others are on their way */
-    int queue;                 /* pictures that may wait for a decoder */
-    int deadline_ms;           /* that a picture may wait in all; 0: for ever */
-    int io_threads;            /* threads that read requests and write answers */
-    int connections;           /* at most; more are not accepted */
-    size_t max_body;           /* bytes */
+    int processors, threads; /* of all runs together and, at most, of one (serve_engine_fit); 0: one for each worker, and all */
+    int decoders;            /* threads that decode and resize pictures */
+    int max_batch;           /* pictures in one run; 0: what pays, at most SERVE_BATCH_MOST */
+    int max_delay_us;        /* that a prepared picture waits for others to share its run, while others are on their way */
+    int queue;               /* pictures that may wait for a decoder */
+    int deadline_ms;         /* that a picture may wait in all; 0: for ever */
+    int io_threads;          /* threads that read requests and write answers */
+    int connections;         /* at most; more are not accepted */
+    size_t max_body;         /* bytes */
     double max_megapixels;
     bool calibrated;               /* probabilities by the model's temperature */
     void (*say)(const char *line); /* what the log should say; any thread; may be NULL */

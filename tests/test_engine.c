@@ -258,7 +258,7 @@ static void batches_must_pay(void **state)
     assert_false(serve_batch_pays(10, 1, 1)); /* one picture is no batch */
     for (int max = 1; max <= 3; max++) {
         int batch = 0;
-        assert_int_equal(serve_net_choose_batch(&batch, models[0], max, &err), RUDD_OK);
+        assert_int_equal(serve_net_choose_batch(&batch, models[0], max, 1, &err), RUDD_OK);
         assert_true(batch == 1 || batch == max);
     }
 }
@@ -391,15 +391,48 @@ static void processors_are_shared(void **state)
 {
     (void)state;
     for (int processors = 1; processors <= 9; processors++)
-        for (int workers = 1; workers <= 12; workers++)
+        for (int workers = 0; workers <= 12; workers++)
             for (int threads = 0; threads <= 12; threads++) {
                 int w = workers, t = threads;
                 bool lowered = serve_engine_fit(&w, &t, processors);
-                assert_true(w >= 1 && t >= 1 && w * t <= processors && w <= workers);
-                assert_true(!threads || t <= threads);
-                assert_int_equal(lowered, w != workers || (threads && t != threads));
-                assert_true(!lowered || workers * (threads ? threads : 1) > processors);
+                assert_true(w >= 1 && w * (t ? t : 1) <= processors && w <= (workers ? workers : SERVE_WORKERS_MOST));
+                assert_true(t <= threads && !t == !threads);
+                assert_int_equal(lowered, (workers && w != workers) || t != threads);
+                assert_true(!lowered || (workers ? workers : 1) * (threads ? threads : 1) > processors);
+                if (!workers) assert_true(w == SERVE_WORKERS_MOST || (w + 1) * (t ? t : 1) > processors);
             }
+    /* However runs begin, they never have more processors than there are, and none is idle while a run could take it. */
+    for (int free = 1; free <= 9; free++)
+        for (int runs = 1; runs <= 12; runs++)
+            for (int most = 0; most <= 9; most++) {
+                int left = free;
+                for (int i = runs; i > 0 && left > 0; i--) {
+                    int n = serve_engine_share(left, i, most);
+                    assert_true(n >= 1 && n <= left && (!most || n <= most));
+                    left -= n;
+                }
+                assert_true(!left || (most && most * runs < free));
+            }
+}
+
+/* A run that comes alone has all processors, or as many as one may take. */
+static void alone_has_all_processors(void **state)
+{
+    (void)state;
+    for (int most = 0; most <= 2; most++) {
+        struct serve_net nets[NETS];
+        struct task t;
+        struct serve_engine *e =
+            start(nets, (struct serve_engine_options){.workers = 3, .processors = 5, .threads = most, .max_batch = 1});
+        for (int i = 1; i <= 3; i++) {
+            make_task(&t, nets, 0, i);
+            assert_true(serve_engine_submit(e, &t.job));
+            wait_for(&gate.ended, i);
+            assert_right(&t);
+            assert_int_equal(t.job.threads, most ? most : 5);
+        }
+        stop(e, nets);
+    }
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------------ */
@@ -475,6 +508,7 @@ int main(void)
         cmocka_unit_test(batches_must_pay),           cmocka_unit_test(networks_do_not_mix),
         cmocka_unit_test(broken_pictures_fail_alone), cmocka_unit_test(late_jobs_are_dropped),
         cmocka_unit_test(the_queue_has_an_end),       cmocka_unit_test(processors_are_shared),
-        cmocka_unit_test(running_allocates_nothing),  cmocka_unit_test(every_allocation_may_fail)};
+        cmocka_unit_test(alone_has_all_processors),   cmocka_unit_test(running_allocates_nothing),
+        cmocka_unit_test(every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
