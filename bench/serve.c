@@ -526,6 +526,7 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
+        signal(SIGPIPE, SIG_IGN); /* behind `| head` this must still live to stop its server */
         b.server_options = options.arguments;
         b.server_option_count = options.argument_count;
         if (b.model && b.swaps) status = rudd_fail(err, RUDD_ARGUMENT, "--swap makes its own models; leave --model out");
