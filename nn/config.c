@@ -145,6 +145,7 @@ static enum rudd_status apply_json_text(struct nn_config *config, const struct n
         status = set_json(o, name, value, where, err);
         if (status != RUDD_OK) break;
     }
+    if (status == RUDD_OK && options && o->repeated) o->repeated(o->user);
     return status;
 }
 

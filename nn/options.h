@@ -57,6 +57,9 @@ struct nn_options {
     int max_arguments; /* positional arguments taken; -1: any number */
     /* Names, NULL at the end, that a run's record holds but repeating it by --config leaves alone: where it wrote. May be NULL. */
     const char *const *unrepeated;
+    /* Called when a config file that is a run's record has been read, before flags win over it. May be NULL. */
+    void (*repeated)(void *user);
+    void *user; /* its argument */
 
     char *help;       /* set: the help page, when --help or -h was given; then nothing else was parsed. NULL: it was not */
     char **arguments; /* set: the positional ones, moved together within argv */

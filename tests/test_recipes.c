@@ -33,6 +33,47 @@ static void defaults_follow_the_optimiser(void **state)
     }
 }
 
+/* A record holds what was really used. What nobody gave follows again once its reason changes, and what was given stays. */
+static void what_was_not_given_follows_again(void **state)
+{
+    (void)state;
+    struct train_settings s = train_settings_default, same;
+    s.data = s.arch = "x";
+    must(train_settings_resolve(&s, &err));
+    same = s;
+    train_settings_loosen(&same);
+    must(train_settings_resolve(&same, &err));
+    assert_memory_equal(&same, &s, sizeof s);
+
+    train_settings_loosen(&s);
+    s.lr = 1e-5;
+    s.view.randaugment = 9;
+    must(train_settings_resolve(&s, &err));
+    assert_true(s.head_lr == 1e-4 && s.view.contrast == 0 && s.weight_decay == 0.02);
+    train_settings_loosen(&s);
+    s.optimizer = TRAIN_LION;
+    must(train_settings_resolve(&s, &err));
+    assert_true(s.lr == 1e-5 && s.weight_decay == 0.1); /* one was given, the other not */
+
+    s.head_lr = 7e-4;
+    train_settings_loosen(&s);
+    s.lr = 2e-5;
+    must(train_settings_resolve(&s, &err));
+    assert_true(s.head_lr == 7e-4);
+
+    s = train_settings_default;
+    s.data = s.arch = "x";
+    s.freeze = "all";
+    s.optimizer = TRAIN_LBFGS;
+    must(train_settings_resolve(&s, &err));
+    assert_true(s.epochs == 1 && s.cache == TRAIN_CACHE_FLOAT16 && !s.augment);
+    train_settings_loosen(&s);
+    s.freeze = "none";
+    s.optimizer = TRAIN_ADAMW;
+    must(train_settings_resolve(&s, &err));
+    assert_true(s.epochs == 8 && s.schedule == TRAIN_COSINE && s.cache == TRAIN_CACHE_OFF && s.augment);
+}
+
 /* Each optimiser with a schedule: the same bits for one thread and two, and for a run that died within its second epoch. */
 static void every_optimiser_is_exact(void **state)
 {
@@ -178,11 +219,9 @@ static void finds_a_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_follow_the_optimiser),
-        cmocka_unit_test(every_optimiser_is_exact),
-        cmocka_unit_test(unfreezes_from_the_top),
-        cmocka_unit_test(suggestions_equal_fastai),
-        cmocka_unit_test(finds_a_rate),
+        cmocka_unit_test(defaults_follow_the_optimiser), cmocka_unit_test(what_was_not_given_follows_again),
+        cmocka_unit_test(every_optimiser_is_exact),      cmocka_unit_test(unfreezes_from_the_top),
+        cmocka_unit_test(suggestions_equal_fastai),      cmocka_unit_test(finds_a_rate),
     };
     return cmocka_run_group_tests_name("recipes", tests, begin_runs, end_runs);
 }

@@ -19,8 +19,14 @@ static enum rudd_status resume_settings(struct nn_options *options, struct train
     *s = train_settings_default;
     status = nn_config_apply_json(options, json_object_get(*record, "options"), "run.json: ", err);
     if (status != RUDD_OK) return status;
+    train_settings_loosen(s);
     nn_options_free(options);
     return nn_options_parse(options, argc, argv, err);
+}
+
+static void loosen(void *settings)
+{
+    train_settings_loosen(settings);
 }
 
 /* Every fifth step of a sweep, and what to make of it. */
@@ -59,7 +65,9 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
             "rudd train --resume RUN; rudd train --config RUN/run.json makes the same run again.",
         .rows = rows,
         .count = train_settings_table(rows, &s),
-        .unrepeated = unrepeated};
+        .unrepeated = unrepeated,
+        .repeated = loosen,
+        .user = &s};
     struct train_progress progress;
     struct train_outcome outcome;
     json_t *record = NULL;

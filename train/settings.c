@@ -5,6 +5,7 @@
  * smoothing 0.1, whole picture squashed to the square (nothing of a fish is cut off). */
 #include "train/settings.h"
 
+#include <limits.h>
 #include <string.h>
 
 const struct train_settings train_settings_default = {
@@ -221,4 +222,35 @@ enum rudd_status train_settings_resolve(struct train_settings *s, struct rudd_er
                           NULL);
         }
     return RUDD_OK;
+}
+
+static bool equal_settings(struct train_settings *a, struct train_settings *b)
+{
+    struct nn_option ours[TRAIN_SETTINGS_ROWS], theirs[TRAIN_SETTINGS_ROWS];
+    const int count = train_settings_table(ours, a);
+    train_settings_table(theirs, b);
+    for (int i = 0; i < count; i++) {
+        char x[PATH_MAX + 1], y[PATH_MAX + 1];
+        if (strcmp(nn_option_print(x, sizeof x, &ours[i]), nn_option_print(y, sizeof y, &theirs[i])) != 0) return false;
+    }
+    return true;
+}
+
+/* From the last option up: what was not given hangs on options above it. */
+void train_settings_loosen(struct train_settings *settings)
+{
+    struct train_settings resolved = *settings, nothing = train_settings_default, loose, tried;
+    struct nn_option rows[TRAIN_SETTINGS_ROWS], defaults[TRAIN_SETTINGS_ROWS];
+    const struct nn_options table = {.rows = rows, .count = train_settings_table(rows, &loose)};
+    if (train_settings_resolve(&resolved, NULL) != RUDD_OK || !equal_settings(&resolved, settings)) return;
+    train_settings_table(defaults, &nothing);
+    for (int i = table.count - 1; i >= 0; i--) {
+        char name[64], text[400];
+        if (rows[i].type == NN_OPTION_STRING || rows[i].type == NN_OPTION_CONFIG) continue; /* none follows others */
+        loose = *settings;
+        nn_option_set(&table, nn_option_name(name, sizeof name, &rows[i]), nn_option_print(text, sizeof text, &defaults[i]), "",
+                      NULL);
+        tried = loose;
+        if (train_settings_resolve(&tried, NULL) == RUDD_OK && equal_settings(&tried, &resolved)) *settings = loose;
+    }
 }

@@ -62,6 +62,9 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
  * --arch, bounds in order. RUDD_ARGUMENT. Resolving twice changes nothing. */
 enum rudd_status train_settings_resolve(struct train_settings *settings, struct rudd_error *err);
 
+/* Of resolved settings, those that would be the same had they not been given become so: they follow again when others are overridden. */
+void train_settings_loosen(struct train_settings *settings);
+
 /* The options that say where and how, not what: equal runs may differ in them (out, resume, threads, quiet, ...). */
 bool train_settings_incidental(const char *name);
 
