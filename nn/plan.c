@@ -348,11 +348,11 @@ static enum rudd_status compile(struct nn_plan *p, struct rudd_error *err)
     } else {
         const double mib = (double)all_bytes(p) / 1048576;
         if (p->options.memory_limit && all_bytes(p) > p->options.memory_limit)
-            status = rudd_fail(err, RUDD_LIMIT,
-                               "%s at %d pixels, batch %d needs %.1f MiB%s but the limit is %.1f MiB; use a smaller batch",
+            status = rudd_fail(err, RUDD_LIMIT, "%s at %d pixels, batch %d needs %.1f MiB%s but the limit is %.1f MiB; %s",
                                p->model->arch, p->options.image_size, p->options.batch, mib,
                                p->options.train ? " even when all that can be is computed again" : "",
-                               (double)p->options.memory_limit / 1048576);
+                               (double)p->options.memory_limit / 1048576,
+                               p->options.batch > 1 ? "use a smaller batch" : "raise it, or use smaller pictures");
         else if (!(p->block = rudd_alloc(nn_plan_bytes(p))))
             status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB that %s needs at %d pixels, batch %d", mib,
                                p->model->arch, p->options.image_size, p->options.batch);

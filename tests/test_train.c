@@ -5,6 +5,7 @@
 #include "train/evaluate.h"
 #include "train/labels.h"
 #include "train/settings.h"
+#include "train/teacher.h"
 #include "weights/model_file.h"
 
 #include <setjmp.h>
@@ -151,7 +152,7 @@ static void refusals(void **state)
     } cases[] = {
         {"|--freeze|everything", "--freeze"}, {"|--crop-min|0.9|--crop-max|0.5", "--crop-min"},
         {"|--split|0.9,0.9,0.9", "--split"},  {"|--labels|/nowhere.json", "/nowhere.json"},
-        {"|--memory-limit|1K", "limit"},
+        {"|--memory-limit|1K", "limit"},      {"|--freeze|all|--memory-limit|1M", "raise it"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum rudd_status status = train("refused", cases[i].more);
@@ -188,6 +189,38 @@ static void keeps_to_a_limit(void **state)
         if (part == 1) bytes = took;
         json_decref(run);
     }
+}
+
+/* A teacher's activations are within the limit, and what it says does not depend on how many pictures it sees at a time. */
+static void a_teacher_keeps_to_the_limit(void **state)
+{
+    (void)state;
+    char common[400], more[1000], teacher[300], x[TRAIN_PATH], y[TRAIN_PATH];
+    draw_set("unchecked"); /* all of the limit is for learning */
+    assert_int_equal(rename(in_root("unchecked/val"), in_root("unchecked_val")), 0);
+    snprintf(common, sizeof common, "|--data|%s|--arch|rudd_nano|--image-size|96|--max-steps|1", in_root("unchecked"));
+    must(train("nano", common));
+    snprintf(teacher, sizeof teacher, "%s", in_root("nano/model.safetensors"));
+    snprintf(more, sizeof more, "%s|--teacher|%s", common, teacher);
+    must(train("nano_free", more));
+    json_t *run = parse_json(in_root("nano_free/run.json"));
+    const size_t limit = (size_t)json_integer_value(json_object_get(json_object_get(run, "model"), "plan_bytes"));
+    json_decref(run);
+
+    snprintf(more, sizeof more, "%s|--teacher|%s|--memory-limit|%zu", common, teacher, limit);
+    must(train("nano_tight", more));
+    run = parse_json(in_root("nano_tight/run.json"));
+    const size_t took = (size_t)json_integer_value(json_object_get(json_object_get(run, "model"), "plan_bytes"));
+    json_decref(run);
+    struct nn_model *model;
+    struct train_teacher *t;
+    must(weights_model_load(&model, teacher, NULL, NULL, &err));
+    must(train_teacher_open(&t, teacher, model, 8, limit, &err));
+    assert_true(train_teacher_bytes(t) > 0 && took + train_teacher_bytes(t) <= limit);
+    train_teacher_close(t);
+    nn_model_destroy(model);
+    assert_values(train_run_path(x, in_root("nano_free"), "model.safetensors"),
+                  train_run_path(y, in_root("nano_tight"), "model.safetensors"), true);
 }
 
 /* labels.json gives classes their names, follows them by name, and must be well formed. */
@@ -246,6 +279,7 @@ int main(void)
         cmocka_unit_test(label_map),
         cmocka_unit_test(refusals),
         cmocka_unit_test(keeps_to_a_limit),
+        cmocka_unit_test(a_teacher_keeps_to_the_limit),
         cmocka_unit_test(learns_and_leaves_a_run),
         cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(bad_pictures_are_skipped),

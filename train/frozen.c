@@ -90,6 +90,24 @@ static void make_key(uint8_t out[TRAIN_CACHE_HASH], const uint8_t content[TRAIN_
     end_hash(out, &hash);
 }
 
+/* A plan for each of *threads threads, fewer where memory does not suffice for all. */
+static enum rudd_status make_plans(struct nn_plan **plans, int *threads, const struct train_frozen *f, struct rudd_error *err)
+{
+    struct nn_plan_options o = {.batch = 1, .image_size = f->options.pictures.image_size, .end_stage = f->options.stage};
+    enum rudd_status status = RUDD_OK;
+    size_t left = f->options.memory_limit;
+    int made = 0;
+    for (; made < *threads; made++) {
+        o.memory_limit = left;
+        status = nn_plan_create(&plans[made], f->model, &o, err);
+        if (status != RUDD_OK) break;
+        size_t bytes = nn_plan_bytes(plans[made]) + nn_plan_weight_bytes(plans[made]);
+        if (left) left = left > bytes ? left - bytes : 1;
+    }
+    *threads = made;
+    return made > 0 ? RUDD_OK : status;
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
 
 static bool features_init(struct features *f, const struct train_frozen *frozen, const struct data_set *set, bool training)
@@ -116,9 +134,15 @@ enum rudd_status train_frozen_create(struct train_frozen **frozen, struct nn_mod
         ok = features_init(&f->features[0], f, &splits->train, true) &&
              features_init(&f->features[1], f, &splits->val, false) && features_init(&f->features[2], f, &splits->test, false);
     }
-    if (!ok) {
+    struct nn_plan *plan = NULL;
+    int threads = 1;
+    enum rudd_status status =
+        ok ? make_plans(&plan, &threads, f, err)
+           : rudd_fail(err, RUDD_NO_MEMORY, "no memory to list the activations of %d pictures", splits->train.count);
+    nn_plan_destroy(plan);
+    if (status != RUDD_OK) {
         train_frozen_destroy(f);
-        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to list the activations of %d pictures", splits->train.count);
+        return status;
     }
     *frozen = f;
     return RUDD_OK;
@@ -317,24 +341,6 @@ static enum rudd_status fill_set(struct features *f, struct nn_plan **plans, int
         }
     job_free(&job, threads);
     return status;
-}
-
-/* A plan for each of *threads threads, fewer where memory does not suffice for all. */
-static enum rudd_status make_plans(struct nn_plan **plans, int *threads, const struct train_frozen *f, struct rudd_error *err)
-{
-    struct nn_plan_options o = {.batch = 1, .image_size = f->options.pictures.image_size, .end_stage = f->options.stage};
-    enum rudd_status status = RUDD_OK;
-    size_t left = f->options.memory_limit;
-    int made = 0;
-    for (; made < *threads; made++) {
-        o.memory_limit = left;
-        status = nn_plan_create(&plans[made], f->model, &o, err);
-        if (status != RUDD_OK) break;
-        size_t bytes = nn_plan_bytes(plans[made]) + nn_plan_weight_bytes(plans[made]);
-        if (left) left = left > bytes ? left - bytes : 1;
-    }
-    *threads = made;
-    return made > 0 ? RUDD_OK : status;
 }
 
 static enum rudd_status open_cache(struct train_frozen *f, const char *folder, size_t numbers, struct rudd_error *err)

@@ -21,7 +21,8 @@ struct train_frozen_options {
 };
 
 struct train_frozen;
-/* For the three sets of splits, some of which may be empty; model and splits must outlive it. Nothing is computed yet. */
+/* For the three sets of splits, some of which may be empty; model and splits must outlive it. Nothing is computed yet, but RUDD_LIMIT
+ * says that it could not be. */
 enum rudd_status train_frozen_create(struct train_frozen **frozen, struct nn_model *model, const struct data_splits *splits,
                                      const struct train_frozen_options *options, struct rudd_error *err);
 void train_frozen_destroy(struct train_frozen *frozen);

@@ -39,7 +39,17 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
             err, RUDD_ARGUMENT,
             "--mixup, --cutmix and --teacher need the pictures themselves, but this run learns from kept activations "
             "of its frozen part; leave them or the cache out");
-    enum rudd_status status = make_plan(&l, err);
+    enum rudd_status status = RUDD_OK;
+    if (options->teacher) {
+        size_t *limit = &l.options.plan.memory_limit, theirs;
+        status = train_teacher_open(&l.teacher, options->teacher, model, options->plan.batch, *limit, err);
+        if (status != RUDD_OK) goto failed;
+        theirs = train_teacher_bytes(l.teacher);
+        if (*limit) *limit = *limit > theirs ? *limit - theirs : 1; /* 0 would mean none */
+    } else {
+        l.options.loss.distill = 0;
+    }
+    status = make_plan(&l, err);
     if (status != RUDD_OK) goto failed;
     options = &l.options;
     l.options.loader.source.floats = nn_plan_input_floats(l.plan);
@@ -53,12 +63,6 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
     if (!l.grads || !l.q || !l.trains || (options->balance && !l.class_weights)) {
         status = rudd_fail(err, RUDD_NO_MEMORY, "training: no memory for %zu gradients", model->value_count);
         goto failed;
-    }
-    if (options->teacher) {
-        status = train_teacher_open(&l.teacher, options->teacher, model, options->plan.batch, options->plan.memory_limit, err);
-        if (status != RUDD_OK) goto failed;
-    } else {
-        l.options.loss.distill = 0;
     }
     for (int i = 0; i < model->param_count; i++) l.trains[i] = nn_plan_trains(l.plan, i);
     status = train_optim_init(&l.optim, model, l.trains, &options->optim, err);

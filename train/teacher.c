@@ -46,6 +46,18 @@ static enum rudd_status match_classes(int *place, const struct nn_model *model, 
     return RUDD_OK;
 }
 
+/* The student makes better use of the rest of a limit than a teacher of more pictures at a time would. */
+static enum rudd_status make_plan(struct train_teacher *t, int image_size, int batch, size_t limit, struct rudd_error *err)
+{
+    struct nn_plan_options o = {.batch = batch, .image_size = image_size, .memory_limit = (limit + 3) / 4};
+    enum rudd_status status = nn_plan_create(&t->plan, t->model, &o, err);
+    for (; status == RUDD_LIMIT && o.batch > 1; status = nn_plan_create(&t->plan, t->model, &o, err))
+        o.batch = (o.batch + 1) / 2;
+    if (status != RUDD_LIMIT) return status;
+    o.memory_limit = limit;
+    return nn_plan_create(&t->plan, t->model, &o, err);
+}
+
 enum rudd_status train_teacher_open(struct train_teacher **teacher, const char *path, const struct nn_model *student, int batch,
                                     size_t memory_limit, struct rudd_error *err)
 {
@@ -63,9 +75,7 @@ enum rudd_status train_teacher_open(struct train_teacher **teacher, const char *
     }
     status = match_classes(t->place, t->model, student, path, err);
     if (status != RUDD_OK) goto done;
-    struct nn_plan_options options = {
-        .batch = batch, .image_size = student->preprocess.image_size, .memory_limit = memory_limit};
-    status = nn_plan_create(&t->plan, t->model, &options, err);
+    status = make_plan(t, student->preprocess.image_size, batch, memory_limit, err);
     if (status != RUDD_OK) goto done;
     *teacher = t;
     t = NULL;
@@ -92,11 +102,16 @@ size_t train_teacher_bytes(const struct train_teacher *teacher)
 const float *train_teacher_run(struct train_teacher *teacher, const float *x, int n)
 {
     struct train_teacher *t = teacher;
-    const size_t classes = (size_t)t->model->class_count, size = (size_t)t->model->preprocess.image_size;
-    memcpy(nn_plan_input(t->plan), x, (size_t)n * size * size * 3 * sizeof *x);
-    nn_plan_forward(t->plan, n);
-    const float *theirs = nn_plan_logits(t->plan);
-    for (size_t i = 0; i < (size_t)n; i++)
-        for (size_t k = 0; k < classes; k++) t->logits[i * classes + k] = theirs[i * classes + (size_t)t->place[k]];
+    const size_t classes = (size_t)t->model->class_count, floats = nn_plan_input_floats(t->plan);
+    const int most = nn_plan_batch(t->plan);
+    for (int from = 0, count; from < n; from += count) {
+        count = n - from < most ? n - from : most;
+        memcpy(nn_plan_input(t->plan), x + (size_t)from * floats, (size_t)count * floats * sizeof *x);
+        nn_plan_forward(t->plan, count);
+        const float *theirs = nn_plan_logits(t->plan);
+        float *ours = t->logits + (size_t)from * classes;
+        for (size_t i = 0; i < (size_t)count; i++)
+            for (size_t k = 0; k < classes; k++) ours[i * classes + k] = theirs[i * classes + (size_t)t->place[k]];
+    }
     return t->logits;
 }

@@ -11,7 +11,8 @@
 
 struct train_teacher;
 
-/* Opens the model file and plans it for batches of up to `batch`; student is read here only. memory_limit as in nn_plan_options.
+/* Opens the model file and plans it for batches of up to `batch`; student is read here only. memory_limit as in nn_plan_options: a quarter
+ * is taken, for as many pictures at a time as it allows, or all that one picture needs.
  * RUDD_MISMATCH, with what to do, when its input or its classes are not the student's; what opening a model file says. */
 enum rudd_status train_teacher_open(struct train_teacher **teacher, const char *path, const struct nn_model *student, int batch,
                                     size_t memory_limit, struct rudd_error *err);
