@@ -138,6 +138,7 @@ static enum rudd_status check_folders(const struct data_set *set, const char *di
     char list[600] = "";
     size_t used = 0;
     int unknown = 0;
+    const bool splits = find_name(folders, count, "train") >= 0 && find_name(folders, count, "val") >= 0;
     for (int i = 0; i < count; i++) {
         if (find_name(set->class_names, set->class_count, folders[i]) >= 0) continue;
         unknown++;
@@ -145,8 +146,11 @@ static enum rudd_status check_folders(const struct data_set *set, const char *di
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", unknown > 1 ? ", " : "", folders[i]);
     }
     if (!unknown) return RUDD_OK;
-    return rudd_fail(err, RUDD_MISMATCH, "%s: %d folder%s not among the %d classes: %s; rename or remove %s", dir, unknown,
-                     unknown > 1 ? "s" : "", set->class_count, list, unknown > 1 ? "them" : "it");
+    return rudd_fail(err, RUDD_MISMATCH, "%s: %d folder%s not among the %d classes: %s; %s", dir, unknown,
+                     unknown > 1 ? "s" : "", set->class_count, list,
+                     splits        ? "these are splits: give one of them"
+                     : unknown > 1 ? "rename or remove them"
+                                   : "rename or remove it");
 }
 
 /* Appends the pictures of dir/<class of label>, which may be missing. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -94,6 +95,9 @@ static void learns_from_a_teacher(void **state)
     snprintf(options, sizeof options, "|--epochs|1|--freeze|all|--image-size|48|--teacher|%s", teacher);
     assert_int_equal(train("refused", options), RUDD_MISMATCH);
     assert_non_null(strstr(err.message, "--image-size 32"));
+    snprintf(options, sizeof options, "eval|--quiet|--model|%s|--data|%s", teacher, in_root("set"));
+    assert_int_equal(command(train_cmd_eval, options), RUDD_MISMATCH); /* all of a data set, not one split */
+    assert_non_null(strstr(err.message, "give one of them"));
 }
 
 /* Pictures that cannot be read are named in the record and left out; the run goes on. */
@@ -111,6 +115,7 @@ static void bad_pictures_are_skipped(void **state)
     rudd_free(jpeg);
     snprintf(path, sizeof path, "%s/val/red/1.jpg", in_root("bad"));
     write_text(path, "this is no picture\n");
+    write_text(in_root("bad/test/red/2.jpg"), "nor this\n");
 
     snprintf(text, sizeof text,
              "train|--quiet|--data|%s|--out|%s|--arch|efficientnet_b0|--image-size|32|--batch|8|--epochs|1|--freeze|all",
@@ -118,9 +123,10 @@ static void bad_pictures_are_skipped(void **state)
     must(command(train_cmd_train, text));
     json_t *run = parse_json(train_run_path(path, in_root("skips"), "run.json"));
     const json_t *skipped = json_object_get(run, "skipped");
-    assert_int_equal(json_array_size(skipped), 2);
+    assert_int_equal(json_array_size(skipped), 3);
     assert_non_null(strstr(json_string_value(json_array_get(skipped, 0)), "train/green/0.jpg"));
     assert_non_null(strstr(json_string_value(json_array_get(skipped, 1)), "val/red/1.jpg"));
+    assert_non_null(strstr(json_string_value(json_array_get(skipped, 2)), "test/red/2.jpg"));
     json_decref(run);
 
     /* The pictures change: the run cannot be resumed on them. */
@@ -160,6 +166,11 @@ static void refusals(void **state)
         assert_int_not_equal(access(in_root("refused"), F_OK), 0);
     }
     char line[600];
+    assert_int_equal(mkdir(in_root("lone"), 0777) | mkdir(in_root("lone/perch"), 0777), 0);
+    assert_int_equal(link(in_root("set/train/green/0.jpg"), in_root("lone/perch/0.jpg")), 0);
+    snprintf(line, sizeof line, "train|--quiet|--data|%s|--split|1,0,0|--arch|rudd_nano", in_root("lone"));
+    assert_int_equal(command(train_cmd_train, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "one class, perch"));
     snprintf(line, sizeof line, "train|--quiet|--data|%s|--arch|efficientnet_b99", in_root("set"));
     assert_int_equal(command(train_cmd_train, line), RUDD_ARGUMENT);
     snprintf(line, sizeof line, "train|--quiet|--data|%s", in_root("set"));

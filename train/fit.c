@@ -52,6 +52,18 @@ static bool is_better(const struct train_fit_run *f, const struct train_epoch *e
     return e->val_loss < f->state.best_loss;
 }
 
+/* *noted: how many of them have been told of. */
+static void note_bad(const struct train_fit_run *f, const struct data_loader *loader, int *noted)
+{
+    for (; *noted < data_loader_bad_count(loader); ++*noted)
+        train_note(f->events, "skipped: %s", data_loader_bad(loader, *noted));
+}
+
+static void note_skipped(struct train_fit_run *f)
+{
+    note_bad(f, f->learner.loader, &f->bad_noted);
+}
+
 /* Validates with the average, if there is one, and keeps the model when it is the best so far. */
 static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e, bool *best, struct rudd_error *err)
 {
@@ -61,6 +73,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
     e->val_loss = e->val_accuracy = e->val_top3 = e->val_macro_f1 = NAN;
     if (f->val) {
         status = train_evaluate(&evaluation, f->val, "val", f->events, err);
+        note_bad(f, train_evaluator_loader(f->val), &f->bad_val_noted);
         if (status != RUDD_OK) goto done;
         e->val_loss = evaluation.metrics.loss;
         e->val_accuracy = evaluation.metrics.top1;
@@ -82,12 +95,6 @@ done:
     train_learner_swap(&f->learner);
     train_evaluation_free(&evaluation);
     return status;
-}
-
-static void note_skipped(struct train_fit_run *f)
-{
-    for (; f->bad_noted < data_loader_bad_count(f->learner.loader); f->bad_noted++)
-        train_note(f->events, "skipped: %s", data_loader_bad(f->learner.loader, f->bad_noted));
 }
 
 static bool is_stopped(const struct train_fit_run *f)
@@ -208,8 +215,10 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
                                         f->s.memory_limit, err);
     if (status == RUDD_OK) status = train_evaluate(&evaluation, evaluator, phase, f->events, err);
     if (status != RUDD_OK) goto done;
-    for (int i = 0; i < data_loader_bad_count(train_evaluator_loader(evaluator)); i++)
-        train_note(f->events, "skipped: %s", data_loader_bad(train_evaluator_loader(evaluator), i));
+    const struct data_loader *loader = train_evaluator_loader(evaluator);
+    if (set == &f->splits.test) note_bad(f, loader, &(int){0}); /* those of the others are told of already */
+    status = train_fit_record_skipped(f, loader, err);
+    if (status != RUDD_OK) goto done;
 
     /* {"epoch", "val"} are in the model's metrics already; the rest joins them. */
     final = json_loads(f->model->metrics ? f->model->metrics : "{}", 0, NULL);

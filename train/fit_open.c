@@ -23,13 +23,37 @@ static void hash_pictures(struct train_fit_run *f)
     nn_sha256_hex(f->dataset, &root);
 }
 
+/* A class that nobody saw is never named, and one that is not validated counts for no choice of epoch: seldom meant. */
+static void note_absent(const struct train_fit_run *f, const struct data_set *set, const char *what)
+{
+    char list[300] = "";
+    size_t used = 0;
+    int absent = 0;
+    for (int k = 0; k < set->class_count && set->count; k++) {
+        int i = 0;
+        while (i < set->count && set->items[i].label != k) i++;
+        if (i < set->count) continue;
+        absent++;
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", absent > 1 ? ", " : "", set->class_names[k]);
+    }
+    if (absent)
+        train_note(f->events, "caution: %d of %d classes without a picture to %s: %s", absent, set->class_count, what, list);
+}
+
 static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error *err)
 {
     enum rudd_status status = data_splits_scan(&f->splits, f->s.data, f->s.split, (uint64_t)f->s.seed, err);
     if (status != RUDD_OK) return status;
+    if (f->splits.train.class_count < 2)
+        return rudd_fail(err, RUDD_ARGUMENT, "%s: found one class, %s; expected a folder for each of two or more", f->s.data,
+                         f->splits.train.class_names[0]);
     hash_pictures(f);
     train_note(f->events, "%s: %d classes; %d pictures to train, %d to validate, %d to test", f->s.data,
                f->splits.train.class_count, f->splits.train.count, f->splits.val.count, f->splits.test.count);
+    note_absent(f, &f->splits.train, "train");
+    note_absent(f, &f->splits.val, "validate");
+    note_absent(f, &f->splits.test, "test");
     return RUDD_OK;
 }
 
@@ -100,6 +124,9 @@ static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct r
                                                         .preprocess = f->model->preprocess},
                                            .memory_limit = s->memory_limit};
     if (s->cache == TRAIN_CACHE_OFF || stage == 0) return RUDD_OK;
+    if (!s->cache_views)
+        train_note(f->events,
+                   "cache: every picture is seen once, as in evaluation; for altered ones, --cache-views N or --cache off");
     return train_frozen_create(&f->frozen, f->model, &f->splits, &options, err);
 }
 

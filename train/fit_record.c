@@ -84,6 +84,14 @@ static bool add_skipped(json_t *record, const struct data_loader *loader)
     return true;
 }
 
+enum rudd_status train_fit_record_skipped(struct train_fit_run *f, const struct data_loader *loader, struct rudd_error *err)
+{
+    if (add_skipped(f->record, f->learner.loader) && (!f->val || add_skipped(f->record, train_evaluator_loader(f->val))) &&
+        add_skipped(f->record, loader))
+        return RUDD_OK;
+    return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the list of skipped pictures");
+}
+
 enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
 {
     bool failed = json_object_set_new(f->record, "status", json_string(outcome)) != 0;

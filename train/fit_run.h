@@ -24,9 +24,9 @@ struct train_fit_run {
     struct train_evaluator *val; /* NULL: no validation pictures */
     struct train_run_folder folder;
     struct train_state state;
-    json_t *record; /* run.json */
-    int bad_noted;  /* unreadable training pictures told of so far */
-    int claim;      /* of the folder, train_run_claim; -1: none */
+    json_t *record;               /* run.json */
+    int bad_noted, bad_val_noted; /* unreadable training and validation pictures told of so far */
+    int claim;                    /* of the folder, train_run_claim; -1: none */
 
     uint64_t saved_steps; /* optimiser steps and train_now() of the last checkpoint */
     double saved_at;
@@ -42,6 +42,8 @@ enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err)
 enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_error *err);
 /* Goes on with a run's own record: options may have been changed on the command line, pictures may not. */
 enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_error *err);
+/* Adds what the learner, the validation and this loader could not read to the record. */
+enum rudd_status train_fit_record_skipped(struct train_fit_run *f, const struct data_loader *loader, struct rudd_error *err);
 /* outcome: "done", "stopped", "failed". final, not taken over, may be NULL. */
 enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err);
 

@@ -53,7 +53,7 @@ static const char style[] =
     ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:16px}figure{margin:0}"
     "figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--bar)}"
     "figcaption{font-size:12.5px;line-height:1.4;margin-top:6px;overflow-wrap:anywhere}figcaption span{color:var(--dim)}"
-    "details{margin-top:40px}summary{font-size:18px;font-weight:600;cursor:pointer;margin-bottom:10px}"
+    "code{white-space:nowrap}details{margin-top:40px}summary{font-size:18px;font-weight:600;cursor:pointer;margin-bottom:10px}"
     "@media(max-width:480px){table{font-size:12px}td,th{padding:4px 3px}.bar{min-width:52px}.matrix{font-size:11px}}"
     "</style></head><body>";
 
@@ -107,10 +107,20 @@ static void add_head(struct train_page *p, const struct train_report *r)
 
 static void add_curves(struct train_page *p, const struct train_report *r)
 {
-    int best = (int)json_integer_value(json_object_get(json_object_get(r->record, "final"), "epoch"));
-    train_page_add(p,
-                   "<h2>Learning</h2><p>Training figures are taken on altered pictures with smoothed targets, so they may lie "
-                   "behind validation. Dashed: the epoch that was kept.</p><div class=\"charts\">");
+    const json_t *options = json_object_get(r->record, "options");
+    const char *optimizer = json_string_value(json_object_get(options, "optimizer"));
+    const bool altered = json_is_true(json_object_get(options, "augment"));
+    const bool smoothed = json_number_value(json_object_get(options, "label-smoothing")) > 0;
+    const int best = (int)json_integer_value(json_object_get(json_object_get(r->record, "final"), "epoch"));
+    if (optimizer && strcmp(optimizer, "lbfgs") == 0) return; /* one fit: no curves, no rate */
+    train_page_add(p, "<h2>Learning</h2><p>");
+    if (altered || smoothed)
+        train_page_add(p, "Training figures are taken %s%s, so they may lie behind validation. ",
+                       altered ? "on altered pictures" : "",
+                       !smoothed ? ""
+                       : altered ? " with smoothed targets"
+                                 : "with smoothed targets");
+    train_page_add(p, "Dashed: the epoch that was kept.</p><div class=\"charts\">");
     train_charts_curves(p, r->folder, best);
     train_page_add(p, "</div>");
 }
@@ -205,6 +215,7 @@ static void add_pairs(struct train_page *p, const struct train_report *r)
 static int by_f1(const void *a, const void *b)
 {
     const struct train_class_metrics *const *x = a, *const *y = b;
+    if (!(*x)->support != !(*y)->support) return (*x)->support ? -1 : 1; /* a class that was not asked is not hard */
     if ((*x)->f1 != (*y)->f1) return (*x)->f1 < (*y)->f1 ? -1 : 1;
     return (*x > *y) - (*x < *y);
 }
@@ -225,6 +236,10 @@ static void add_classes(struct train_page *p, const struct train_report *r)
         const struct train_class_metrics *c = order[k];
         train_page_add(p, "<tr><td>");
         add_name(p, r->model->classes[c - m->per_class].name);
+        if (!c->support) {
+            train_page_add(p, "</td><td>-</td><td>-</td><td>-</td><td>0</td></tr>");
+            continue;
+        }
         train_page_add(p, "</td><td>%.3f</td><td>%.3f</td><td class=\"bar\" style=\"--w:%.0f%%\">%.3f</td><td>%d</td></tr>",
                        c->precision, c->recall, 100 * c->f1, c->f1, c->support);
     }
@@ -297,7 +312,7 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
         train_page_add(p, ", taken for ");
         add_name(p, r->model->classes[list[i].said].name);
         train_page_add(p, " at %.0f&nbsp;%%<br><span>", 100 * list[i].confidence);
-        train_page_escaped(p, slash ? slash + 1 : path);
+        add_name(p, slash ? slash + 1 : path);
         train_page_add(p, "</span></figcaption></figure>");
     }
     train_page_add(p, "</div>");

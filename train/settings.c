@@ -167,7 +167,11 @@ static enum rudd_status resolve_cache(struct train_settings *s, struct rudd_erro
 static enum rudd_status resolve_lbfgs(struct train_settings *s, struct rudd_error *err)
 {
     const char *against = strcmp(s->freeze, "all") != 0 && strcmp(s->freeze, "head") != 0 ? "--freeze all"
-                          : s->cache == TRAIN_CACHE_OFF                                   ? "cached activations"
+                          : s->find_lr                                                    ? "no rate, no --find-lr"
+                          : s->mixup > 0                                                  ? "whole pictures, no --mixup"
+                          : s->cutmix > 0                                                 ? "whole pictures, no --cutmix"
+                          : s->teacher                                                    ? "no --teacher"
+                          : s->cache == TRAIN_CACHE_OFF                                   ? "cached activations, no --cache off"
                           : s->sampling                                                   ? "every picture once, no --sampling"
                           : s->focal > 0                                                  ? "cross-entropy, no --focal"
                           : s->ema > 0                                                    ? "no --ema"
