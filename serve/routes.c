@@ -6,8 +6,10 @@
 #include "serve/clock.h"
 #include "serve/exchange.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 static const struct serve_route routes[] = {
@@ -51,6 +53,15 @@ static bool fits(const char *pattern, const char *path, const char **tail)
     return true;
 }
 
+/* "http://host/path", which a proxy may send, names the same path (RFC 9112, 3.2.2). */
+static const char *path_of(const char *target)
+{
+    const char *host = !strncasecmp(target, "http://", 7)    ? target + 7
+                       : !strncasecmp(target, "https://", 8) ? target + 8
+                                                             : NULL;
+    return !host ? target : strchr(host, '/') ? strchr(host, '/') : "/";
+}
+
 /* The first row that fits. */
 static const struct serve_route *find_route(const char *path, const char **tail)
 {
@@ -70,12 +81,47 @@ const char *serve_route_label(const struct serve_route *route)
     return route ? route->label : "other";
 }
 
+struct framing {
+    int hosts, lengths, codings;
+    bool odd; /* a name that ends in a blank, which a proxy in front may take for the name before it */
+};
+
+static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    struct framing *f = user;
+    size_t n = strlen(name);
+    f->hosts += !strcasecmp(name, MHD_HTTP_HEADER_HOST);
+    f->lengths += !strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    f->codings += !strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    f->odd |= !n || name[n - 1] == ' ' || name[n - 1] == '\t';
+    return MHD_YES;
+}
+
+/* To whom a request goes and where its body ends must be beyond doubt: what a proxy in front takes for the body must be the body here. */
+static bool is_framed(struct serve_exchange *x, const char *version)
+{
+    struct framing f = {0};
+    const char *coding = serve_header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, take_header, &f);
+    if (f.hosts > 1 || (!f.hosts && strcmp(version, MHD_HTTP_VERSION_1_0)))
+        return serve_refuse(&x->problem, 400, "bad_header", "the request needs one Host header; it has %d", f.hosts);
+    if (f.odd) return serve_refuse(&x->problem, 400, "bad_header", "a header's name ends in a blank");
+    if (f.lengths + f.codings > 1)
+        return serve_refuse(&x->problem, 400, "bad_header", "say the body's length once: by Content-Length or by chunks");
+    if (coding && strcasecmp(coding, "chunked"))
+        return serve_refuse(&x->problem, 400, "bad_header", "the only Transfer-Encoding that is taken is chunked");
+    return true;
+}
+
 /* What the headers alone can refuse. */
-static void check_headers(struct serve_exchange *x, const char *path, const char *method)
+static void check_headers(struct serve_exchange *x, const char *path, const char *method, const char *version)
 {
     struct serve_server *s = x->server;
     const char *length = serve_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
     x->route = find_route(path, &x->tail);
+    x->unframed = !is_framed(x, version);
+    if (x->unframed) return;
     if (!x->route) {
         serve_refuse(&x->problem, 404, "not_found", "there is no %.80s here; GET / lists what there is", path);
         return;
@@ -99,32 +145,71 @@ static void check_headers(struct serve_exchange *x, const char *path, const char
         serve_body_init(&x->body, x->connection, s->options.max_body, &x->problem);
 }
 
-/* Whether the client waits for a go-ahead, or is about to send far more than we would throw away: answered without its body. */
+/* Whether the client waits for a go-ahead, is about to send far more than we would throw away, or nobody knows where its body ends: answered
+ * without it, and libmicrohttpd closes the connection. */
 static bool answer_at_once(const struct serve_exchange *x)
 {
     enum { PATIENCE = 4 }; /* times the largest body */
     const char *length = serve_header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    return serve_header(x, MHD_HTTP_HEADER_EXPECT) ||
+    return serve_header(x, MHD_HTTP_HEADER_EXPECT) || x->unframed ||
            (length && strtoull(length, NULL, 10) / PATIENCE > x->server->options.max_body);
 }
 
-static enum MHD_Result begin(struct serve_exchange **slot, struct serve_server *s, struct MHD_Connection *connection,
-                             const char *path, const char *method)
+/* A connection, from accept to close. Its deadline is for whatever must arrive next: the TLS handshake and a request's headers, then its body. */
+struct serve_line {
+    struct serve_server *server;
+    struct MHD_Connection *connection;
+    struct serve_exchange *exchange; /* whose headers are there; NULL: none's yet. Changed while the deadline is off */
+    struct serve_deadline deadline;
+    bool used; /* by a request: until the next one it is idle rather than slow */
+};
+
+void serve_connected(void *user, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what)
 {
-    struct serve_exchange *x = rudd_zalloc(1, sizeof *x);
+    struct serve_server *s = user;
+    struct serve_line *line = what == MHD_CONNECTION_NOTIFY_STARTED ? rudd_zalloc(1, sizeof *line) : *context;
+    if (!line) return; /* no memory: its first request is refused */
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        line->server = s;
+        line->connection = connection;
+        *context = line;
+        serve_watch_add(s->watch, &line->deadline);
+    } else {
+        serve_watch_remove(s->watch, &line->deadline);
+        rudd_free(line);
+        *context = NULL;
+    }
+}
+
+/* The line's deadline begins anew, for what arrives of x, or of the headers after it. */
+static void expect(struct serve_line *line, struct serve_exchange *x)
+{
+    serve_watch_remove(line->server->watch, &line->deadline);
+    line->exchange = x;
+    line->used = true;
+    serve_watch_add(line->server->watch, &line->deadline);
+}
+
+static enum MHD_Result begin(struct serve_exchange **slot, struct serve_server *s, struct MHD_Connection *connection,
+                             const char *path, const char *method, const char *version)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct serve_exchange *x = info && info->socket_context ? rudd_zalloc(1, sizeof *x) : NULL;
     if (!x) return MHD_NO;
     x->server = s;
     x->connection = connection;
+    x->line = info->socket_context;
     x->start_ms = serve_now_ms();
     serve_observe_begin(x, method);
     *slot = x;
     pthread_mutex_lock(&s->mutex);
     s->in_flight++;
     pthread_mutex_unlock(&s->mutex);
-    check_headers(x, path, method);
-    if (x->problem.http && answer_at_once(x)) return serve_send_problem(x);
-    serve_watch_add(s->watch, &x->deadline);
-    return MHD_YES;
+    check_headers(x, path_of(path), method, version);
+    expect(x->line, x);
+    if (!x->problem.http || !answer_at_once(x)) return MHD_YES;
+    serve_watch_remove(s->watch, &x->line->deadline);
+    return serve_send_problem(x);
 }
 
 static enum MHD_Result receive(struct serve_exchange *x, const char *data, size_t n)
@@ -140,15 +225,14 @@ static enum MHD_Result receive(struct serve_exchange *x, const char *data, size_
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
                              const char *version, const char *data, size_t *size, void **slot)
 {
-    (void)version;
     struct serve_exchange *x = *slot;
-    if (!x) return begin((struct serve_exchange **)slot, user, connection, path, method);
+    if (!x) return begin((struct serve_exchange **)slot, user, connection, path, method, version);
     if (*size) {
         enum MHD_Result result = receive(x, data, *size);
         *size = 0;
         return result;
     }
-    serve_watch_remove(x->server->watch, &x->deadline);
+    serve_watch_remove(x->server->watch, &x->line->deadline);
     if (x->problem.http) return serve_send_problem(x);
     return x->preflight ? serve_guard_send_preflight(x) : x->route->answer(x);
 }
@@ -159,7 +243,7 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     struct serve_server *s = user;
     struct serve_exchange *x = *slot;
     if (!x) return;
-    serve_watch_remove(s->watch, &x->deadline);
+    expect(x->line, NULL);
     serve_observe_end(x);
     serve_batch_work_free(x->batch);
     serve_body_free(&x->body);
@@ -174,30 +258,42 @@ void serve_completed(void *user, struct MHD_Connection *connection, void **slot,
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* MHD takes no answer in the middle of a body, so this one goes past it: MHD writes nothing while it reads a body, and cannot
- * close the socket while the deadline's lock is held, because serve_completed waits for it first. What it then finds is the end
- * of the stream. */
-void serve_expired(struct serve_deadline *deadline)
+/* MHD takes no answer in the middle of a request, so this one goes past it: MHD writes nothing while it reads, and cannot close the socket
+ * while the deadline's lock is held, because serve_connected waits for it first. What it then finds is the end of the stream. */
+static bool send_timeout(const struct serve_line *line, int fd)
 {
-    struct serve_exchange *x = (struct serve_exchange *)((char *)deadline - offsetof(struct serve_exchange, deadline));
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct serve_server *s = line->server;
     struct serve_bytes json = {0}, out = {0};
     struct serve_problem p = {0};
-    serve_refuse(&p, 408, "timeout", "the request took longer than %d s to arrive", x->server->options.timeout_s);
-    if (info && !serve_json_print(&json, serve_json_problem(&p)) &&
-        !serve_bytes_print(
-            &out,
-            "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
-            "Cache-Control: no-store\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
-            x->trace.request_id, json.length, (int)json.length, (const char *)json.data)) {
-        /* A client that does not read either loses the answer: nothing here waits for it. */
-        /* Nor does one that expects TLS: its records are MHD's to write. */
-        if (!x->server->tls && send(info->connect_fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length)
-            serve_metrics_request(x->server->metrics, serve_route_label(x->route), 408, (serve_now_ms() - x->start_ms) / 1e3);
-    }
-    x->status = 408;
-    x->answer_ms = serve_now_ms();
-    if (info) shutdown(info->connect_fd, SHUT_RDWR);
+    char id[SERVE_REQUEST_ID + 20] = "";
+    if (line->exchange) snprintf(id, sizeof id, "X-Request-Id: %s\r\n", line->exchange->trace.request_id);
+    serve_refuse(&p, 408, "timeout", "the request took longer than %d s to arrive", s->options.timeout_s);
+    bool sent = !serve_json_print(&json, serve_json_problem(&p)) &&
+                !serve_bytes_print(
+                    &out,
+                    "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+                    "Cache-Control: no-store\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%.*s",
+                    id, json.length, (int)json.length, (const char *)json.data) &&
+                /* A client that does not read either loses the answer: nothing here waits for it. */
+                send(fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length;
     rudd_free(json.data);
     rudd_free(out.data);
+    return sent;
+}
+
+void serve_expired(struct serve_deadline *deadline)
+{
+    const struct serve_line *line = (struct serve_line *)((char *)deadline - offsetof(struct serve_line, deadline));
+    struct serve_exchange *x = line->exchange;
+    struct serve_server *s = line->server;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(line->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    /* Who is idle after an answer is told nothing; nor is one that expects TLS: its records are MHD's to write. */
+    if (info && !s->tls && (x || !line->used) && send_timeout(line, info->connect_fd))
+        serve_metrics_request(s->metrics, serve_route_label(x ? x->route : NULL), 408,
+                              x ? (serve_now_ms() - x->start_ms) / 1e3 : s->options.timeout_s);
+    if (x) {
+        x->status = 408;
+        x->answer_ms = serve_now_ms();
+    }
+    if (info) shutdown(info->connect_fd, SHUT_RDWR);
 }

@@ -1,4 +1,4 @@
-/* routes.h - inside the server: its state, and the two callbacks through which libmicrohttpd reaches the routes. */
+/* routes.h - inside the server: its state, and the callbacks through which libmicrohttpd reaches the routes. */
 #ifndef SERVE_ROUTES_H
 #define SERVE_ROUTES_H
 
@@ -31,7 +31,7 @@ struct serve_server {
     struct serve_record record;
     struct serve_files *files;   /* that are watched */
     struct serve_tls *tls;       /* NULL: plain HTTP */
-    struct serve_watch *watch;   /* requests that are still arriving */
+    struct serve_watch *watch;   /* connections whose next request has not arrived whole */
     struct serve_engine *engine; /* this and models: set once, before state becomes SERVE_READY */
     struct serve_models *models;
     struct serve_batch *batch;     /* the same */
@@ -48,6 +48,8 @@ struct serve_server {
 enum MHD_Result serve_handle(void *user, struct MHD_Connection *connection, const char *path, const char *method,
                              const char *version, const char *data, size_t *size, void **slot);
 void serve_completed(void *user, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why);
+/* MHD_NotifyConnectionCallback */
+void serve_connected(void *user, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what);
 /* Of server->watch: answers 408 and closes. */
 void serve_expired(struct serve_deadline *deadline);
 

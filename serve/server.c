@@ -126,9 +126,9 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
         s->daemon = MHD_start_daemon(
             MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls ? MHD_USE_TLS : 0), 0, NULL,
             NULL, serve_handle, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, serve_completed, s,
-            MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->connections,
-            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->timeout_s + GRACE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)64 * 1024, MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
+            MHD_OPTION_NOTIFY_CONNECTION, serve_connected, s, MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned)options->connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->timeout_s + GRACE_S,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, MHD_OPTION_ARRAY, tls_options, MHD_OPTION_END);
         if (!s->daemon) {
             status =
                 s->tls ? rudd_fail(err, RUDD_IO,

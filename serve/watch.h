@@ -1,7 +1,7 @@
 /* watch.h - deadlines for requests that are still arriving.
  *
- * libmicrohttpd can time out an idle connection, but neither one that trickles nor with an answer. Here every arriving request
- * is on a list, oldest first; a thread sleeps until the oldest one's deadline and calls `expired` for those that are still
+ * libmicrohttpd can time out an idle connection, but neither one that trickles nor with an answer. Here every connection whose next request
+ * has not arrived is on a list, oldest first; a thread sleeps until the oldest one's deadline and calls `expired` for those that are still
  * there. */
 #ifndef SERVE_WATCH_H
 #define SERVE_WATCH_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include "nn/rudd.h"
 
-/* One request's entry, inside the caller's own structure. */
+/* One's entry, inside the caller's own structure. */
 struct serve_deadline {
     double at_ms; /* serve_now_ms() */
     bool listed;

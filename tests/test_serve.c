@@ -277,6 +277,34 @@ static void limits(void **state)
     server_stop(s);
 }
 
+/* What proxies may read in two ways is refused, and the connection closed: nothing behind it is taken for a request. */
+static void smuggled_requests(void **state)
+{
+    struct server *s = *state;
+    static const char *const heads[] = {"Host: t\r\nContent-Length: 4\r\nContent-Length: 0\r\n",
+                                        "Host: t\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+                                        "Host: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                                        "Host: t\r\nTransfer-Encoding: gzip\r\n",
+                                        "Host: t\r\nContent-Length : 4\r\n",
+                                        "Host: t\r\nHost: u\r\n",
+                                        ""};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        struct text t = {0};
+        text_print(&t, "POST /predict HTTP/1.1\r\n%s\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: t\r\n\r\n", heads[i]);
+        struct answer a = exchange(s->port, t);
+        assert_null(strstr(a.all.data, "# HELP"));
+        assert_problem(a, 400, "bad_header");
+    }
+    struct text old = {0}, whole = {0};
+    text_print(&old, "GET /health HTTP/1.0\r\n\r\n"); /* had no Host */
+    text_print(&whole, "GET http://t/health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    struct answer a = exchange(s->port, old), b = exchange(s->port, whole);
+    assert_int_equal(a.code, 200);
+    assert_int_equal(b.code, 200);
+    answer_free(&a);
+    answer_free(&b);
+}
+
 /* ---- real photographs -------------------------------------------------------------------------------------------------------
  */
 
@@ -326,10 +354,10 @@ static void photographs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SHARED(three_ways_one_answer), SHARED(prediction_is_the_superset),
-                                       SHARED(routes_answer),         SHARED(model_info_is_the_file),
-                                       SHARED(root_has_two_faces),    SHARED(wrong_paths_and_methods),
-                                       SHARED(malformed_bodies),      SHARED(broken_pictures),
-                                       cmocka_unit_test(limits),      cmocka_unit_test(photographs)};
+    const struct CMUnitTest tests[] = {
+        SHARED(smuggled_requests),       SHARED(three_ways_one_answer),  SHARED(prediction_is_the_superset),
+        SHARED(routes_answer),           SHARED(model_info_is_the_file), SHARED(root_has_two_faces),
+        SHARED(wrong_paths_and_methods), SHARED(malformed_bodies),       SHARED(broken_pictures),
+        cmocka_unit_test(limits),        cmocka_unit_test(photographs)};
     return cmocka_run_group_tests(tests, make_all, stop_shared);
 }

@@ -36,6 +36,23 @@ static void slow_requests(void **state)
     assert_problem(client_read(trickling), 408, "timeout");
     assert_problem(client_read(stopped), 408, "timeout");
     assert_true(metric(s.port, "rudd_http_requests_total{route=\"/predict\",code=\"408\"}") == 2);
+    /* Nor do headers that trickle hold a connection; one that has its answer is closed without a word. */
+    int slow_head = client_connect(s.port), silent = client_connect(s.port), idle = client_connect(s.port);
+    static const char head[] = "GET /health HTTP/1.1\r\nHost: x\r\n", line[] = "X: y\r\n";
+    assert_true(client_send(idle, head, sizeof head - 1) && client_send(idle, "\r\n", 2));
+    bool open = client_send(slow_head, head, sizeof head - 1);
+    for (int i = 0; open && i < 100; i++) {
+        pause_ms(50);
+        open = client_send(slow_head, line, sizeof line - 1);
+    }
+    assert_false(open);
+    assert_problem(client_read(slow_head), 408, "timeout");
+    assert_problem(client_read(silent), 408, "timeout");
+    struct answer last = client_read(idle);
+    assert_int_equal(last.code, 200);
+    assert_null(strstr(last.body, "HTTP/1.1"));
+    answer_free(&last);
+    assert_true(metric(s.port, "rudd_http_requests_total{route=\"other\",code=\"408\"}") == 2);
     free(t.data);
     server_stop(s);
 }
