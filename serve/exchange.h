@@ -41,16 +41,16 @@ struct serve_exchange {
     double start_ms;
     struct serve_trace trace;
     char method[16];
-    unsigned status;                /* of the answer; 0: there is none yet */
-    double answer_ms;               /* serve_now_ms() when there was one */
-    size_t sent;                    /* bytes of its body */
-    struct serve_line *line;        /* the connection that it came by; routes.c */
+    unsigned status;         /* of the answer; 0: there is none yet */
+    double answer_ms;        /* serve_now_ms() when there was one */
+    size_t sent;             /* bytes of its body */
+    struct serve_line *line; /* the connection that it came by; routes.c */
     struct serve_body body;
     struct serve_problem problem;
     char client[SERVE_KEY_NAME]; /* the name of the key that asks; "": none */
     int retry_after_s;           /* 0: nothing to say about it */
     bool preflight;
-    bool unframed; /* where its body ends is in doubt */
+    bool unframed;                   /* where its body ends is in doubt */
     const struct serve_model *model; /* of serve_model_of */
     bool computed;                   /* ask is done */
     struct serve_ask ask;            /* predict.c */

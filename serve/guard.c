@@ -27,8 +27,15 @@ static void reload(void *user)
 {
     struct serve_guard *g = user;
     struct serve_keys *keys = NULL, *old;
-    bool failed = serve_keys_read(&keys, g->options.keys, NULL) != RUDD_OK;
+    struct rudd_error err = {RUDD_OK, ""};
+    char line[2200];
+    bool failed = serve_keys_read(&keys, g->options.keys, &err) != RUDD_OK;
     serve_metrics_add(g->metrics, SERVE_M_KEYS_LOADS, 1, failed ? "failed" : "ok");
+    if (failed)
+        snprintf(line, sizeof line, "the keys before still hold: %s", err.message);
+    else
+        snprintf(line, sizeof line, "%d keys from %.1000s", serve_keys_count(keys), g->options.keys);
+    if (g->options.say) g->options.say(line);
     if (failed) return;
     serve_metrics_set(g->metrics, SERVE_M_KEYS, serve_keys_count(keys));
     pthread_rwlock_wrlock(&g->lock);

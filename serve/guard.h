@@ -12,17 +12,18 @@
 #include "serve/metrics.h"
 
 struct serve_guard_options {
-    const char *keys;   /* file (keys.h); NULL: everybody may ask */
-    const char *cors;   /* origins of pages that may ask (cors.h); NULL: only the server's own */
-    double rate;        /* requests a second for each key, or address without one; 0: any number */
-    double burst;       /* at once */
-    bool insecure_open; /* listen beyond loopback without keys */
+    const char *keys;              /* file (keys.h); NULL: everybody may ask */
+    const char *cors;              /* origins of pages that may ask (cors.h); NULL: only the server's own */
+    double rate;                   /* requests a second for each key, or address without one; 0: any number */
+    double burst;                  /* at once */
+    bool insecure_open;            /* listen beyond loopback without keys */
+    void (*say)(const char *line); /* what the log should say; may be NULL */
 };
 
 struct serve_exchange;
 struct serve_guard;
 
-/* Reads the keys, now and when their file changes. A changed file that cannot be read leaves the old keys as they are. Options' strings and files
+/* Reads the keys, now and when their file changes. A changed file that cannot be read leaves the old keys as they are, and the log says so. Options' strings and files
  * outlive the guard. */
 enum rudd_status serve_guard_create(struct serve_guard **guard, const struct serve_guard_options *options,
                                     struct serve_files *files, struct serve_metrics *metrics, struct rudd_error *err);

@@ -3,7 +3,8 @@
  *     families[id] -> series -> series -> ...      one series for each combination of labels, in order of first use
  *     buckets[hash(id, labels)] -> the same series, to find them
  *
- * Series without labels exist from the start, so that their first scrape says 0 rather than nothing. */
+ * Series without labels, and those whose label values the table names, exist from the start, so that their first scrape says 0 rather than
+ * nothing. */
 #include "serve/metrics.h"
 #include <dirent.h>
 #include <pthread.h>
@@ -105,6 +106,21 @@ static struct series *find(struct serve_metrics *m, enum serve_metric id, const 
     return s;
 }
 
+/* The series that there are before anything happens; false: no memory. */
+static bool begin_family(struct serve_metrics *m, enum serve_metric id)
+{
+    const char *value = strchr(families[id].labels, '=');
+    if (!label_count(id)) return families[id].type == GAUGE || find(m, id, NULL);
+    while (value) {
+        char text[32];
+        size_t n = strcspn(++value, "|");
+        snprintf(text, sizeof text, "%.*s", (int)n, value);
+        if (!find(m, id, (const char *[]){text})) return false;
+        value = value[n] ? value + n : NULL;
+    }
+    return true;
+}
+
 enum rudd_status serve_metrics_create(struct serve_metrics **metrics, struct rudd_error *err)
 {
     struct serve_metrics *m = rudd_zalloc(1, sizeof *m);
@@ -112,7 +128,7 @@ enum rudd_status serve_metrics_create(struct serve_metrics **metrics, struct rud
     pthread_mutex_init(&m->mutex, NULL);
     for (int id = 0; id < SERVE_METRICS; id++) m->last[id] = &m->first[id];
     for (int id = 0; id < SERVE_METRICS; id++)
-        if (!label_count(id) && families[id].type != GAUGE && !find(m, id, NULL)) {
+        if (!begin_family(m, id)) {
             serve_metrics_destroy(m);
             return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the metrics");
         }
@@ -212,7 +228,7 @@ static void print_labels(struct serve_bytes *out, const struct series *s)
     const char *value = s->labels;
     for (const char *name = families[s->id].labels; *name; value++) {
         size_t n = strcspn(name, ",");
-        serve_bytes_print(out, "%.*s=\"", (int)n, name);
+        serve_bytes_print(out, "%.*s=\"", (int)strcspn(name, ",="), name);
         for (; *value; value++)
             serve_bytes_print(out, *value == '\n' ? "\\n" : *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
         serve_bytes_print(out, "\"%s", name[n] ? "," : "");

@@ -96,6 +96,7 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     struct serve_server *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the server");
     s->options = *options;
+    s->options.guard.say = s->options.record.say = options->say;
     s->started_ms = serve_now_ms();
     s->start_time = (double)time(NULL);
     serve_page_csp(s->csp, serve_page);
@@ -106,14 +107,14 @@ enum rudd_status serve_server_create(struct serve_server **server, const struct 
     enum rudd_status status = serve_metrics_create(&s->metrics, err);
     const struct serve_tls_options tls = {options->tls_certificate, options->tls_key, options->say};
     if (!status) status = serve_files_create(&s->files, err);
-    if (!status) status = serve_guard_create(&s->guard, &options->guard, s->files, s->metrics, err);
+    if (!status) status = serve_guard_create(&s->guard, &s->options.guard, s->files, s->metrics, err);
     if (!status) status = serve_tls_create(&s->tls, &tls, s->files, s->metrics, err);
     if (!status && options->access_log) status = serve_log_open(&s->log, options->access_log, s->metrics, err);
     if (!status) status = serve_cache_create(&s->cache, &options->cache, s->metrics, err);
     if (!status) status = serve_asks_create(&s->asks, err);
     if (!status) status = serve_watch_create(&s->watch, options->timeout_s * 1e3, serve_expired, err);
     if (!status) status = listen_on(&fd, s->url, s->tls ? "https" : "http", options->listen, err);
-    if (!status) status = serve_record_open(&s->record, &options->record, picks_port(options->listen), err);
+    if (!status) status = serve_record_open(&s->record, &s->options.record, picks_port(options->listen), err);
     if (!s->options.fetch.max_bytes) s->options.fetch.max_bytes = options->max_body;
     if (!status && options->fetch.allow) status = serve_fetcher_create(&s->fetcher, &s->options.fetch, err);
     if (!status) status = serve_guard_check_listen(&options->guard, fd, options->listen, err);

@@ -52,8 +52,9 @@ struct serve_store {
     /* The writer's own. */
     struct serve_sql *sql; /* NULL: away */
     struct serve_spool *spool;
-    int replay_rows; /* REPLAY_ROWS, or 1 while a row that is refused is looked for */
-    bool requeued;
+    int replay_rows;     /* REPLAY_ROWS, or 1 while a row that is refused is looked for */
+    bool requeued, told; /* told: the log knows that the database is away */
+    void (*say)(const char *line);
     double retry_ms, retry_at, prune_at;
 };
 
@@ -174,8 +175,13 @@ static bool take_batch(struct list *batch, struct serve_store *s)
 
 /* ---- the database ----------------------------------------------------------------------------------------------------------------- */
 
-static void go_away(struct serve_store *s)
+/* why: what the database, or the way to it, said. */
+static void go_away(struct serve_store *s, const struct rudd_error *why)
 {
+    char line[1200];
+    snprintf(line, sizeof line, "the database is away, rows wait in %.500s: %.500s", s->spool_path, why->message);
+    if (s->say && !s->told) s->say(line);
+    s->told = true;
     serve_sql_close(s->sql);
     s->sql = NULL;
     s->retry_at = serve_now_ms() + s->retry_ms;
@@ -210,7 +216,8 @@ static enum rudd_status open_sql(struct serve_store *s, struct rudd_error *err)
 static void reopen(struct serve_store *s)
 {
     if (s->sql || serve_now_ms() < s->retry_at) return;
-    if (open_sql(s, NULL)) go_away(s);
+    struct rudd_error err = {RUDD_OK, ""};
+    if (open_sql(s, &err)) go_away(s, &err);
 }
 
 static enum rudd_status run_text(struct serve_store *s, const char *text, struct rudd_error *err)
@@ -282,7 +289,7 @@ static struct serve_store_op *commit(struct serve_store *s, struct serve_store_o
         for (int i = 0; end && i < (apart ? 1 : BATCH_OPS); i++) end = end->next;
         enum rudd_status status = transact(s, first, end, &err);
         if (is_away(status)) {
-            go_away(s);
+            go_away(s, &err);
             return first;
         }
         if (status && !apart) {
@@ -372,17 +379,18 @@ static void replay(struct serve_store *s)
 {
     int rows;
     bool refused;
-    enum rudd_status status = replay_some(s, &rows, &refused, NULL);
+    struct rudd_error err = {RUDD_OK, ""};
+    enum rudd_status status = replay_some(s, &rows, &refused, &err);
     if (refused) {
         serve_spool_rewind(s->spool);
         bool found = s->replay_rows == 1;
         s->replay_rows = found ? REPLAY_ROWS : 1;
         if (!found) return;
-        status = reject_next(s, NULL);
+        status = reject_next(s, &err);
         rows = 0;
     }
     if (status) {
-        go_away(s);
+        go_away(s, &err);
         return;
     }
     serve_spool_accept(s->spool);
@@ -408,9 +416,10 @@ static void prune(struct serve_store *s)
     int64_t most = 0;
     if (!s->sql || serve_now_ms() < s->prune_at) return;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        enum rudd_status status = serve_sql_run(s->sql, texts[i], values, 2, NULL, NULL, NULL);
+        struct rudd_error err = {RUDD_OK, ""};
+        enum rudd_status status = serve_sql_run(s->sql, texts[i], values, 2, NULL, NULL, &err);
         if (status) {
-            if (is_away(status)) go_away(s);
+            if (is_away(status)) go_away(s, &err);
             break;
         }
         int64_t n = s->sql->driver->changes(s->sql);
@@ -435,7 +444,10 @@ static void *write_all(void *arg)
         s->stats.up = s->sql && !serve_spool_rows(s->spool);
         s->stats.spool_rows = serve_spool_rows(s->spool);
         s->stats.spool_bytes = serve_spool_bytes(s->spool);
+        const bool is_back = s->stats.up && s->told;
         pthread_mutex_unlock(&s->mutex);
+        if (is_back && s->say) s->say("the database is back, nothing waits in the spool");
+        if (is_back) s->told = false;
         for (struct serve_store_op *op = batch.first, *next; op; op = next) {
             next = op->next;
             op->done(op);
@@ -513,6 +525,7 @@ enum rudd_status serve_store_create(struct serve_store **store, const struct ser
     list_init(&s->queue);
     s->time_limit_ms = o->time_limit_ms ? o->time_limit_ms : TIME_LIMIT_MS;
     s->keep_days = o->keep_days;
+    s->say = o->say;
     s->replay_rows = REPLAY_ROWS;
     s->retry_ms = RETRY_MS;
     s->prune_at = serve_now_ms() + (s->keep_days ? 0 : 1e12);
@@ -526,7 +539,7 @@ enum rudd_status serve_store_create(struct serve_store **store, const struct ser
         s->stats.spool_bytes = serve_spool_bytes(s->spool);
         status = open_sql(s, err);
         if (status == RUDD_IO && serve_postgres_is_url(s->where)) {
-            go_away(s);
+            go_away(s, err);
             status = RUDD_OK;
         }
         s->stats.up = s->sql && !s->stats.spool_rows;

@@ -21,11 +21,12 @@
 struct serve_store;
 
 struct serve_store_options {
-    const char *where; /* a file, or postgresql://... */
-    const char *spool; /* the spool's file; made when first needed */
-    size_t spool_max;  /* bytes */
-    int time_limit_ms; /* for one answer of the database; 0: 2000 */
-    int keep_days;     /* predictions and finished jobs older than this are deleted; 0: never */
+    const char *where;             /* a file, or postgresql://... */
+    const char *spool;             /* the spool's file; made when first needed */
+    size_t spool_max;              /* bytes */
+    int time_limit_ms;             /* for one answer of the database; 0: 2000 */
+    int keep_days;                 /* predictions and finished jobs older than this are deleted; 0: never */
+    void (*say)(const char *line); /* what the log should say: the database went away, or came back; may be NULL */
 };
 /* Migrates. A PostgreSQL server that is away now is fine: rows wait in the spool. Servers in one folder get a
  * spool each: the first free of spool, spool.2 ... spool.9, and take over what is in those that nobody holds any more. */

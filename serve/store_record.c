@@ -59,8 +59,11 @@ enum rudd_status serve_record_open(struct serve_record *r, const struct serve_re
     if (wanted && !status) {
         bool url = serve_postgres_is_url(where);
         snprintf(spool, sizeof spool, "%s.spool", url ? SERVE_STORE_FILE : where);
-        const struct serve_store_options options = {
-            .where = where, .spool = o->spool ? o->spool : spool, .spool_max = o->spool_max, .keep_days = o->keep_days};
+        const struct serve_store_options options = {.where = where,
+                                                    .spool = o->spool ? o->spool : spool,
+                                                    .spool_max = o->spool_max,
+                                                    .keep_days = o->keep_days,
+                                                    .say = o->say};
         status = serve_store_create(&r->store, &options, &why);
         if (status && told) rudd_fail(err, status, "--store: %s", why.message);
         if (status && !told) {

@@ -258,6 +258,29 @@ static void unsafe_starts(void **state)
     }
 }
 
+/* A password that its URL is not written well enough for is in no message, nor is a piece of it. */
+static void broken_urls_are_not_shown(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"postgresql://u:open%zzsesame@127.0.0.1:1/d", "postgresql://u:x@sesame@127.0.0.1:1/d",
+                                       "postgresql://u:sesame/x@127.0.0.1:1/d", "postgresql://u:sesame@127.0.0.1:1/d?nothing=1",
+                                       "postgresql://u:sesame@[::1/d"};
+    char path[128], tail[600];
+    snprintf(path, sizeof path, "%s/url", folder);
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        struct text out;
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fprintf(f, "%s\n", urls[i]);
+        assert_int_equal(fclose(f), 0);
+        snprintf(tail, sizeof tail, "--model %s --listen :0 --store-file %s", model_path, path);
+        assert_int_equal(run_to_end(&out, "", tail), 2);
+        assert_non_null(strstr(out.data, "--store"));
+        assert_null(strstr(out.data, "sesame"));
+        free(out.data);
+    }
+}
+
 /* The roles of a key in a file of this one line; name: the key's. */
 static unsigned roles_in(const char *line, const char *key, char *name)
 {
@@ -417,6 +440,7 @@ int main(void)
                                        cmocka_unit_test(pages_of_other_sites),
                                        cmocka_unit_test(every_answer_has_the_headers),
                                        cmocka_unit_test(unsafe_starts),
+                                       cmocka_unit_test(broken_urls_are_not_shown),
                                        cmocka_unit_test(keys_are_made),
                                        cmocka_unit_test(tls_is_spoken),
                                        cmocka_unit_test(tls_is_renewed)};

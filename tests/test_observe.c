@@ -314,7 +314,10 @@ static void metrics_are_exact(void **state)
                                         "\nprediction_latency_seconds_count 1000\n",
                                         "\nprediction_latency_seconds_sum 4995\n",
                                         "\nrudd_model_info{name=\"two\",arch=\"b0\",version=\"2\",sha256=\"\"} 1\n",
-                                        "\nrudd_store_errors_total 0\n"};
+                                        "\nrudd_store_errors_total 0\n",
+                                        "\nrudd_model_loads_total{result=\"ok\"} 0\n",
+                                        "\nrudd_model_loads_total{result=\"failed\"} 0\n",
+                                        "\nrudd_keys_refused_total{reason=\"role\"} 0\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr((const char *)out.data, lines[i])) fail_msg("no line %s", lines[i]);
     assert_null(strstr((const char *)out.data, "name=\"one\""));

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,13 +42,22 @@ static int remove_folder(void **state)
     return system(line);
 }
 
+static atomic_int away_lines, back_lines; /* that the log had */
+
+static void hear(const char *line)
+{
+    if (strstr(line, "the database is away")) away_lines++;
+    if (strstr(line, "the database is back")) back_lines++;
+}
+
 static struct serve_store *open_store(const char *name)
 {
     char spool[320];
     struct serve_store *store = NULL;
     const char *where = in_folder(name);
     snprintf(spool, sizeof spool, "%s.spool", where);
-    struct serve_store_options options = {.where = where, .spool = spool, .spool_max = 1 << 20, .time_limit_ms = 200};
+    struct serve_store_options options = {
+        .where = where, .spool = spool, .spool_max = 1 << 20, .time_limit_ms = 200, .say = hear};
     if (serve_store_create(&store, &options, &err)) fail_msg("%s", err.message);
     return store;
 }
@@ -382,6 +392,7 @@ static void away_and_back(void **state)
     char id[SERVE_ID];
     bool spooled = false;
     int unfinished;
+    away_lines = back_lines = 0;
     assert_int_equal(serve_sqlite_open(&holder, in_folder("away"), 2000, &err), RUDD_OK);
     assert_int_equal(serve_sql_run(holder, "BEGIN IMMEDIATE", NULL, 0, NULL, NULL, &err), RUDD_OK);
     for (int i = 0; i < ROWS; i++) {
@@ -401,6 +412,7 @@ static void away_and_back(void **state)
     serve_store_get_stats(&stats, store);
     assert_true(stats.spool_rows == 0 && stats.spool_bytes == 0 && stats.replayed == 2 * ROWS);
     serve_store_destroy(store);
+    assert_true(away_lines == 1 && back_lines == 1); /* however often it was tried */
     assert_int_equal(ask_number("away", "SELECT COUNT(*) FROM predictions"), ROWS);
     assert_int_equal(ask_number("away", "SELECT COUNT(*) FROM feedback"), ROWS + 1);
     assert_int_equal(ask_number("away", "SELECT COUNT(*) FROM feedback f JOIN predictions p ON f.prediction_id = p.id"),

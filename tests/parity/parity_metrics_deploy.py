@@ -55,6 +55,7 @@ with tempfile.TemporaryDirectory() as folder:
     server = subprocess.Popen([os.path.join(BUILD, "rudd-serve"), "--model", os.path.join(run, "model.safetensors"), "--listen", ":0", "--access-log",
                                log, "--store", store], stdout=subprocess.PIPE, text=True)
     url = server.stdout.readline().split()[-1]
+    fresh = ask(url + "/metrics").decode()
     picture = open(sorted(glob.glob(os.path.join(data, "train", "*", "*")))[0], "rb").read()
     for _ in range(2):
         answer = json.loads(ask(url + "/predict", picture))
@@ -66,7 +67,7 @@ with tempfile.TemporaryDirectory() as folder:
     server.terminate()
     check("the server ends with 0", server.wait() == 0)
     lines = open(log).read().splitlines()
-    check("a line of the log for each request", len(lines) == 6 and all(json.loads(line)["request_id"] for line in lines), "\n".join(lines))
+    check("a line of the log for each request", len(lines) == 7 and all(json.loads(line)["request_id"] for line in lines), "\n".join(lines))
 
 types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
 exists = set()
@@ -75,7 +76,7 @@ for name, kind in types.items():
 # Labels are those of the table: not every one has appeared by now.
 labels = {}
 for name, names in re.findall(r'METRIC\(\w+, \w+, "(\w+)", "([^"]*)"', open("serve/metrics.def").read().replace("\n", " ")):
-    labels[name] = set(filter(None, names.split(",")))
+    labels[name] = {n.split("=")[0] for n in names.split(",") if n}
 check("the table and the scrape have the same families", set(labels) == set(types), set(labels) ^ set(types))
 for name, found in re.findall(r"^(\w+)\{(.*)\} \S+$", text, re.M):
     base = re.sub("_(bucket|sum|count)$", "", name) if name not in types else name
@@ -117,6 +118,9 @@ alerts = re.findall(r"- alert: (\w+)\n\s+expr: (?:>\n)?(.*?)\n\s+(?:for|labels):
 check("every alert is read", len(alerts) == rules.count("- alert:") > 5)
 for name, expression in alerts:
     check_expression("alert " + name, expression)
+    # Prometheus sees no increase in a series that begins with 1.
+    for counter, selector in re.findall(r"\bincrease\((\w+)(\{[^}]*\})?", expression):
+        check(f"alert {name}: {counter}{selector} is there before it counts", "\n" + counter + (selector or ("{" if labels[counter] else " ")) in fresh)
 for series in re.findall(r"series: '([^']*)'", open(os.path.join(DEPLOY, "rudd-alerts-test.yml")).read()):
     check_expression("alert test " + series, series)
 
