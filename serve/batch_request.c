@@ -52,6 +52,7 @@ struct form {
     struct serve_problem *problem;
     char id[SERVE_REQUEST_ID + 1]; /* one more than fits: too long ones are seen */
     size_t id_length;
+    bool in_file; /* the part that arrives is a picture */
 };
 
 static enum MHD_Result form_part(void *user, enum MHD_ValueKind kind, const char *key, const char *file_name, const char *type,
@@ -64,7 +65,9 @@ static enum MHD_Result form_part(void *user, enum MHD_ValueKind kind, const char
         memcpy(f->id + f->id_length, data, n);
         f->id_length += n;
     }
-    if (!key || (strcmp(key, "file") && strcmp(key, "files") && strcmp(key, "files[]"))) return MHD_YES;
+    if (offset == 0) /* without quotes the name is not read: see request.c */
+        f->in_file = key ? !strcmp(key, "file") || !strcmp(key, "files") || !strcmp(key, "files[]") : serve_is_image(data, n);
+    if (!f->in_file) return MHD_YES;
     struct serve_batch_item *item = f->work->count ? &f->work->items[f->work->count - 1] : NULL;
     if (offset == 0) {
         item = add_item(f->work, f->problem);

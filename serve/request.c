@@ -130,14 +130,18 @@ static void keep(struct serve_body *body, const char *data, size_t n)
     }
 }
 
+/* key NULL: a name without quotes (name=file, as .NET writes it), which libmicrohttpd does not read; then the part is the picture if it looks
+ * like one. */
 static enum MHD_Result form_part(void *user, enum MHD_ValueKind kind, const char *key, const char *file_name, const char *type,
                                  const char *encoding, const char *data, uint64_t offset, size_t n)
 {
     (void)kind, (void)file_name, (void)type, (void)encoding;
     struct serve_body *body = user;
-    if (!key || strcmp(key, "file")) return MHD_YES;
-    if (offset == 0) body->files++;
-    if (body->files == 1) keep(body, data, n);
+    if (offset == 0) {
+        body->in_file = key ? !strcmp(key, "file") : serve_is_image(data, n);
+        body->files += body->in_file;
+    }
+    if (body->in_file && body->files == 1) keep(body, data, n);
     return MHD_YES;
 }
 

@@ -45,6 +45,7 @@ struct serve_body {
     size_t received, max;
     struct MHD_PostProcessor *form;
     int files;              /* parts named `file` that have begun */
+    bool in_file;           /* the part that arrives is one */
     bool too_large, failed; /* failed: no memory */
 };
 

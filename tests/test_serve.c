@@ -70,6 +70,27 @@ static void three_ways_one_answer(void **state)
     free(url.data);
 }
 
+/* .NET writes the names in its forms without quotes; other fields of such a form are no pictures. */
+static void names_without_quotes(void **state)
+{
+    struct server *s = *state;
+    struct text form = {0};
+    text_print(&form,
+               "--XX\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=note\r\n\r\nhello\r\n"
+               "--XX\r\nContent-Disposition: form-data; name=file; filename=a.png; filename*=utf-8''a.png\r\n\r\n");
+    text_add(&form, pictures[1].data, pictures[1].length);
+    text_print(&form, "\r\n--XX\r\nContent-Disposition: form-data; name=end\r\n\r\nthe end\r\n--XX--\r\n");
+    static const char type[] = "multipart/form-data; boundary=\"XX\"";
+    struct answer one = post(s->port, "/predict", type, form.data, form.length),
+                  several = post(s->port, "/batch/predict", type, form.data, form.length);
+    assert_true(is_right(&one, expected[1]));
+    assert_int_equal(several.code, 200);
+    assert_non_null(strstr(several.body, "\"total\":1,\"done\":1,"));
+    answer_free(&one);
+    answer_free(&several);
+    free(form.data);
+}
+
 /* Every field that clients rely on is there and agrees with the others; top_k sets the length of the list. */
 static void prediction_is_the_superset(void **state)
 {
@@ -354,10 +375,11 @@ static void photographs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        SHARED(smuggled_requests),       SHARED(three_ways_one_answer),  SHARED(prediction_is_the_superset),
-        SHARED(routes_answer),           SHARED(model_info_is_the_file), SHARED(root_has_two_faces),
-        SHARED(wrong_paths_and_methods), SHARED(malformed_bodies),       SHARED(broken_pictures),
-        cmocka_unit_test(limits),        cmocka_unit_test(photographs)};
+    const struct CMUnitTest tests[] = {SHARED(smuggled_requests),    SHARED(three_ways_one_answer),
+                                       SHARED(names_without_quotes), SHARED(prediction_is_the_superset),
+                                       SHARED(routes_answer),        SHARED(model_info_is_the_file),
+                                       SHARED(root_has_two_faces),   SHARED(wrong_paths_and_methods),
+                                       SHARED(malformed_bodies),     SHARED(broken_pictures),
+                                       cmocka_unit_test(limits),     cmocka_unit_test(photographs)};
     return cmocka_run_group_tests(tests, make_all, stop_shared);
 }
