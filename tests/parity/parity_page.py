@@ -221,6 +221,15 @@ def use_the_page(b, url, pictures):
          "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true})); })()")
     check("dropped pictures fill a table", b.until("items.length === 7 && items.every(x => x.answer || x.problem) && document.querySelectorAll('#rows tr').length === 7"))
     check("a broken one among them spoils no other", b.js("items.filter(x => x.answer).length === 6 && Boolean(items[6].problem)"), b.js("items[6].problem.message"))
+    broken = "document.querySelectorAll('#rows tr')[6].cells[2].textContent"
+    english = b.js(broken)
+    b.js("$('language').click()")
+    check("what was wrong with it is said in the language of the page", "JPEG" in english and b.js("/^[А-Я][^A-Z]*JPEG/.test(" + broken + ")"), b.js(broken))
+    b.size(390, 800, True)
+    check("on a phone the table fits its card", b.js("document.querySelector('.scroll').scrollWidth <= document.querySelector('.scroll').clientWidth"),
+          b.js("document.querySelector('.scroll').scrollWidth"))
+    b.size(1280, 800, False)
+    b.js("$('language').click()")
     table = b.js("csv()")
     import csv
     rows = list(csv.reader(io.StringIO(table.lstrip("\ufeff"))))
@@ -315,6 +324,11 @@ def use_feedback(b, url, model, folder, pictures):
         b.until("!$('answer').hidden && !shown.told")
         b.js("$('no').click()")
         check("no: which species it is can be said", b.js("!$('correction').hidden && $('label').options.length >= 3 && document.activeElement === $('label')"))
+        b.size(320, 700, True)
+        check("the list of species fits a phone", b.js("document.documentElement.scrollWidth <= innerWidth && $('label').getBoundingClientRect().right <= innerWidth"))
+        b.size(1280, 800, False)
+        b.js("$('correction').requestSubmit()")
+        check("nothing is sent before a species is chosen", b.js("$('label').value === '' && !$('correction').checkValidity() && !shown.told"))
         said = b.js("($('label').selectedIndex = 1, $('label').value)")
         b.js("$('correction').requestSubmit()")
         check("and is taken", b.until("shown.told && $('thanks').textContent.length > 5"), b.js("$('thanks').textContent"))
