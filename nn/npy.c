@@ -91,6 +91,9 @@ enum rudd_status nn_npy_parse(struct nn_npy *npy, const void *bytes, size_t leng
     size_t start = b[6] == 1 ? 10 : 12, header = b[8] | (size_t)b[9] << 8;
     if (length < start) return rudd_fail(err, RUDD_FORMAT, "%s: ends within the .npy header", name);
     if (b[6] > 1) header |= (size_t)b[10] << 16 | (size_t)b[11] << 24;
+    if (header > NN_NPY_MAX_HEADER)
+        return rudd_fail(err, RUDD_FORMAT, "%s: a header of %zu bytes; NumPy's have at most %d", name, header,
+                         NN_NPY_MAX_HEADER);
     if (header > length - start)
         return rudd_fail(err, RUDD_FORMAT, "%s: header claims %zu bytes but %zu follow; the file is truncated", name, header,
                          length - start);

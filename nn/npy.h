@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include "nn/rudd.h"
 
-enum { NN_NPY_MAX_RANK = 8 };
+/* NumPy itself refuses longer headers (numpy.lib.format, _MAX_HEADER_SIZE); with what stands before them. */
+enum { NN_NPY_MAX_RANK = 8, NN_NPY_MAX_HEADER = 10000, NN_NPY_HEAD = NN_NPY_MAX_HEADER + 12 };
 
 struct nn_npy {
     char descr[16];                 /* "<f4"; cut to what fits */
@@ -20,9 +21,10 @@ struct nn_npy {
     int rank;                       /* of which shape holds the first NN_NPY_MAX_RANK at most */
     int64_t shape[NN_NPY_MAX_RANK]; /* each >= 0 and <= 2^40 */
     const unsigned char *values;    /* [values_length], not aligned */
-    size_t values_length;           /* what follows the header, whatever the shape says */
+    size_t values_length;           /* what follows the header in memory, whatever the shape says */
 };
-/* Parses a whole file in memory, into which values points. RUDD_FORMAT: not .npy of version 1-3, or truncated within the header. */
+/* Parses a file in memory, into which values points: all of it, or its first NN_NPY_HEAD bytes. RUDD_FORMAT: not .npy of version 1-3, truncated within
+ * the header, or a header of more than NN_NPY_MAX_HEADER bytes. */
 enum rudd_status nn_npy_parse(struct nn_npy *npy, const void *bytes, size_t length, const char *name, struct rudd_error *err);
 
 #endif

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         const struct weights_tensor *t = &f.tensors[i];
         float *values = malloc(t->count * sizeof *values + 1);
         if (!values || weights_find(&f, t->name) != t) abort();
-        weights_to_f32(values, t);
+        if (weights_read_f32(values, &f, t, NULL)) abort(); /* it was checked when it was opened */
         free(values);
     }
     weights_close(&f);
@@ -30,8 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 static uint32_t sum(const struct weights_zip_entry *e)
 {
     static unsigned char out[1 << 16];
-    if (!e->deflated) return (uint32_t)crc32_z(0, e->packed, e->packed_size);
-    z_stream z = {.next_in = (Bytef *)e->packed, .avail_in = (uInt)e->packed_size, .next_out = out, .avail_out = sizeof out};
+    if (!e->packed.deflated) return (uint32_t)crc32_z(0, e->packed.bytes, e->packed.length);
+    z_stream z = {
+        .next_in = (Bytef *)e->packed.bytes, .avail_in = (uInt)e->packed.length, .next_out = out, .avail_out = sizeof out};
     if (inflateInit2(&z, -MAX_WBITS)) return 0;
     inflate(&z, Z_FINISH);
     inflateEnd(&z);

@@ -1,4 +1,5 @@
 /* test_zip.c - zip archives and NumPy's arrays in them: what writers write is read, what lies is refused, and what is written is read back. */
+#include "nn/half.h"
 #include "tests/archives.h"
 #include "weights/npz.h"
 #include "weights/zip.h"
@@ -16,20 +17,19 @@ static struct rudd_error err;
 static unsigned char zip[1 << 16];
 enum { LOCAL = 30, CENTRAL = 46 };
 
-/* Two stored arrays, one deflated, one in Fortran order, a scalar, and metadata; *length of the archive. */
+/* Stored arrays, one of them in Fortran order, deflated ones likewise, a scalar, and metadata; *length of the archive. */
 static void make_sound(size_t *length, int flags, int zip64)
 {
-    static unsigned char npy[6][512], packed[512];
+    static unsigned char npy[5][512], packed[2][512];
     static const float values[6] = {0, 1, 2, 3, 4, 5};
     static const int64_t big = 1LL << 40;
-    size_t n[6];
+    size_t n[5], packed_length[2];
     n[0] = make_npy(npy[0], "<f4", "False", "(2, 3)", values, sizeof values);
     n[1] = make_npy(npy[1], "<f4", "True", "(2, 3)", values, sizeof values);
     n[2] = make_npy(npy[2], "<i8", "False", "()", &big, sizeof big);
     n[3] = make_npy(npy[3], "|S5", "False", "()", "value", 5);
     n[4] = make_npy(npy[4], "<f4", "False", "(0, 7)", NULL, 0);
-    size_t packed_length = deflated(packed, sizeof packed, npy[0], n[0]);
-    assert_true(packed_length);
+    for (int i = 0; i < 2; i++) assert_true(packed_length[i] = deflated(packed[i], sizeof packed[i], npy[i], n[i]));
     const struct entry entries[] = {
         {.name = "c.npy", .bytes = npy[0], .length = n[0], .flags = flags},
         {.name = "fortran.npy", .bytes = npy[1], .length = n[1], .flags = flags},
@@ -37,10 +37,16 @@ static void make_sound(size_t *length, int flags, int zip64)
         {.name = "a.key.npy", .bytes = npy[3], .length = n[3], .flags = flags},
         {.name = "empty.npy", .bytes = npy[4], .length = n[4], .flags = flags},
         {.name = "packed.npy",
-         .bytes = packed,
-         .length = packed_length,
+         .bytes = packed[0],
+         .length = packed_length[0],
          .unpacked = n[0],
          .crc = (uint32_t)crc32(0, npy[0], (uInt)n[0]),
+         .method = 8},
+        {.name = "packed_fortran.npy",
+         .bytes = packed[1],
+         .length = packed_length[1],
+         .unpacked = n[1],
+         .crc = (uint32_t)crc32(0, npy[1], (uInt)n[1]),
          .method = 8},
         {.name = "notes.txt", .bytes = "hello", .length = 5},
     };
@@ -53,7 +59,7 @@ static void assert_values(const struct weights_file *f, const char *name, const 
     const struct weights_tensor *t = weights_find(f, name);
     assert_non_null(t);
     assert_int_equal(t->count, count);
-    weights_to_f32(out, t);
+    assert_int_equal(weights_read_f32(out, f, t, &err), RUDD_OK);
     if (count) assert_memory_equal(out, expected, count * sizeof *out);
 }
 
@@ -67,10 +73,11 @@ static void sound_archives_are_read(void **state)
         struct weights_file f;
         make_sound(&length, form & 1 ? 8 : 0, form & 2);
         assert_int_equal(weights_parse(&f, zip, length, "sound.npz", &err), RUDD_OK);
-        assert_int_equal(f.tensor_count, 5);
+        assert_int_equal(f.tensor_count, 6);
         assert_values(&f, "c", c, 6);
         assert_values(&f, "fortran", transposed, 6);
         assert_values(&f, "packed", c, 6);
+        assert_values(&f, "packed_fortran", transposed, 6);
         assert_values(&f, "scalar", &big, 1);
         assert_values(&f, "empty", NULL, 0);
         assert_int_equal(weights_find(&f, "empty")->shape[1], 7);
@@ -101,7 +108,7 @@ static void cut_archives_are_refused(void **state)
 static void changed_bytes_change_nothing(void **state)
 {
     (void)state;
-    static const float c[6] = {0, 1, 2, 3, 4, 5};
+    static const float c[6] = {0, 1, 2, 3, 4, 5}, transposed[6] = {0, 2, 4, 1, 3, 5};
     size_t length, refused = 0;
     make_sound(&length, 0, 1);
     for (size_t i = 4; i < length; i++)
@@ -112,9 +119,10 @@ static void changed_bytes_change_nothing(void **state)
                 assert_true(err.status == RUDD_FORMAT || err.status == RUDD_LIMIT);
                 refused++;
             } else {
-                assert_int_equal(f.tensor_count, 5);
+                assert_int_equal(f.tensor_count, 6);
                 assert_values(&f, "c", c, 6);
                 assert_values(&f, "packed", c, 6);
+                assert_values(&f, "packed_fortran", transposed, 6);
                 weights_close(&f);
             }
             zip[i] ^= (unsigned char)(1 << bit);
@@ -126,7 +134,7 @@ static void changed_bytes_change_nothing(void **state)
 static void lying_entries_are_refused(void **state)
 {
     (void)state;
-    static unsigned char npy[512], packed[512];
+    static unsigned char npy[512], packed[512], long_header[20000] = "\x93NUMPY\1\0\x11\x27";
     static const float one = 1;
     const size_t n = make_npy(npy, "<f4", "False", "()", &one, sizeof one), m = deflated(packed, sizeof packed, npy, n);
     const uint32_t crc = (uint32_t)crc32(0, npy, (uInt)n);
@@ -152,6 +160,7 @@ static void lying_entries_are_refused(void **state)
         {{.name = "a.npy", .bytes = npy, .length = n - 1}, "a: its shape in <f4 needs 4 bytes of values but 3 follow"},
         {{.name = "a.npy", .bytes = npy, .length = 20}, "truncated"},
         {{.name = "a.npy", .bytes = npy + 1, .length = n - 1}, "does not begin as a .npy"},
+        {{.name = "a.npy", .bytes = long_header, .length = sizeof long_header}, "a header of 10001 bytes"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct weights_file f, before;
@@ -327,10 +336,78 @@ static void bombs_are_refused(void **state)
     free(zeros);
 }
 
+static int note_largest(void *largest, size_t bytes)
+{
+    if (bytes > *(size_t *)largest) *(size_t *)largest = bytes;
+    return 1;
+}
+
 static int allow_fewer(void *left, size_t bytes)
 {
     (void)bytes;
     return (*(int *)left)-- > 0;
+}
+
+/* A deflated array is not held: opening the file takes no memory of its size, reading it takes that of one array, and what the file has become since it
+ * was opened is noticed. */
+static void packed_arrays_are_not_held(void **state)
+{
+    (void)state;
+    enum { COUNT = 1 << 20, WHOLE = 2 * COUNT + 256 };
+    unsigned char *npy = malloc(WHOLE), *packed = malloc(WHOLE), *archive = malloc(WHOLE + 512);
+    float *out = malloc(COUNT * sizeof *out);
+    uint16_t *halves = malloc(COUNT * sizeof *halves);
+    assert_true(npy && packed && archive && out && halves);
+    for (size_t i = 0; i < COUNT; i++) halves[i] = (uint16_t)((i * 2654435761u >> 13) & 0x3bff); /* finite */
+    for (int fortran = 0; fortran < 2; fortran++) {
+        char path[] = P_tmpdir "/rudd-test-XXXXXX";
+        const size_t n = make_npy(npy, "<f2", fortran ? "True" : "False", "(1024, 1024)", halves, COUNT * sizeof *halves);
+        struct entry e = {
+            .name = "a.npy", .bytes = packed, .unpacked = n, .crc = (uint32_t)crc32(0, npy, (uInt)n), .method = 8};
+        assert_true(e.length = deflated(packed, WHOLE, npy, n));
+        const size_t length = make_zip(archive, &e, 1, 0);
+        const int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, archive, length, 0), length);
+
+        struct weights_file f;
+        size_t largest = 0;
+        rudd_set_alloc_hook(note_largest, &largest);
+        assert_int_equal(weights_open(&f, path, &err), RUDD_OK);
+        rudd_set_alloc_hook(NULL, NULL);
+        assert_true(largest > 0 && largest < 100000);
+        const struct weights_tensor *t = weights_find(&f, "a");
+        assert_int_equal(weights_read_f32(out, &f, t, &err), RUDD_OK);
+        for (size_t i = 0; i < COUNT; i++) {
+            const size_t at = fortran ? i % 1024 * 1024 + i / 1024 : i;
+            if (memcmp(&out[i], &(float){nn_f32_from_f16(halves[at])}, sizeof *out)) fail_msg("value %zu is %g", i, out[i]);
+        }
+        for (int allowed = 0;; allowed++) {
+            int left = allowed;
+            rudd_set_alloc_hook(allow_fewer, &left);
+            enum rudd_status status = weights_read_f32(out, &f, t, &err);
+            rudd_set_alloc_hook(NULL, NULL);
+            if (!status) {
+                assert_true(allowed >= 3 + fortran);
+                break;
+            }
+            assert_int_equal(status, RUDD_NO_MEMORY);
+        }
+        const unsigned char changed = archive[length / 2] ^ 1;
+        assert_int_equal(pwrite(fd, &changed, 1, (off_t)length / 2), 1);
+        assert_int_equal(weights_read_f32(out, &f, t, &err), RUDD_FORMAT);
+        assert_non_null(strstr(err.message, "tensor a: its bytes"));
+        assert_int_equal(ftruncate(fd, (off_t)length / 2), 0);
+        assert_int_equal(weights_read_f32(out, &f, t, &err), RUDD_IO);
+        weights_close(&f);
+        close(fd);
+        unlink(path);
+    }
+    free(npy);
+    free(packed);
+    free(archive);
+    free(out);
+    free(halves);
 }
 
 /* Whichever allocation fails, zlib's too, reading says so and leaves nothing behind. */
@@ -442,7 +519,8 @@ int main(void)
         cmocka_unit_test(changed_bytes_change_nothing), cmocka_unit_test(lying_entries_are_refused),
         cmocka_unit_test(odd_arrays_are_refused),       cmocka_unit_test(overlaps_are_refused),
         cmocka_unit_test(large_entries_are_read),       cmocka_unit_test(bombs_are_refused),
-        cmocka_unit_test(every_allocation_may_fail),    cmocka_unit_test(written_archives_are_read),
+        cmocka_unit_test(packed_arrays_are_not_held),   cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(written_archives_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,8 +158,8 @@ static enum rudd_status check_tensors(const struct weights_file *file, const str
     for (int i = 0; i < entry_count(c); i++) {
         if (!entry(name, &values, &p, c, i)) continue;
         const struct weights_tensor *t = weights_find(file, name);
-        if (!t || t->count != p->count || t->dtype != WEIGHTS_F32)
-            return rudd_fail(err, RUDD_MISMATCH, "%s: tensor %s is missing or not %zu float32 values", file->path, name,
+        if (!t || t->count != p->count || t->dtype != WEIGHTS_F32 || !t->data) /* no checkpoint of ours is compressed */
+            return rudd_fail(err, RUDD_MISMATCH, "%s: tensor %s is missing or not %zu plain float32 values", file->path, name,
                              p->count);
         count++;
     }

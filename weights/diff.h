@@ -26,7 +26,7 @@ struct weights_diff {
     int meta_count;
 };
 
-/* RUDD_NO_MEMORY. Values are read from the files' maps. */
+/* RUDD_NO_MEMORY; errors of weights_values. *diff is unchanged on failure. */
 enum rudd_status weights_diff_make(struct weights_diff *diff, const struct weights_file *a, const struct weights_file *b,
                                    struct rudd_error *err);
 void weights_diff_free(struct weights_diff *diff);

@@ -9,6 +9,7 @@
 #include "weights/keras.h"
 #include "weights/safetensors.h"
 #include "weights/torch_read.h"
+#include "weights/unpack.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -123,50 +124,81 @@ enum rudd_status weights_set_shape(struct weights_tensor *t, const int64_t *shap
     return RUDD_OK;
 }
 
-enum rudd_status weights_add_block(void **block, struct weights_file *file, size_t bytes, size_t length, struct rudd_error *err)
+enum rudd_status weights_count_unpacked(struct weights_file *file, size_t bytes, size_t length, struct rudd_error *err)
 {
     const size_t times = 100, limit = (length < (SIZE_MAX >> 1) / times ? times * length : SIZE_MAX >> 1) + (256 << 20);
-    if (bytes > limit - file->block_bytes)
+    if (bytes > limit - file->unpacked)
         return rudd_fail(err, RUDD_LIMIT, "%s: unpacks to more than %zu bytes, %zu times its own and 256 MiB", file->path,
                          limit, times);
+    file->unpacked += bytes;
+    return RUDD_OK;
+}
+
+enum rudd_status weights_add_block(void **block, struct weights_file *file, size_t bytes, size_t length, struct rudd_error *err)
+{
+    enum rudd_status status = weights_count_unpacked(file, bytes, length, err);
+    if (status) return status;
     void **grown = rudd_realloc(file->blocks, ((size_t)file->block_count + 1) * sizeof *grown);
     if (grown) file->blocks = grown;
     *block = grown ? rudd_alloc(bytes) : NULL;
     if (!*block) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to unpack %zu bytes", file->path, bytes);
     file->blocks[file->block_count++] = *block;
-    file->block_bytes += bytes;
     return RUDD_OK;
 }
 
-enum rudd_status weights_set_strided(struct weights_file *file, struct weights_tensor *t, const void *base,
-                                     const int64_t *stride, size_t length, struct rudd_error *err)
+static size_t byte_count(const struct weights_tensor *t)
 {
-    const size_t size = weights_dtype_size(t->dtype);
-    bool row_major = true;
-    int64_t expected = 1;
-    t->data = base;
-    if (!t->count) return RUDD_OK; /* whatever its other dimensions are */
-    for (int i = t->rank - 1; i >= 0; i--) {
-        row_major = row_major && (t->shape[i] == 1 || stride[i] == expected);
-        expected *= t->shape[i];
-    }
-    if (row_major) return RUDD_OK;
+    return t->count * dtypes[t->dtype].size;
+}
 
-    void *block;
-    enum rudd_status status = weights_add_block(&block, file, t->count * size, length, err);
-    if (status) return status;
+static bool is_row_major(const struct weights_tensor *t)
+{
+    int64_t expected = 1;
+    for (int i = t->rank - 1; i >= 0; expected *= t->shape[i--])
+        if (t->shape[i] != 1 && t->stride[i] != expected) return false;
+    return true;
+}
+
+/* The elements of t, which are its strides apart in in, one behind the other. */
+static void gather(void *out, const struct weights_tensor *t, const void *in)
+{
+    const size_t size = dtypes[t->dtype].size;
     int64_t index[WEIGHTS_MAX_RANK] = {0};
-    const char *in = base;
-    for (char *out = block, *end = out + t->count * size; out < end; out += size) {
-        memcpy(out, in, size);
+    const char *from = in;
+    for (char *to = out, *end = to + byte_count(t); to < end; to += size) {
+        memcpy(to, from, size);
         /* The next index: the last dimension that has one more, those behind it from 0. */
         for (int i = t->rank - 1; i >= 0; i--) {
-            in += (size_t)stride[i] * size;
+            from += (size_t)t->stride[i] * size;
             if (++index[i] < t->shape[i]) break;
-            in -= (size_t)stride[i] * size * (size_t)t->shape[i];
+            from -= (size_t)t->stride[i] * size * (size_t)t->shape[i];
             index[i] = 0;
         }
     }
+}
+
+bool weights_is_rest_of(const struct weights_tensor *t, const struct weights_packed *packed, size_t first)
+{
+    return first <= packed->size && packed->size - first == byte_count(t);
+}
+
+enum rudd_status weights_set_values(struct weights_file *file, struct weights_tensor *t, const struct weights_packed *packed,
+                                    size_t first, const int64_t *stride, size_t length, struct rudd_error *err)
+{
+    if (!t->count) return RUDD_OK; /* whatever its other dimensions are */
+    memcpy(t->stride, stride, (size_t)t->rank * sizeof *stride);
+    const bool row_major = is_row_major(t);
+    if (packed->deflated || (!row_major && weights_is_rest_of(t, packed, first))) {
+        t->packed = *packed;
+        t->first = first;
+        return row_major ? RUDD_OK : weights_count_unpacked(file, byte_count(t), length, err);
+    }
+    t->data = packed->bytes + first;
+    if (row_major) return RUDD_OK;
+    void *block;
+    enum rudd_status status = weights_add_block(&block, file, byte_count(t), length, err);
+    if (status) return status;
+    gather(block, t, t->data);
     t->data = block;
     return RUDD_OK;
 }
@@ -250,6 +282,11 @@ out:
     return status;
 }
 
+bool weights_in_map(const struct weights_file *file, const void *p)
+{
+    return (uintptr_t)p - (uintptr_t)file->map < file->map_length;
+}
+
 enum rudd_status weights_read_bytes(void *out, const struct weights_file *file, size_t offset, size_t length,
                                     struct rudd_error *err)
 {
@@ -265,15 +302,60 @@ enum rudd_status weights_read_bytes(void *out, const struct weights_file *file, 
     return RUDD_OK;
 }
 
+/* Into out the values of a tensor without data, row-major. */
+static enum rudd_status make(void *out, const struct weights_file *file, const struct weights_tensor *t, struct rudd_error *err)
+{
+    char where[WEIGHTS_MAX_NAME + 512];
+    snprintf(where, sizeof where, "%.480s: tensor %s", file->path, t->name);
+    if (is_row_major(t)) return weights_unpack(out, t->first, byte_count(t), &t->packed, file, where, err);
+    void *unordered = rudd_alloc(byte_count(t));
+    if (!unordered) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for its %zu bytes", where, byte_count(t));
+    enum rudd_status status = weights_unpack(unordered, t->first, byte_count(t), &t->packed, file, where, err);
+    if (!status) gather(out, t, unordered);
+    rudd_free(unordered);
+    return status;
+}
+
+enum rudd_status weights_values(const void **values, void **made, const struct weights_file *file,
+                                const struct weights_tensor *t, struct rudd_error *err)
+{
+    *values = t->data;
+    *made = NULL;
+    if (t->data || !t->count) return RUDD_OK;
+    void *block = rudd_alloc(byte_count(t));
+    enum rudd_status status =
+        block ? make(block, file, t, err)
+              : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the %zu bytes of %s", file->path, byte_count(t), t->name);
+    if (status)
+        rudd_free(block);
+    else
+        *values = *made = block;
+    return status;
+}
+
+/* make, as float32. */
+static enum rudd_status make_f32(float *out, const struct weights_file *file, const struct weights_tensor *t,
+                                 struct rudd_error *err)
+{
+    if (t->dtype == WEIGHTS_F32) return make(out, file, t, err);
+    struct weights_tensor made = *t;
+    void *block;
+    enum rudd_status status = weights_values(&made.data, &block, file, t, err);
+    if (!status) weights_to_f32(out, &made);
+    rudd_free(block);
+    return status;
+}
+
 enum rudd_status weights_read_f32(float *out, const struct weights_file *file, const struct weights_tensor *t,
                                   struct rudd_error *err)
 {
-    const uintptr_t at_map = (uintptr_t)t->data - (uintptr_t)file->map;
-    if (at_map >= file->map_length) { /* in a block */
+    if (!t->count) return RUDD_OK;
+    if (!t->data) return make_f32(out, file, t, err);
+    if (!weights_in_map(file, t->data)) {
         weights_to_f32(out, t);
         return RUDD_OK;
     }
-    const size_t size = dtypes[t->dtype].size, offset = (size_t)at_map;
+    const size_t size = dtypes[t->dtype].size, offset = (size_t)((const char *)t->data - (const char *)file->map);
     if (t->dtype == WEIGHTS_F32) return weights_read_bytes(out, file, offset, t->count * size, err);
     enum { PIECE = 4096 };
     unsigned char bytes[PIECE * 8]; /* of the widest dtype */

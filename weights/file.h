@@ -1,7 +1,7 @@
 /* file.h - a weights file, whatever its container: a table of named tensors over a memory map.
  *
  *     path --map--> first bytes say which container --its parser--> tensors, sorted by name, that point into the map
- *                                                                   (or into memory of the file's own, where it stores them packed)
+ *                                                                   (or say how their values are made of it: deflated, strided)
  *
  *     container      first bytes        parser
  *     safetensors    u64, '{'           safetensors.h
@@ -32,13 +32,25 @@ enum weights_dtype {
 };
 enum { WEIGHTS_MAX_RANK = 8, WEIGHTS_MAX_NAME = 512 };
 
+/* Bytes as a container holds them. */
+struct weights_packed {
+    const unsigned char *bytes; /* [length], in the map or a block */
+    size_t length, size;        /* as they are, unpacked */
+    uint32_t crc;               /* of what is unpacked; meaningless unless deflated */
+    bool deflated;              /* raw, as in zip archives; else length is size */
+};
+
 struct weights_tensor {
     char *name;
     enum weights_dtype dtype;
     int rank;
     int64_t shape[WEIGHTS_MAX_RANK];
     size_t count;     /* elements */
-    const void *data; /* row-major; into the map or a block; may be unaligned */
+    const void *data; /* row-major; into the map or a block; may be unaligned. NULL: weights_values makes them */
+
+    struct weights_packed packed;     /* that of which they are made: they are its last bytes, */
+    size_t first;                     /* from this one on, */
+    int64_t stride[WEIGHTS_MAX_RANK]; /* these many elements apart */
 };
 struct weights_meta {
     char *key, *value;
@@ -52,9 +64,9 @@ struct weights_file {
     int tensor_count;
     struct weights_meta *meta;
     int meta_count;
-    void **blocks; /* memory of tensors that do not lie in the map as they are */
+    void **blocks; /* memory of what does not lie in the map as it is and is not made when asked for */
     int block_count;
-    size_t block_bytes; /* of all of them */
+    size_t unpacked; /* bytes that are more than the map's: in blocks, or to be made */
 };
 
 /* All of these leave *file unchanged when they fail; RUDD_FORMAT (with the file and the fault) for bytes that break the format,
@@ -72,13 +84,18 @@ bool weights_dtype_is_float(enum weights_dtype dtype);
 /* "[32,3,3,3]" into text; returns it. */
 enum { WEIGHTS_SHAPE_TEXT = WEIGHTS_MAX_RANK * 21 + 3 };
 const char *weights_shape_text(char text[WEIGHTS_SHAPE_TEXT], int rank, const int64_t *shape);
-/* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. */
+/* out [count] as float32 from any floating dtype (F16 and BF16 exactly); integers likewise. t->data must be there. */
 void weights_to_f32(float *out, const struct weights_tensor *t);
 
-/* The same from the file itself instead of the map: no page of the map becomes resident, and a file that has become shorter since it was
- * opened is RUDD_IO. For files that are kept open. */
+/* The same of any tensor of file, from the file itself instead of the map: no page of the map becomes resident, and a file that has become shorter
+ * since it was opened is RUDD_IO. For files that are kept open. What is deflated is unpacked for this one tensor (RUDD_FORMAT if it is not any more
+ * what it was). */
 enum rudd_status weights_read_f32(float *out, const struct weights_file *file, const struct weights_tensor *t,
                                   struct rudd_error *err);
+/* The values of any tensor of file, row-major: t->data, or made in *made, which the caller frees (else NULL). Errors as above. */
+enum rudd_status weights_values(const void **values, void **made, const struct weights_file *file,
+                                const struct weights_tensor *t, struct rudd_error *err);
+bool weights_in_map(const struct weights_file *file, const void *p); /* false for every p of a parsed file */
 /* length bytes from offset of an opened (not parsed) file, likewise. */
 enum rudd_status weights_read_bytes(void *out, const struct weights_file *file, size_t offset, size_t length,
                                     struct rudd_error *err);
@@ -93,14 +110,20 @@ bool weights_name_is_printable(const char *name);
  * fit a size_t. where starts the message. */
 enum rudd_status weights_set_shape(struct weights_tensor *t, const int64_t *shape, size_t rank, const char *where,
                                    struct rudd_error *err);
-/* *block: bytes of memory that become the file's own, of whose container all is length bytes long. RUDD_LIMIT when the file would own more
- * than 100 times its length and 256 MiB: nothing that holds weights unpacks to that. */
+/* So many bytes will be unpacked from a container that is length bytes long. RUDD_LIMIT when all those of file are more than 100 times its
+ * length and 256 MiB: nothing that holds weights unpacks to that. */
+enum rudd_status weights_count_unpacked(struct weights_file *file, size_t bytes, size_t length, struct rudd_error *err);
+/* *block: bytes of memory that become the file's own, and count as unpacked. */
 enum rudd_status weights_add_block(void **block, struct weights_file *file, size_t bytes, size_t length,
                                    struct rudd_error *err);
-/* Gives t, of which dtype and shape are set, the elements base[sum of index[i]*stride[i]]: where they are if that is row-major, else packed
- * into a block of file. Strides are >= 0 and in elements; the caller knows that all those elements exist. length, errors: as above. */
-enum rudd_status weights_set_strided(struct weights_file *file, struct weights_tensor *t, const void *base,
-                                     const int64_t *stride, size_t length, struct rudd_error *err);
+/* Whether t's values are all that packed has from byte first on: then they may be left packed. */
+bool weights_is_rest_of(const struct weights_tensor *t, const struct weights_packed *packed, size_t first);
+/* Gives t, of which dtype and shape are set, the elements [sum of index[i]*stride[i]] behind byte first of what packed unpacks to: where they
+ * are if they lie so, else to be made when they are asked for, else (a strided part of something larger) in a block of file. What is deflated
+ * has been checked, and t is the rest of it. Strides are >= 0 and in elements; the caller knows that all those elements exist. length, errors:
+ * as above. */
+enum rudd_status weights_set_values(struct weights_file *file, struct weights_tensor *t, const struct weights_packed *packed,
+                                    size_t first, const int64_t *stride, size_t length, struct rudd_error *err);
 /* Sorts the tensors by name. RUDD_FORMAT when two have the same. */
 enum rudd_status weights_sort(struct weights_file *file, struct rudd_error *err);
 

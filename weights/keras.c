@@ -153,7 +153,7 @@ enum rudd_status weights_keras_archive_parse(struct weights_file *file, struct w
     struct weights_zip_entry *weights = weights_zip_find(zip, "model.weights.h5");
     if (!weights) return rudd_fail(err, RUDD_FORMAT, "%s: model.weights.h5 is not where Keras puts it", file->path);
     enum rudd_status status = weights_zip_read(weights, zip, file, err);
-    if (!status) status = weights_keras_parse(&inner, weights->bytes, weights->size, file->path, err);
+    if (!status) status = weights_keras_parse(&inner, weights->bytes, weights->packed.size, file->path, err);
     if (status) return status;
     file->tensors = inner.tensors;
     file->tensor_count = inner.tensor_count;
@@ -256,8 +256,9 @@ enum rudd_status weights_keras_preprocess(struct nn_preprocess *p, const struct 
     if (m->count != 3 || v->count != 3)
         return rudd_fail(err, RUDD_FORMAT, "%s: %s has %zu values and %s %zu; expected 3 each", file->path, m->name, m->count,
                          v->name, v->count);
-    weights_to_f32(mean, m);
-    weights_to_f32(second, v);
+    enum rudd_status status = weights_read_f32(mean, file, m, err);
+    if (!status) status = weights_read_f32(second, file, v, err);
+    if (status) return status;
     bool deviation = norm == WEIGHTS_KERAS_STD;
     if (norm == WEIGHTS_KERAS_AUTO) {
         deviation = true;

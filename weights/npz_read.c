@@ -1,6 +1,7 @@
 /* npz_read.c - NumPy's .npz: each entry X.npy of the archive is the tensor X (numpy.savez, numpy.savez_compressed).
  *
- * A stored array in row-major order stays where it is; others are unpacked or packed into blocks. Byte strings without dimensions
+ * A stored array in row-major order stays where it is; others are unpacked and put in order when somebody asks for them, so that a compressed archive
+ * takes no more memory than another. Byte strings without dimensions
  * ('|S40') are metadata: what npz_write.c makes of a model file's. Entries of other names are left alone.
  *
  * Not here: big-endian values, objects (they are pickles), text, complex numbers, bfloat16 (NumPy has none). */
@@ -34,19 +35,22 @@ static enum rudd_status find_dtype(enum weights_dtype *dtype, const char *descr,
                      "%s: values of type %s; little-endian floats and integers are read; convert with .astype", where, descr);
 }
 
-static enum rudd_status add_meta(struct weights_file *file, const char *key, const struct nn_npy *npy, struct rudd_error *err)
+static enum rudd_status add_meta(struct weights_file *file, const char *key, const unsigned char *text, size_t length,
+                                 struct rudd_error *err)
 {
     struct weights_meta *m = &file->meta[file->meta_count++];
     m->key = rudd_strdup(key);
-    m->value = rudd_alloc(npy->values_length + 1);
+    m->value = rudd_alloc(length + 1);
     if (!m->key || !m->value) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for metadata", file->path);
-    memcpy(m->value, npy->values, npy->values_length);
-    m->value[npy->values_length] = 0;
+    memcpy(m->value, text, length);
+    m->value[length] = 0;
     return RUDD_OK;
 }
 
-static enum rudd_status add_tensor(struct weights_file *file, const char *name, const struct nn_npy *npy, size_t length,
-                                   const char *where, struct rudd_error *err)
+/* An array of which the values begin at byte first of what packed unpacks to. */
+static enum rudd_status add_tensor(struct weights_file *file, const char *name, const struct nn_npy *npy,
+                                   const struct weights_packed *packed, size_t first, size_t length, const char *where,
+                                   struct rudd_error *err)
 {
     struct weights_tensor *t = &file->tensors[file->tensor_count++];
     int64_t stride[WEIGHTS_MAX_RANK], step = 1;
@@ -56,15 +60,33 @@ static enum rudd_status add_tensor(struct weights_file *file, const char *name, 
     if (!status) status = weights_set_shape(t, npy->shape, (size_t)npy->rank, where, err);
     if (status) return status;
     const size_t bytes = t->count * weights_dtype_size(t->dtype);
-    if (npy->values_length != bytes)
+    if (!weights_is_rest_of(t, packed, first))
         return rudd_fail(err, RUDD_FORMAT, "%s: its shape in %s needs %zu bytes of values but %zu follow", where, npy->descr,
-                         bytes, npy->values_length);
+                         bytes, packed->size - first);
     for (int i = 0; i < t->rank; i++) {
         const int d = npy->fortran ? i : t->rank - 1 - i;
         stride[d] = step;
         step *= t->count ? t->shape[d] : 1; /* the product fits, unless a 0 made it */
     }
-    return weights_set_strided(file, t, npy->values, stride, length, err);
+    return weights_set_values(file, t, packed, first, stride, length, err);
+}
+
+static enum rudd_status add_entry(struct weights_file *file, struct weights_zip_entry *e, const struct weights_zip *zip,
+                                  const char *name, struct rudd_error *err)
+{
+    unsigned char head[NN_NPY_HEAD];
+    char where[1024];
+    struct nn_npy npy;
+    const size_t size = e->packed.size, known = size < sizeof head ? size : sizeof head;
+    snprintf(where, sizeof where, "%.480s: array %s", file->path, name);
+    enum rudd_status status = weights_zip_check(e, zip, file, head, known, err);
+    if (!status) status = nn_npy_parse(&npy, head, known, where, err);
+    if (status) return status;
+    const size_t first = (size_t)((const unsigned char *)npy.values - head);
+    if (npy.rank || strncmp(npy.descr, "|S", 2))
+        return add_tensor(file, name, &npy, &e->packed, first, zip->length, where, err);
+    status = weights_zip_read(e, zip, file, err);
+    return status ? status : add_meta(file, name, e->bytes + first, size - first, err);
 }
 
 enum rudd_status weights_npz_parse(struct weights_file *file, struct weights_zip *zip, struct rudd_error *err)
@@ -76,18 +98,12 @@ enum rudd_status weights_npz_parse(struct weights_file *file, struct weights_zip
         return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d arrays", file->path, zip->entry_count);
     for (int i = 0; i < zip->entry_count && !status; i++) {
         struct weights_zip_entry *e = &zip->entries[i];
-        char name[WEIGHTS_MAX_NAME + 1], where[1024];
-        struct nn_npy npy;
+        char name[WEIGHTS_MAX_NAME + 1];
         size_t n = strlen(e->name);
         if (n <= 4 || strcmp(e->name + n - 4, ".npy")) continue;
         memcpy(name, e->name, n - 4);
         name[n - 4] = 0;
-        snprintf(where, sizeof where, "%.480s: array %s", file->path, name);
-        status = weights_zip_read(e, zip, file, err);
-        if (!status) status = nn_npy_parse(&npy, e->bytes, e->size, where, err);
-        if (status) break;
-        const bool text = !npy.rank && !strncmp(npy.descr, "|S", 2);
-        status = text ? add_meta(file, name, &npy, err) : add_tensor(file, name, &npy, zip->length, where, err);
+        status = add_entry(file, e, zip, name, err);
     }
     return status;
 }

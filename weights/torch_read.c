@@ -5,7 +5,8 @@
  *
  * The pickle (pickle.h) says what there is: a state dict, alone or in a dict beside the optimiser and other things, which are not even
  * looked at. An average of the weights goes before the weights, as in timm: wrappers[] is the order. Names lose what DataParallel and
- * torch.compile put before them. A tensor is a view of a storage: where it is row-major it stays where it is in the file.
+ * torch.compile put before them. A tensor is a view of a storage: where it is row-major it stays where it is in the file; that of a deflated storage
+ * (torch.save makes none, but zip programs do) or in another order is made when somebody asks for it.
  *
  * Sources: torch/serialization.py (_save, _legacy_save, _load, _legacy_load); timm/models/_helpers.py (load_state_dict, clean_state_dict).
  * Not here: TorchScript, the tar form of 0.1, files of big-endian machines, sparse and quantised tensors. */
@@ -16,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a storage's bytes are. */
+/* Where a storage's bytes are; deflated only if t, which begins at byte first of them, is all the rest of them. */
 struct source {
-    enum rudd_status (*find)(const unsigned char **bytes, struct source *source, const struct weights_storage *storage,
-                             struct rudd_error *err);
+    enum rudd_status (*find)(struct weights_packed *bytes, struct source *source, const struct weights_storage *storage,
+                             const struct weights_tensor *t, size_t first, struct rudd_error *err);
     struct weights_file *file; /* that is being made */
     size_t length;             /* of the whole container */
 };
@@ -96,11 +97,10 @@ static enum rudd_status take_tensor(struct source *s, const struct weights_value
         return rudd_fail(err, RUDD_FORMAT,
                          "%s: tensor %s has %zu elements, its storage %" PRId64 ": it repeats them; save it .contiguous()",
                          path, t->name, t->count, view->storage->length);
-    const unsigned char *bytes;
-    status = s->find(&bytes, s, view->storage, err);
-    if (status) return status;
-    return weights_set_strided(s->file, t, bytes + (size_t)view->offset * weights_dtype_size(t->dtype), view->stride, s->length,
-                               err);
+    struct weights_packed bytes;
+    const size_t first = (size_t)view->offset * weights_dtype_size(t->dtype);
+    status = s->find(&bytes, s, view->storage, t, first, err);
+    return status ? status : weights_set_values(s->file, t, &bytes, first, view->stride, s->length, err);
 }
 
 static enum rudd_status take_tensors(struct source *s, const struct weights_value *root, struct rudd_error *err)
@@ -138,8 +138,8 @@ static struct weights_zip_entry *find_entry(const struct zip_source *z, const ch
     return weights_zip_find(z->zip, full);
 }
 
-static enum rudd_status find_in_zip(const unsigned char **bytes, struct source *source, const struct weights_storage *storage,
-                                    struct rudd_error *err)
+static enum rudd_status find_in_zip(struct weights_packed *bytes, struct source *source, const struct weights_storage *storage,
+                                    const struct weights_tensor *t, size_t first, struct rudd_error *err)
 {
     struct zip_source *z = (struct zip_source *)source;
     char name[WEIGHTS_MAX_NAME + 1];
@@ -148,11 +148,13 @@ static enum rudd_status find_in_zip(const unsigned char **bytes, struct source *
     snprintf(name, sizeof name, "data/%.*s", length, storage->key);
     struct weights_zip_entry *e = find_entry(z, name, strlen(name));
     if (!e) return rudd_fail(err, RUDD_FORMAT, "%s: no entry %s for a storage that its pickle names", z->zip->path, name);
-    if (e->size != wanted)
-        return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: %zu bytes, its pickle asks for %zu", z->zip->path, name, e->size,
-                         wanted);
+    if (e->packed.size != wanted)
+        return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: %zu bytes, its pickle asks for %zu", z->zip->path, name,
+                         e->packed.size, wanted);
+    *bytes = e->packed;
+    if (weights_is_rest_of(t, &e->packed, first)) return weights_zip_check(e, z->zip, source->file, NULL, 0, err);
     enum rudd_status status = weights_zip_read(e, z->zip, source->file, err);
-    *bytes = e->bytes;
+    *bytes = (struct weights_packed){.bytes = e->bytes, .length = wanted, .size = wanted};
     return status;
 }
 
@@ -181,10 +183,10 @@ enum rudd_status weights_torch_zip_parse(struct weights_file *file, struct weigh
     struct weights_zip_entry *byteorder = find_entry(&z, order, strlen(order));
     if (byteorder) status = weights_zip_read(byteorder, zip, file, err);
     if (status) return status;
-    if (byteorder && (byteorder->size != strlen(little) || memcmp(byteorder->bytes, little, strlen(little))))
+    if (byteorder && (byteorder->packed.size != strlen(little) || memcmp(byteorder->bytes, little, strlen(little))))
         return rudd_fail(err, RUDD_FORMAT, "%s: its byte order is not little; save it on another machine", zip->path);
 
-    status = weights_pickle_parse(&pickle, e->bytes, e->size, zip->path, err);
+    status = weights_pickle_parse(&pickle, e->bytes, e->packed.size, zip->path, err);
     if (status) return status;
     status = take_tensors(&z.source, pickle.root, err);
     weights_pickle_free(&pickle);
@@ -215,14 +217,19 @@ static size_t find_key(const struct stream_source *s, const struct weights_stora
     return found ? (size_t)(found - s->storages) : s->storage_count;
 }
 
-static enum rudd_status find_in_stream(const unsigned char **bytes, struct source *source,
-                                       const struct weights_storage *storage, struct rudd_error *err)
+static enum rudd_status find_in_stream(struct weights_packed *bytes, struct source *source,
+                                       const struct weights_storage *storage, const struct weights_tensor *t, size_t first,
+                                       struct rudd_error *err)
 {
     struct stream_source *s = (struct stream_source *)source;
-    *bytes = s->bytes[find_key(s, storage)];
-    return *bytes ? RUDD_OK
-                  : rudd_fail(err, RUDD_FORMAT, "%s: no bytes for storage %.*s, which its pickle names", source->file->path,
-                              (int)(storage->key_length < 40 ? storage->key_length : 40), storage->key);
+    const size_t size = (size_t)storage->count * weights_dtype_size(storage->dtype);
+    (void)t;
+    (void)first;
+    *bytes = (struct weights_packed){.bytes = s->bytes[find_key(s, storage)], .length = size, .size = size};
+    return bytes->bytes
+               ? RUDD_OK
+               : rudd_fail(err, RUDD_FORMAT, "%s: no bytes for storage %.*s, which its pickle names", source->file->path,
+                           (int)(storage->key_length < 40 ? storage->key_length : 40), storage->key);
 }
 
 /* Storages that the pickle names several times must be the same each time. */

@@ -1,6 +1,8 @@
 /* zip.c - see zip.h. Fields are little-endian; offsets in comments are those of APPNOTE.TXT's tables. */
 #include "weights/zip.h"
+#include "weights/unpack.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -114,18 +116,18 @@ static enum rudd_status check_local(struct weights_zip_entry *e, const unsigned 
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: no local header at byte %zu", path, e->name, e->header);
     const unsigned char *local = p + e->header;
     size_t room = limit - e->header - LOCAL, name_length = u16(local + 26), extra_length = u16(local + 28);
-    if (name_length + extra_length > room || e->packed_size > room - name_length - extra_length)
+    if (name_length + extra_length > room || e->packed.length > room - name_length - extra_length)
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: its %zu bytes reach into the directory", path, e->name,
-                         e->packed_size);
+                         e->packed.length);
     uint64_t packed = u32(local + 18), size = u32(local + 22);
     bool later = e->flags & FLAG_DESCRIPTOR;
     if (!resolve_zip64((uint64_t *const[]){&size, &packed}, 2, local + LOCAL + name_length, extra_length) ||
         u16(local + 6) != e->flags || u16(local + 8) != method || name_length != strlen(e->name) ||
-        memcmp(local + LOCAL, e->name, name_length) || !(u32(local + 14) == e->crc || (later && !u32(local + 14))) ||
-        !(packed == e->packed_size || (later && !packed)) || !(size == e->size || (later && !size)))
+        memcmp(local + LOCAL, e->name, name_length) || !(u32(local + 14) == e->packed.crc || (later && !u32(local + 14))) ||
+        !(packed == e->packed.length || (later && !packed)) || !(size == e->packed.size || (later && !size)))
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: its local header and the directory contradict each other", path,
                          e->name);
-    e->packed = local + LOCAL + name_length + extra_length;
+    e->packed.bytes = local + LOCAL + name_length + extra_length;
     return RUDD_OK;
 }
 
@@ -150,26 +152,26 @@ static enum rudd_status parse_entry(struct weights_zip_entry *e, size_t *used, c
     uint16_t method = u16(c + 10);
     uint64_t packed = u32(c + 20), size = u32(c + 24), header = u32(c + 42);
     e->flags = u16(c + 8);
-    e->crc = u32(c + 16);
-    e->deflated = method == Z_DEFLATED;
+    e->packed.crc = u32(c + 16);
+    e->packed.deflated = method == Z_DEFLATED;
     if (e->flags & ~FLAGS_KNOWN)
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: flags %#x; encrypted and patched entries are not read", path, e->name,
                          e->flags);
-    if (method && !e->deflated)
+    if (method && !e->packed.deflated)
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: compression method %d; stored (0) and deflated (8) are read", path,
                          e->name, method);
     if (!resolve_zip64((uint64_t *const[]){&size, &packed, &header}, 3, c + CENTRAL + name_length, extra_length) || u16(c + 34))
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: its extra fields are broken, or it is on another disk", path,
                          e->name);
-    if (!e->deflated && size != packed)
+    if (!e->packed.deflated && size != packed)
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: stored, but of %" PRIu64 " bytes in %" PRIu64, path, e->name, size,
                          packed);
     /* Deflate's densest code turns 1 bit into 129 bytes. */
-    if (packed > limit || header > limit || (e->deflated && size / 1032 > packed))
+    if (packed > limit || header > limit || (e->packed.deflated && size / 1032 > packed))
         return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: claims to unpack %" PRIu64 " bytes to %" PRIu64 "; nothing does",
                          path, e->name, packed, size);
-    e->packed_size = (size_t)packed;
-    e->size = (size_t)size;
+    e->packed.length = (size_t)packed;
+    e->packed.size = (size_t)size;
     e->header = (size_t)header;
     return check_local(e, p, limit, method, path, err);
 }
@@ -201,7 +203,7 @@ static enum rudd_status check_tiling(struct weights_zip *zip, const unsigned cha
         if (gap && !(descriptor && (gap == 12 || gap == 16 || gap == 20 || gap == 24)))
             return rudd_fail(err, RUDD_FORMAT, "%s: %zu bytes from byte %zu on belong to no entry", zip->path, gap, end);
         if (i == zip->entry_count) break;
-        end = (size_t)(e->packed - p) + e->packed_size;
+        end = (size_t)(e->packed.bytes - p) + e->packed.length;
         descriptor = e->flags & FLAG_DESCRIPTOR;
     }
     return RUDD_OK;
@@ -250,59 +252,43 @@ struct weights_zip_entry *weights_zip_find(const struct weights_zip *zip, const 
 
 /* ---- contents ---------------------------------------------------------------------------------------------------- */
 
-/* zlib's memory is rudd's: counted, and refused where tests say so. */
-static voidpf zlib_alloc(voidpf opaque, uInt items, uInt size)
+/* Of e's bytes where they lie; copies the first of them. */
+static enum rudd_status check_stored(struct weights_zip_entry *e, const char *where, struct rudd_error *err)
 {
-    (void)opaque;
-    return rudd_zalloc(items, size);
-}
-
-static void zlib_free(voidpf opaque, voidpf block)
-{
-    (void)opaque;
-    rudd_free(block);
-}
-
-/* All of in becomes all of out, or RUDD_FORMAT. */
-static enum rudd_status inflate_entry(unsigned char *out, const struct weights_zip_entry *e, const char *path,
-                                      struct rudd_error *err)
-{
-    enum { PIECE = 1 << 30 }; /* zlib counts in 32 bits */
-    z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free, .next_in = (Bytef *)e->packed, .next_out = out};
-    if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
-        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to unpack %s", path, e->name);
-    size_t in_left = e->packed_size, out_left = e->size;
-    int result;
-    do {
-        uInt in = z.avail_in = in_left < PIECE ? (uInt)in_left : PIECE;
-        uInt room = z.avail_out = out_left < PIECE ? (uInt)out_left : PIECE;
-        result = inflate(&z, Z_NO_FLUSH);
-        in_left -= in - z.avail_in;
-        out_left -= room - z.avail_out;
-    } while (result == Z_OK);
-    inflateEnd(&z);
-    if (result == Z_MEM_ERROR) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to unpack %s", path, e->name);
-    if (result != Z_STREAM_END || in_left || out_left)
-        return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: its %zu bytes do not unpack to the %zu that it claims", path, e->name,
-                         e->packed_size, e->size);
+    const struct weights_packed *p = &e->packed;
+    if (crc32_z(0, p->bytes, p->size) != p->crc)
+        return rudd_fail(err, RUDD_FORMAT, "%s: its bytes do not have the CRC %08" PRIx32 "; the file is damaged", where,
+                         p->crc);
+    e->bytes = p->bytes;
     return RUDD_OK;
+}
+
+enum rudd_status weights_zip_check(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
+                                   void *head, size_t length, struct rudd_error *err)
+{
+    char where[1024];
+    snprintf(where, sizeof where, "%.480s: entry %s", zip->path, entry->name);
+    if (!entry->packed.deflated) {
+        enum rudd_status status = entry->bytes ? RUDD_OK : check_stored(entry, where, err);
+        if (!status && length) memcpy(head, entry->bytes, length);
+        return status;
+    }
+    enum rudd_status status = weights_count_unpacked(file, entry->packed.size, zip->length, err);
+    if (!status && (length || !entry->checked)) status = weights_unpack(head, 0, length, &entry->packed, file, where, err);
+    if (!status) entry->checked = true;
+    return status;
 }
 
 enum rudd_status weights_zip_read(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
                                   struct rudd_error *err)
 {
-    const unsigned char *bytes = entry->packed;
+    char where[1024];
     if (entry->bytes) return RUDD_OK;
-    if (entry->deflated) {
-        void *block;
-        enum rudd_status status = weights_add_block(&block, file, entry->size, zip->length, err);
-        if (!status) status = inflate_entry(block, entry, zip->path, err);
-        if (status) return status;
-        bytes = block;
-    }
-    if (crc32_z(0, bytes, entry->size) != entry->crc)
-        return rudd_fail(err, RUDD_FORMAT, "%s: entry %s: its bytes do not have the CRC %08" PRIx32 "; the file is damaged",
-                         zip->path, entry->name, entry->crc);
-    entry->bytes = bytes;
-    return RUDD_OK;
+    snprintf(where, sizeof where, "%.480s: entry %s", zip->path, entry->name);
+    if (!entry->packed.deflated) return check_stored(entry, where, err);
+    void *block;
+    enum rudd_status status = weights_add_block(&block, file, entry->packed.size, zip->length, err);
+    if (!status) status = weights_unpack(block, 0, entry->packed.size, &entry->packed, file, where, err);
+    if (!status) entry->bytes = block;
+    return status;
 }

@@ -5,7 +5,7 @@
  * The reader believes the central directory, and only where everything else agrees with it: the end record is the last thing in the
  * file, local headers say the same, entries tile the file up to the directory (no overlap, no hidden bytes), names are printable and
  * occur once. Stored and deflated entries, zip64. What an archive unpacks to is bounded before anything is unpacked: no entry by more
- * than deflate can do, all together by weights_add_block's rule. Nothing is ever written to a path that an archive names.
+ * than deflate can do, all together by weights_count_unpacked's rule. Nothing is ever written to a path that an archive names.
  *
  * Source: PKWARE's APPNOTE.TXT 6.3.10. Not here: encryption, other methods, several disks, comments of the archive. */
 #ifndef WEIGHTS_ZIP_H
@@ -16,15 +16,12 @@
 
 struct weights_zip_entry {
     char *name;
-    size_t size;                /* unpacked */
-    const unsigned char *bytes; /* [size] unpacked and checked; NULL until weights_zip_read */
+    struct weights_packed packed; /* as in the archive */
+    const unsigned char *bytes;   /* [packed.size] unpacked and checked; NULL until weights_zip_read */
+    bool checked;                 /* by weights_zip_check */
 
-    const unsigned char *packed; /* [packed_size] as in the archive */
-    size_t packed_size;
     size_t header; /* of its local header, from the archive's start */
-    uint32_t crc;
     uint16_t flags;
-    bool deflated;
 };
 struct weights_zip {
     const char *path;                  /* the caller's, for messages */
@@ -40,7 +37,11 @@ enum rudd_status weights_zip_open(struct weights_zip *zip, const void *bytes, si
 void weights_zip_close(struct weights_zip *zip);
 /* NULL if absent. */
 struct weights_zip_entry *weights_zip_find(const struct weights_zip *zip, const char *name);
-/* Fills entry->bytes, once: where they lie in the archive, or unpacked into a block of file. RUDD_FORMAT when the CRC or the size is wrong. */
+/* Copies the first length bytes, which it has, to head, and is sure that the entry unpacks to what it says: RUDD_FORMAT when the CRC or the size is
+ * wrong. Nothing that is unpacked stays, but each call counts for weights_count_unpacked: the caller will have it unpacked again. */
+enum rudd_status weights_zip_check(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
+                                   void *head, size_t length, struct rudd_error *err);
+/* Fills entry->bytes, once: where they lie in the archive, or unpacked into a block of file. Errors as above. */
 enum rudd_status weights_zip_read(struct weights_zip_entry *entry, const struct weights_zip *zip, struct weights_file *file,
                                   struct rudd_error *err);
 
