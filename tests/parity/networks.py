@@ -1,12 +1,14 @@
 """Networks of PyTorch's for parity scripts: with weights that matter, saved, and asked the same as rudd. After checks.need_peers()."""
+import copy
 import json
 import os
+import subprocess
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from checks import rudd
+from checks import BUILD, check, difference, rudd
 
 CLASSES = 21
 TOLERANCE = 1e-4
@@ -67,3 +69,47 @@ def logits_of_rudd(model_file, x, folder):
     lines = rudd("predict", "--model", model_file, "--json", "--logits", "--image-size", str(x.shape[2]),
                  os.path.join(folder, "x.npy")).splitlines()
     return np.array([json.loads(line)["logits"] for line in lines], np.float64)
+
+
+def rudds_step(model_file, dialect, momentum, x, folder):
+    out, (batch, _, size, _) = os.path.join(folder, "step.safetensors"), x.shape
+    subprocess.run([os.path.join(BUILD, "tests/parity/gradients"), model_file, dialect, str(batch), str(size), str(momentum), out],
+                   input=x.permute(0, 2, 3, 1).contiguous().numpy().tobytes(), check=True)
+    return {k: v.double() for k, v in load_file(out).items()}
+
+
+def worst_of(found, expected, floor):
+    """The largest error of a tensor as a share of its length, which counts as at least floor; and whose it is."""
+    errors = {k: float((found[k] - v).norm() / max(v.norm(), floor)) for k, v in expected.items()}
+    name = max(errors, key=errors.get)
+    return errors[name], name
+
+
+def compare_step(name, fresh, model_file, dialect, folder, size=33, batch=3, draws=16):
+    """A training step on batch statistics, of rudd (gradients.c) and of PyTorch in double: logits, loss, every parameter's gradient, the running statistics
+    after it. Small gradients, as those of biases that a batch norm takes off again, count as 1e-3 of all. Where activations have a kink
+    (ReLU, maximum), one value in a million falls to its other side by rounding, and a gradient is off by 1e-2, PyTorch's own in float32 as well: then other
+    pictures are tried, with which none does."""
+    for module in fresh.modules():
+        if "Dropout" in type(module).__name__ or "StochasticDepth" in type(module).__name__:
+            module.p = 0.0
+    momentum, = {module.momentum for module in fresh.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    for draw in range(draws):
+        model, x = copy.deepcopy(fresh).double().train(), pictures(batch, size)
+        logits = model(x.double())
+        loss = torch.nn.functional.cross_entropy(logits, (7 * torch.arange(batch) + 3) % CLASSES)
+        loss.backward()
+        found = rudds_step(model_file, dialect, momentum, x, folder)
+        gradients = {k: p.grad for k, p in model.named_parameters()}
+        statistics = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
+        whole = torch.stack([g.norm() for g in gradients.values()]).norm()
+        error, worst = worst_of(found, gradients, 1e-3 * whole)
+        if error <= 1e-3:
+            break
+    check(f"{name}: gradients of a step", error <= 1e-3, f"{error:.1e}, {worst}, pictures {draw + 1}")
+    error, worst = worst_of(found, statistics, 0)
+    check(f"{name}: statistics after a step", error <= TOLERANCE, f"{error:.1e}, {worst}")
+    errors = difference(found.pop("logits"), logits.detach()), abs(float(found.pop("loss")) / float(loss) - 1)
+    check(f"{name}: logits and loss of a step", max(errors) <= TOLERANCE, "{:.1e}, {:.1e}".format(*errors))
+    expected = gradients.keys() | statistics.keys()
+    check(f"{name}: a step has every gradient and statistic", found.keys() == expected, str(found.keys() ^ expected)[:200])

@@ -7,6 +7,7 @@ Forth:   timm's (plain and tf_), torchvision's and lukemelas' networks with rand
          and run by `rudd predict --logits` over three .npy inputs at an even and an odd size.
 Back:    `rudd export` of each holds the owner's very bits, is loaded by its owner, strictly, and gives PyTorch's logits; imported again it is the same
          model file bit for bit.
+Step:    one training step of B0, both paddings, and V2-B0: logits, loss, gradients and running statistics are PyTorch's.
 Padding: lukemelas' package computes it once for a declared size: its own default, another one, and the picture's.
 Folders: a Hugging Face folder saved by timm is read with classes, conventions and preprocessing; one written by rudd is loaded by
          timm.create_model("local-dir:...").
@@ -34,9 +35,10 @@ from efficientnet_pytorch import EfficientNet
 from safetensors.torch import load_file
 from timm.models import save_for_hf
 
-from networks import CLASSES, TOLERANCE, logits_of_rudd, pictures, randomise, save
+from networks import CLASSES, TOLERANCE, compare_step, logits_of_rudd, pictures, randomise, save
 
 INPUTS = 3
+STEPS = "timm_efficientnet_b0", "timm_tf_efficientnet_b0", "timm_tf_efficientnetv2_b0"
 
 
 def same_logits(name, model, ours, size, folder):
@@ -76,6 +78,8 @@ def compare(name, fresh, sizes, import_options, names, folder):
         error = difference(second.eval()(x).numpy(), expected)
     check(f"{name}: loads rudd's export strictly", error <= 1e-6, f"{error:.1e}")
     same_bits(name, back, theirs, folder)
+    if name in STEPS:
+        compare_step(name, model, ours, names, folder)
 
 
 def torchvision_to_timm(folder):

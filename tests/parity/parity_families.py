@@ -8,6 +8,7 @@ Each peer, with random weights and random batch-norm statistics, is saved by PyT
     logits      rudd import, rudd predict --logits over three .npy inputs, at an even and an odd size: within 1e-4 of the largest
     back        rudd export, loaded by the peer strictly, gives the peer's own logits
     ONNX        rudd export --format onnx is valid and gives rudd's logits in ONNX Runtime
+    step        one training step: logits, loss, gradients and running statistics are PyTorch's
 
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
 """
@@ -29,7 +30,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from networks import CLASSES, TOLERANCE, logits_of_rudd, pictures, randomise, save
+from networks import CLASSES, TOLERANCE, compare_step, logits_of_rudd, pictures, randomise, save
 
 
 def onnx_logits(model_file, x, folder, *options):
@@ -64,6 +65,7 @@ def compare(name, fresh, arch, names, sizes, folder, import_options=()):
         second.load_state_dict(load_file(back), strict=True)
         error = difference(second.eval()(x).numpy(), expected)
         check(f"{name}: loads rudd's export strictly", error <= 1e-6, f"{error:.1e}")
+    compare_step(name, model, ours, names, folder)
 
 
 class KerasBlock(torch.nn.Module):
