@@ -71,6 +71,17 @@ def logits_of_rudd(model_file, x, folder):
     return np.array([json.loads(line)["logits"] for line in lines], np.float64)
 
 
+def same_bits(name, back, theirs, folder):
+    """The export, back, of what folder holds as NAME.rudd.safetensors."""
+    expected = {k: v for k, v in load_file(theirs).items() if not k.endswith("num_batches_tracked")}
+    found = load_file(back)
+    check(f"{name}: the export holds the owner's bits", found.keys() == expected.keys() and
+          all(torch.equal(found[k].view(torch.int32), v.view(torch.int32)) for k, v in expected.items()))
+    ours, again = os.path.join(folder, name + ".rudd.safetensors"), os.path.join(folder, name + ".again.safetensors")
+    rudd("import", back, "-o", again)
+    check(f"{name}: in, out and in again is the same file", open(ours, "rb").read() == open(again, "rb").read())
+
+
 def rudds_step(model_file, dialect, momentum, x, folder):
     out, (batch, _, size, _) = os.path.join(folder, "step.safetensors"), x.shape
     subprocess.run([os.path.join(BUILD, "tests/parity/gradients"), model_file, dialect, str(batch), str(size), str(momentum), out],

@@ -35,7 +35,7 @@ from efficientnet_pytorch import EfficientNet
 from safetensors.torch import load_file
 from timm.models import save_for_hf
 
-from networks import CLASSES, TOLERANCE, compare_step, logits_of_rudd, pictures, randomise, save
+from networks import CLASSES, TOLERANCE, compare_step, logits_of_rudd, pictures, randomise, same_bits, save
 
 INPUTS = 3
 STEPS = "timm_efficientnet_b0", "timm_tf_efficientnet_b0", "timm_tf_efficientnetv2_b0"
@@ -50,16 +50,6 @@ def same_logits(name, model, ours, size, folder):
     check(f"{name}: the input matters at {size}", difference(expected[0], expected[1]) > 10 * TOLERANCE)
     check(f"{name}: rudd's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
     return x, expected
-
-
-def same_bits(name, back, theirs, folder):
-    expected = {k: v for k, v in load_file(theirs).items() if not k.endswith("num_batches_tracked")}
-    found = load_file(back)
-    check(f"{name}: the export holds the owner's bits", found.keys() == expected.keys() and
-          all(torch.equal(found[k].view(torch.int32), v.view(torch.int32)) for k, v in expected.items()))
-    ours, again = os.path.join(folder, name + ".rudd.safetensors"), os.path.join(folder, name + ".again.safetensors")
-    rudd("import", back, "-o", again)
-    check(f"{name}: in, out and in again is the same file", open(ours, "rb").read() == open(again, "rb").read())
 
 
 def compare(name, fresh, sizes, import_options, names, folder):
