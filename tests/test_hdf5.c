@@ -443,8 +443,8 @@ static void conventions_are_keras(void **state)
 static void models_survive(void **state)
 {
     (void)state;
-    static const char *const archs[] = {"tf_efficientnet_b0", "tf_efficientnetv2_b0"};
-    for (int k = 0; k < 2; k++) {
+    static const char *const archs[] = {"tf_efficientnet_b0", "tf_efficientnetv2_b0", "resnet50v2"};
+    for (int k = 0; k < 3; k++) {
         struct nn_model *m, *back;
         struct weights_report r;
         assert_int_equal(nn_model_create(&m, archs[k], 3, &err), RUDD_OK);

@@ -135,10 +135,44 @@ static void names_are_those_of_real_files(void **state)
     }
 }
 
+/* Layers without names are numbered as Keras 3 numbers those of its own networks: a shortcut's convolution before the one it is added to. */
+static void numbers_are_those_of_real_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch, *timm, *numbered;
+    } known[] = {
+        {"resnet50v2", "stem.conv.bias", "conv2d/bias"},
+        {"resnet50v2", "stages.0.blocks.0.conv1.weight", "conv2d_1/kernel"},
+        {"resnet50v2", "stages.0.blocks.0.conv2.weight", "conv2d_2/kernel"},
+        {"resnet50v2", "stages.0.blocks.0.downsample.conv.bias", "conv2d_3/bias"},
+        {"resnet50v2", "stages.0.blocks.0.conv3.bias", "conv2d_4/bias"},
+        {"resnet50v2", "stages.0.blocks.1.conv1.weight", "conv2d_5/kernel"},
+        {"resnet50v2", "stages.3.blocks.0.conv2.weight", "conv2d_44/kernel"},
+        {"resnet50v2", "stages.3.blocks.0.downsample.conv.weight", "conv2d_45/kernel"},
+        {"resnet50v2", "stages.3.blocks.2.conv3.weight", "conv2d_52/kernel"},
+        {"resnet50v2", "stages.0.blocks.0.norm3.weight", "batch_normalization_2/gamma"},
+        {"resnet50v2", "norm.running_var", "batch_normalization_48/moving_variance"},
+        {"resnet50v2", "head.fc.weight", "dense/kernel"},
+        {"tf_efficientnet_b0", "conv_stem.weight", "conv2d/kernel"},
+        {"tf_efficientnet_b0", "blocks.0.0.se.conv_expand.bias", "conv2d_2/bias"},
+        {"tf_efficientnet_b0", "blocks.1.1.conv_dw.weight", "depthwise_conv2d_2/kernel"},
+        {"tf_efficientnet_b0", "bn2.bias", "batch_normalization_48/beta"},
+    };
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+        struct nn_model *m = outline(known[k].arch, 3);
+        char name[NN_NAME];
+        assert_true(weights_param_name(name, m, nn_model_find(m, known[k].timm), WEIGHTS_KERAS_NUMBERED));
+        assert_string_equal(name, known[k].numbered);
+        nn_model_destroy(m);
+    }
+}
+
 /* lukemelas' package is EfficientNet V1 alone. */
 static bool has_names(const char *arch, int dialect)
 {
-    if (strstr(arch, "resnet")) return dialect == WEIGHTS_TIMM || (dialect == WEIGHTS_KERAS && !strcmp(arch, "resnet50v2"));
+    if (strstr(arch, "resnet"))
+        return dialect == WEIGHTS_TIMM || (weights_is_keras((enum weights_dialect)dialect) && !strcmp(arch, "resnet50v2"));
     return dialect != WEIGHTS_LUKEMELAS || strstr(arch, "efficientnet_b");
 }
 
@@ -645,6 +679,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         TEST(names_are_those_of_real_files),
+        TEST(numbers_are_those_of_real_files),
         TEST(names_are_complete_and_unique),
         TEST(shapes_tell_the_architecture),
         TEST(metadata_tells_the_architecture),

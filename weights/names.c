@@ -13,7 +13,9 @@
  * table serves both ways. A row without a name in a dialect is a part that the dialect's networks do not have: lukemelas' package has no V2.
  *
  * Sources: the state_dict()s of timm's and torchvision's efficientnet and mobilenetv2, github.com/lukemelas/EfficientNet-PyTorch,
- * keras.applications' efficientnet.py, efficientnet_v2.py and mobilenet_v2.py. */
+ * keras.applications' efficientnet.py, efficientnet_v2.py, mobilenet_v2.py and resnet.py; for the order of numbered layers, Keras' ops/function.py
+ * (map_graph). */
+#include "nn/graph.h"
 #include "weights/model_file.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -173,7 +175,8 @@ static const char *keras_leaf(enum nn_param_kind kind)
     return "/bias";
 }
 
-/* "conv2d_3/kernel": the class of parameter i's layer and how many of that class come before it. */
+/* "conv2d_3/kernel": the class of parameter i's layer and how many of that class come before it. Keras lists layers by their distance from the output:
+ * so as our graph has them, but for a shortcut's convolution, which comes right before the one that its result is added to. */
 static bool numbered_name(char out[NN_NAME], const struct nn_model *model, int i)
 {
     static const char *const classes[] = {[NN_CONV_WEIGHT] = "conv2d",
@@ -184,6 +187,12 @@ static bool numbered_name(char out[NN_NAME], const struct nn_model *model, int i
     while (model->params[first].kind >= NN_BIAS && model->params[first].kind != NN_BN_WEIGHT) first--;
     const enum nn_param_kind kind = model->params[first].kind;
     for (int j = 0; j < first; j++) before += model->params[j].kind == kind;
+    for (const struct nn_node *nodes = model->graph->nodes, *n = nodes; n < nodes + model->graph->count; n++) {
+        if (kind != NN_CONV_WEIGHT || n->op != NN_ADD || nodes[n->in[1]].op != NN_CONV) continue;
+        const int shortcut = nodes[n->in[1]].weight, last = nodes[n->in[0]].weight;
+        for (int j = shortcut + 1; j < last && first == shortcut; j++) before += model->params[j].kind == kind;
+        if (first > shortcut && first < last) before--;
+    }
     int n = snprintf(out, NN_NAME, before ? "%s_%d" : "%s", classes[kind], before);
     snprintf(out + n, NN_NAME - (size_t)n, "%s", keras_leaf(model->params[i].kind));
     return true;
@@ -195,8 +204,7 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     snprintf(out, NN_NAME, "%s", p->name);
     if (d == WEIGHTS_TIMM) return true;
     const enum nn_family family = nn_arch_family(model->arch);
-    /* Keras' ResNet-50 V2 is another network than timm's, and its newer files count its layers in another order than ours. */
-    if (family == NN_RESNETV2 && (d == WEIGHTS_KERAS_NUMBERED || strncmp(model->arch, "resnet50v2", 10))) return false;
+    if (family == NN_RESNETV2 && strncmp(model->arch, "resnet50v2", 10)) return false; /* timm's is another network than Keras' */
     if (d == WEIGHTS_KERAS_NUMBERED) return numbered_name(out, model, i);
 
     size_t prefix = block_prefix(p->name);
