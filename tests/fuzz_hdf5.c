@@ -11,7 +11,8 @@ static void try(weights_parser *parse, const uint8_t *bytes, size_t length)
 {
     struct weights_file f;
     struct rudd_error err;
-    struct nn_preprocess p = {.image_size = 1};
+    struct nn_model model = {.arch = "tf_efficientnet_b0"};
+    bool found;
     size_t data = 0;
     if (parse(&f, bytes, length, "fuzz", &err)) return;
     for (int i = 0; i < f.tensor_count; i++) {
@@ -25,7 +26,7 @@ static void try(weights_parser *parse, const uint8_t *bytes, size_t length)
     if (data > length) abort(); /* they overlap nowhere */
     for (int i = 0; i < f.meta_count; i++)
         if (strlen(f.meta[i].value) > length) abort();
-    weights_keras_preprocess(&p, &f, WEIGHTS_KERAS_AUTO, &err);
+    weights_keras_preprocess(&model, &found, &f, WEIGHTS_KERAS_AUTO, &err);
     weights_close(&f);
 }
 

@@ -382,36 +382,79 @@ static void layouts_are_inverse(void **state)
     }
 }
 
-/* A variance is rooted, ImageNet's deviation is not, and the option overrules both; nonsense is refused. */
+/* A variance is rooted, ImageNet's deviation is not, and the option overrules both; numbers of 0..255 before another network are scaled;
+ * nonsense is refused, and so are two layers, unless neither is asked for. */
 static void normalization_becomes_preprocessing(void **state)
 {
     (void)state;
     static const float mean[] = {0.5f, 0.25f, 0.125f}, variance[] = {0.04f, 0.09f, 0.16f},
-                       imagenet[] = {0.229f, 0.224f, 0.225f}, broken[] = {0.04f, -1, 0.09f};
+                       imagenet[] = {0.229f, 0.224f, 0.225f}, broken[] = {0.04f, -1, 0.09f}, large[] = {2601, 5852.25f, 10404};
     static const struct {
+        const char *arch;
         const float *slot;
         enum weights_keras_norm norm;
+        int layers;
+        enum rudd_status status;
         float std[3];
     } cases[] = {
-        {variance, WEIGHTS_KERAS_AUTO, {0.2f, 0.3f, 0.4f}},
-        {variance, WEIGHTS_KERAS_STD, {0.04f, 0.09f, 0.16f}},
-        {imagenet, WEIGHTS_KERAS_AUTO, {0.229f, 0.224f, 0.225f}},
-        {imagenet, WEIGHTS_KERAS_VARIANCE, {0.478539f, 0.473286f, 0.474342f}},
-        {broken, WEIGHTS_KERAS_AUTO, {0, 0, 0}},
+        {"tf_efficientnet_b0", variance, WEIGHTS_KERAS_AUTO, 1, RUDD_OK, {0.2f, 0.3f, 0.4f}},
+        {"tf_efficientnet_b0", variance, WEIGHTS_KERAS_STD, 1, RUDD_OK, {0.04f, 0.09f, 0.16f}},
+        {"tf_efficientnet_b0", imagenet, WEIGHTS_KERAS_AUTO, 1, RUDD_OK, {0.229f, 0.224f, 0.225f}},
+        {"tf_efficientnet_b0", imagenet, WEIGHTS_KERAS_VARIANCE, 1, RUDD_OK, {0.478539f, 0.473286f, 0.474342f}},
+        {"tf_efficientnet_b0", broken, WEIGHTS_KERAS_AUTO, 1, RUDD_FORMAT, {0}},
+        {"tf_efficientnet_b0",
+         large,
+         WEIGHTS_KERAS_AUTO,
+         1,
+         RUDD_OK,
+         {51, 76.5f, 102}}, /* its own layer always has 0..1 before it */
+        {"resnet50v2", variance, WEIGHTS_KERAS_AUTO, 1, RUDD_OK, {0.2f, 0.3f, 0.4f}},
+        {"resnet50v2", large, WEIGHTS_KERAS_AUTO, 1, RUDD_OK, {0.2f, 0.3f, 0.4f}},
+        {"tf_efficientnet_b0", variance, WEIGHTS_KERAS_AUTO, 2, RUDD_MISMATCH, {0}},
+        {"tf_efficientnet_b0", variance, WEIGHTS_KERAS_NONE, 2, RUDD_OK, {1, 1, 1}},
+        {"mobilenetv2_100", variance, WEIGHTS_KERAS_AUTO, 0, RUDD_OK, {1, 1, 1}},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        struct weights_tensor t[] = {tensor("normalization_4/mean", 1, 3, 0), tensor("normalization_4/variance", 1, 3, 0)};
-        struct weights_file f = {.path = "f", .tensors = t, .tensor_count = 2};
-        struct nn_preprocess p = {.image_size = 64, .std = {1, 1, 1}};
-        t[0].data = mean;
-        t[1].data = cases[k].slot;
-        enum rudd_status status = weights_keras_preprocess(&p, &f, cases[k].norm, &err);
-        assert_int_equal(status, cases[k].std[0] > 0 ? RUDD_OK : RUDD_FORMAT);
-        for (int c = 0; c < 3 && !status; c++) {
-            assert_true(p.mean[c] == mean[c]);
-            assert_float_equal(p.std[c], cases[k].std[c], 1e-6);
+        struct weights_tensor t[] = {tensor("normalization/mean", 1, 3, 0), tensor("normalization/variance", 1, 3, 0),
+                                     tensor("normalization_4/mean", 1, 3, 0), tensor("normalization_4/variance", 1, 3, 0)};
+        struct weights_file f = {.path = "f", .tensors = t, .tensor_count = 2 * cases[k].layers};
+        struct nn_model m = {.preprocess.std = {1, 1, 1}};
+        bool found;
+        strcpy(m.arch, cases[k].arch);
+        t[0].data = t[2].data = mean;
+        t[1].data = t[3].data = cases[k].slot;
+        assert_int_equal(weights_keras_preprocess(&m, &found, &f, cases[k].norm, &err), cases[k].status);
+        if (cases[k].status == RUDD_MISMATCH)
+            assert_non_null(strstr(err.message, "normalization/mean and normalization_4/mean"));
+        if (cases[k].status) continue;
+        const bool taken = cases[k].layers && cases[k].norm != WEIGHTS_KERAS_NONE;
+        const float scale = cases[k].slot == large && m.arch[0] == 'r' ? 255 : 1;
+        assert_int_equal(found, taken);
+        for (int c = 0; c < 3; c++) {
+            assert_float_equal(m.preprocess.mean[c], taken ? mean[c] / scale : 0, 1e-7);
+            assert_float_equal(m.preprocess.std[c], cases[k].std[c], 1e-6);
         }
     }
+}
+
+/* What h5py makes of a bfloat16, two bytes without a meaning, is read as what it was. */
+static void opaque_pairs_are_bfloat16(void **state)
+{
+    (void)state;
+    static const unsigned char opaque[8] = {0x15, 0, 0, 0, 2, 0, 0, 0};
+    struct weights_tensor t = tensor("layers/conv2d/vars/0", 1, 3, 0);
+    t.dtype = WEIGHTS_BF16;
+    struct bytes b = written(&t, 1, NULL, 0);
+    size_t size;
+    const unsigned char *type = weights_hdf5_datatype(&size, WEIGHTS_BF16);
+    memcpy(b.at + find(&b, 0, type, size), opaque, sizeof opaque);
+    struct weights_file f;
+    assert_int_equal(weights_hdf5_parse(&f, b.at, b.length, "f", &err), RUDD_OK);
+    assert_int_equal(f.tensor_count, 1);
+    assert_int_equal(f.tensors[0].dtype, WEIGHTS_BF16);
+    assert_memory_equal(f.tensors[0].data, numbers, 3 * 2);
+    weights_close(&f);
+    free(b.at);
 }
 
 /* A file of Keras' own makes a model with Keras' conventions, whatever the architecture's are elsewhere. */
@@ -483,6 +526,7 @@ int main(void)
         cmocka_unit_test(the_classifier_is_found),
         cmocka_unit_test(layouts_are_inverse),
         cmocka_unit_test(normalization_becomes_preprocessing),
+        cmocka_unit_test(opaque_pairs_are_bfloat16),
         cmocka_unit_test(conventions_are_keras),
         cmocka_unit_test(models_survive),
     };

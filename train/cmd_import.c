@@ -4,6 +4,7 @@
 #include "data/decode.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
+#include "weights/metadata.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,11 +71,32 @@ static void print_report(const struct weights_report *r, const struct nn_model *
     if (r->arch_guessed && r->dialect == WEIGHTS_TIMM && nn_arch_family(model->arch) == NN_EFFICIENTNET &&
         strncmp(model->arch, "tf_", 3))
         printf("note: recognised by shapes alone; if the weights come from TensorFlow, use --arch tf_%s\n", model->arch);
+    const struct nn_preprocess *p = &model->preprocess;
+    if (r->preprocess_of)
+        printf(
+            "note: pixels of 0..1 are normalised as by %s, mean %g %g %g and deviation %g %g %g; --preprocess says otherwise\n",
+            r->preprocess_of, p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1], p->std[2]);
+}
+
+/* Takes over what the option says of the preprocessing, in the model file's own words. */
+static enum rudd_status set_preprocess(struct nn_model *model, struct weights_report *r, const char *text,
+                                       struct rudd_error *err)
+{
+    json_error_t wrong;
+    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &wrong);
+    if (!json)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--preprocess: %s; expected JSON such as {\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5]}", wrong.text);
+    enum rudd_status status = weights_preprocess_parse(&model->preprocess, json, "--preprocess", err);
+    json_decref(json);
+    r->preprocess_of = NULL;
+    if (status) err->status = status = RUDD_ARGUMENT; /* wrong usage, not a wrong file */
+    return status;
 }
 
 enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
 {
-    const char *out = NULL, *classes = NULL;
+    const char *out = NULL, *classes = NULL, *preprocess = NULL;
     int pad = WEIGHTS_PAD_AUTO, keras_norm = WEIGHTS_KERAS_AUTO, seed = 0, dtype = WEIGHTS_F32;
     double eps = 0;
     bool done;
@@ -84,8 +106,11 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; recognised when not given"},
         {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0, "class names, one a line; or name, latin, en, ru between tabs"},
         {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
-        {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std", 0, 0,
-         "what the variance of a Keras Normalization layer is; auto: a deviation if it is ImageNet's"},
+        {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std|none", 0, 0,
+         "what the variance of a Keras Normalization layer is; auto: a deviation if it is ImageNet's; none: leave the layer "
+         "out"},
+        {"preprocess", NN_OPTION_STRING, &preprocess, "JSON", 0, 0,
+         "what differs from the file's: {\"mean\":[R,G,B],\"std\":[R,G,B],\"image_size\":N,\"mode\":\"squash\" ...}"},
         {"pad-size", NN_OPTION_INT, &load.pad_size, "N", 0, 4096, "same padding as at pictures of N pixels, whatever they are"},
         {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores its numbers"},
@@ -116,6 +141,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.keras_norm = (enum weights_keras_norm)keras_norm;
     load.seed = (uint64_t)seed;
     if (!status) status = weights_import(&model, options.arguments[0], &load, &report, err);
+    if (!status && preprocess) status = set_preprocess(model, &report, preprocess, err);
     if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);
     if (!status)
         status = weights_model_save_as(out, model, NULL, (struct weights_form){WEIGHTS_TIMM, (enum weights_dtype)dtype}, err);

@@ -235,10 +235,15 @@ void weights_keras_conventions(struct nn_model *model)
     }
 }
 
-/* A variable of the Normalization layer, however it is numbered. */
-static const struct weights_tensor *find_normalization(const struct weights_file *file, const char *variable)
+bool weights_keras_normalises(const struct nn_model *model)
 {
-    for (int i = 0; i < file->tensor_count; i++) {
+    return strstr(model->arch, "efficientnet_b") != NULL;
+}
+
+/* A variable of the first Normalization layer from tensor `from` on, however it is numbered. */
+static const struct weights_tensor *find_normalization(const struct weights_file *file, int from, const char *variable)
+{
+    for (int i = from; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name, *leaf = strrchr(name, '/');
         if (leaf && !strcmp(leaf + 1, variable) && is_of(name, (size_t)(leaf - name), "normalization"))
             return &file->tensors[i];
@@ -246,32 +251,50 @@ static const struct weights_tensor *find_normalization(const struct weights_file
     return NULL;
 }
 
-enum rudd_status weights_keras_preprocess(struct nn_preprocess *p, const struct weights_file *file,
-                                          enum weights_keras_norm norm, struct rudd_error *err)
+/* Mean and second number of three channels, of pixels of 0..1, into the model's preprocessing. */
+static enum rudd_status set_normalization(struct nn_model *model, const struct weights_file *file, const float mean[3],
+                                          const float second[3], enum weights_keras_norm norm, struct rudd_error *err)
 {
     static const float imagenet[3] = {0.229f, 0.224f, 0.225f};
-    const struct weights_tensor *m = find_normalization(file, "mean"), *v = find_normalization(file, "variance");
-    float mean[3], second[3];
-    if (!m || !v) return RUDD_OK;
-    if (m->count != 3 || v->count != 3)
-        return rudd_fail(err, RUDD_FORMAT, "%s: %s has %zu values and %s %zu; expected 3 each", file->path, m->name, m->count,
-                         v->name, v->count);
-    enum rudd_status status = weights_read_f32(mean, file, m, err);
-    if (!status) status = weights_read_f32(second, file, v, err);
-    if (status) return status;
     bool deviation = norm == WEIGHTS_KERAS_STD;
     if (norm == WEIGHTS_KERAS_AUTO) {
         deviation = true;
         for (int c = 0; c < 3; c++) deviation = deviation && fabsf(second[c] - imagenet[c]) < 1e-4f;
     }
+    float std[3], scale = 1;
     for (int c = 0; c < 3; c++) {
-        const float std = deviation ? second[c] : sqrtf(second[c]);
-        if (!(std >= 1e-6f && std <= 1e3f) || !(fabsf(mean[c]) <= 1e3f))
+        std[c] = deviation ? second[c] : sqrtf(second[c]);
+        if (!(std[c] >= 1e-6f && std[c] <= 1e3f) || !(fabsf(mean[c]) <= 1e3f))
             return rudd_fail(err, RUDD_FORMAT,
-                             "%s: %s and %s hold %g and %g; expected a mean and a variance of pixels from 0 to 1", file->path,
-                             m->name, v->name, mean[c], second[c]);
-        p->mean[c] = mean[c];
-        p->std[c] = std;
+                             "%s: its Normalization layer holds %g and %g; expected a mean and a variance of pixels",
+                             file->path, mean[c], second[c]);
+        if (!weights_keras_normalises(model) && (fabsf(mean[c]) > 2 || std[c] > 2)) scale = 255;
+    }
+    for (int c = 0; c < 3; c++) {
+        model->preprocess.mean[c] = mean[c] / scale;
+        model->preprocess.std[c] = std[c] / scale;
     }
     return RUDD_OK;
+}
+
+enum rudd_status weights_keras_preprocess(struct nn_model *model, bool *found, const struct weights_file *file,
+                                          enum weights_keras_norm norm, struct rudd_error *err)
+{
+    const struct weights_tensor *m = find_normalization(file, 0, "mean"), *v = find_normalization(file, 0, "variance");
+    float mean[3], second[3];
+    *found = m && v && norm != WEIGHTS_KERAS_NONE;
+    if (!*found) return RUDD_OK;
+    const struct weights_tensor *other = find_normalization(file, (int)(m - file->tensors) + 1, "mean");
+    if (other)
+        return rudd_fail(
+            err, RUDD_MISMATCH,
+            "%s: two Normalization layers, %s and %s; expected one: what they make of a picture together the file does not "
+            "say; --keras-norm none leaves them out, --preprocess says it",
+            file->path, m->name, other->name);
+    if (m->count != 3 || v->count != 3)
+        return rudd_fail(err, RUDD_FORMAT, "%s: %s has %zu values and %s %zu; expected 3 each", file->path, m->name, m->count,
+                         v->name, v->count);
+    enum rudd_status status = weights_read_f32(mean, file, m, err);
+    if (!status) status = weights_read_f32(second, file, v, err);
+    return status ? status : set_normalization(model, file, mean, second, norm, err);
 }

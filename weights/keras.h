@@ -33,14 +33,19 @@ void weights_dialect_shape(int64_t shape[4], const struct nn_param *p, enum weig
 void weights_from_keras(float *restrict out, const float *restrict in, const struct nn_param *p);
 void weights_to_keras(float *restrict out, const float *restrict in, const struct nn_param *p);
 
-/* Takes over the preprocessing that the file's Normalization layer does, of pixels scaled to 0..1:
+/* Whether the network of keras.applications normalises by variables: EfficientNet V1 does; V2 by constants, the others not at all. */
+bool weights_keras_normalises(const struct nn_model *model);
+
+/* Takes over the preprocessing that the file's Normalization layer does:
  *
  *     (x - mean) / sqrt(variance)        as Keras computes
  *     (x - mean) / variance              files for the ImageNet weights of EfficientNet hold the deviation in that slot; their networks divide by
  *                                        its root once more                                     tensorflow/tensorflow issue 49930
  *
- * AUTO: a deviation if it is ImageNet's. Changes nothing when the file has no such layer. RUDD_FORMAT: it holds no three numbers above 0. */
-enum rudd_status weights_keras_preprocess(struct nn_preprocess *p, const struct weights_file *file,
+ * AUTO: a deviation if it is ImageNet's. x is pixels of 0..1 in the network's own layer, and in one that a user put before another network, unless
+ * its numbers are those of pixels of 0..255. *found false: the file has no such layer, or NONE was asked for, and nothing changes.
+ * RUDD_FORMAT: it holds no three numbers above 0. RUDD_MISMATCH: several layers, of which the file does not say how they follow each other. */
+enum rudd_status weights_keras_preprocess(struct nn_model *model, bool *found, const struct weights_file *file,
                                           enum weights_keras_norm norm, struct rudd_error *err);
 
 /* The conventions of keras.applications' network of that architecture: epsilon, padding, and the preprocessing that stands before or in it. */

@@ -37,12 +37,6 @@ static enum rudd_status fetch(const void **bytes, struct weights_supply *supply,
     return RUDD_OK;
 }
 
-/* EfficientNet V1 normalises within the network, by variables; V2 by constants; the others not at all. */
-static bool normalises(const struct nn_model *model)
-{
-    return strstr(model->arch, "efficientnet_b") != NULL;
-}
-
 static void add_normalization(struct keras_supply *k)
 {
     static const char *const variables[NORMALIZATION] = {"mean", "variance", "count"};
@@ -118,7 +112,7 @@ enum rudd_status weights_keras_write(const char *path, const struct nn_model *mo
     if (!k.tensors || !k.names || !k.texts)
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write %zu tensors", path, most);
     for (int i = 0; i < model->param_count && !status; i++) status = add_param(&k, i, err);
-    if (!status && normalises(model)) add_normalization(&k);
+    if (!status && weights_keras_normalises(model)) add_normalization(&k);
     if (!status) status = weights_model_metadata(&metadata, &k.model, err);
     for (int i = 0; i < metadata.count && !status; i++)
         status = add_text(&k, "", 0, metadata.entries[i].key, metadata.entries[i].value, err);

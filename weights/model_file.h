@@ -33,12 +33,13 @@ struct weights_report {
     enum weights_dialect dialect;
     bool arch_guessed;        /* no option and no metadata said it: found from names and shapes, conventions by its family */
     bool classifier_replaced; /* the class count differed and was allowed to: the classifier is fresh */
+    const char *preprocess_of; /* whose mean and deviation the model has, where no metadata said it and it may be another's; else NULL */
 };
 void weights_report_free(struct weights_report *report);
 
 enum weights_pad { WEIGHTS_PAD_AUTO, WEIGHTS_PAD_SYMMETRIC, WEIGHTS_PAD_SAME };
-/* What the variance of a Keras Normalization layer is (keras.h). */
-enum weights_keras_norm { WEIGHTS_KERAS_AUTO, WEIGHTS_KERAS_VARIANCE, WEIGHTS_KERAS_STD };
+/* What the variance of a Keras Normalization layer is (keras.h); NONE: the layer is left out. */
+enum weights_keras_norm { WEIGHTS_KERAS_AUTO, WEIGHTS_KERAS_VARIANCE, WEIGHTS_KERAS_STD, WEIGHTS_KERAS_NONE };
 
 /* All zeros: everything as the file says. */
 struct weights_load_options {

@@ -58,18 +58,6 @@ static void append_list(char *message, size_t size, const char *what, char *cons
     }
 }
 
-static enum rudd_status refuse(const struct weights_report *r, const char *path, const char *arch, struct rudd_error *err)
-{
-    char lists[1500] = "";
-    append_list(lists, sizeof lists, "missing", r->missing, r->missing_count);
-    append_list(lists, sizeof lists, "misshapen", r->misshapen, r->misshapen_count);
-    append_list(lists, sizeof lists, "extra", r->extra, r->extra_count);
-    bool only_missing = !r->extra_count && !r->misshapen_count;
-    return rudd_fail(err, RUDD_MISMATCH, "%.200s: does not fit %s (%s names)%s; %s", path, arch,
-                     weights_dialect_name(r->dialect), lists,
-                     only_missing ? "--allow-missing initialises what is missing" : "check --arch");
-}
-
 /* ---- fitting tensors to parameters ------------------------------------------------------------------------------- */
 
 /* An open file as a model's source. */
@@ -166,6 +154,35 @@ static bool is_ignored(const char *name)
     return (leaf && !strcmp(leaf, ".num_batches_tracked")) || !strncmp(name, "rudd.", 5) || !strncmp(name, "normalization", 13);
 }
 
+/* Whether a Keras file has several dense layers, so that its network ends in something else than keras.applications'. */
+static bool has_own_head(const struct loading *l)
+{
+    int dense = 0;
+    for (int i = 0; i < l->file->tensor_count && weights_is_keras(l->report->dialect); i++) {
+        const struct weights_tensor *t = &l->file->tensors[i];
+        const char *leaf = strrchr(t->name, '/');
+        dense += t->rank == 2 && leaf && !strcmp(leaf, "/kernel");
+    }
+    return dense > 1;
+}
+
+static enum rudd_status refuse(const struct loading *l)
+{
+    const struct weights_report *r = l->report;
+    char lists[1500] = "";
+    append_list(lists, sizeof lists, "missing", r->missing, r->missing_count);
+    append_list(lists, sizeof lists, "misshapen", r->misshapen, r->misshapen_count);
+    append_list(lists, sizeof lists, "extra", r->extra, r->extra_count);
+    const char *hint =
+        has_own_head(l)
+            ? "rudd's classifier is one dense layer: in Keras save the network without yours (include_top=False), and "
+              "import that with --allow-missing"
+        : !r->extra_count && !r->misshapen_count ? "--allow-missing initialises what is missing"
+                                                 : "check --arch";
+    return rudd_fail(l->err, RUDD_MISMATCH, "%.200s: does not fit %s (%s names)%s; %s", l->path, l->model->arch,
+                     weights_dialect_name(r->dialect), lists, hint);
+}
+
 static enum rudd_status fit_params(struct loading *l)
 {
     l->from->tensors = rudd_zalloc((size_t)l->model->param_count, sizeof(struct weights_tensor *));
@@ -179,8 +196,7 @@ static enum rudd_status fit_params(struct loading *l)
             !(r->classifier_replaced && of_classifier(l, l->file->tensors[i].name)))
             status = add_line(&r->extra, &r->extra_count, l->file->tensors[i].name, l->err);
     if (status) return status;
-    if (r->extra_count || r->misshapen_count || (r->missing_count && !l->options->allow_missing))
-        return refuse(r, l->path, l->model->arch, l->err);
+    if (r->extra_count || r->misshapen_count || (r->missing_count && !l->options->allow_missing)) return refuse(l);
     return RUDD_OK;
 }
 
@@ -236,7 +252,11 @@ static enum rudd_status choose_conventions(struct loading *l)
         m->bn_eps = 1e-3f; /* timm has 1e-5 in B5..B7, too */
     if (!weights_is_keras(dialect)) return RUDD_OK;
     weights_keras_conventions(m);
-    return weights_keras_preprocess(&m->preprocess, l->file, l->options->keras_norm, l->err);
+    bool found;
+    enum rudd_status status = weights_keras_preprocess(m, &found, l->file, l->options->keras_norm, l->err);
+    if (!weights_meta(l->file, "rudd.preprocess"))
+        l->report->preprocess_of = found ? "the file's Normalization layer" : "keras.applications";
+    return status;
 }
 
 static enum rudd_status make_model(struct loading *l)

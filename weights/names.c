@@ -204,7 +204,8 @@ bool weights_param_name(char out[NN_NAME], const struct nn_model *model, int i, 
     snprintf(out, NN_NAME, "%s", p->name);
     if (d == WEIGHTS_TIMM) return true;
     const enum nn_family family = nn_arch_family(model->arch);
-    if (family == NN_RESNETV2 && strncmp(model->arch, "resnet50v2", 10)) return false; /* timm's is another network than Keras' */
+    if (family == NN_RESNETV2 && strncmp(model->arch, "resnet50v2", 10))
+        return false; /* timm's is another network than Keras' */
     if (d == WEIGHTS_KERAS_NUMBERED) return numbered_name(out, model, i);
 
     size_t prefix = block_prefix(p->name);
