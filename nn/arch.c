@@ -88,8 +88,8 @@ enum rudd_status nn_model_describe(struct nn_model **model, const char *arch, in
     if (!a)
         return rudd_fail(err, RUDD_ARGUMENT,
                          "unknown architecture '%.60s'; known are efficientnet_b0..b7, tf_efficientnet_b0..b7, "
-                         "tf_efficientnetv2_b0..b3, tf_efficientnetv2_s, efficientnetv2_s, mobilenetv2_035, _050, _075, _100 "
-                         "and _140, resnet50v2, resnetv2_50, rudd_nano",
+                         "tf_efficientnetv2_b0..b3, tf_efficientnetv2_s, efficientnetv2_s, mobilenetv2_035, _050, _075, "
+                         "_100, _130 and _140, resnet50v2, resnetv2_50, rudd_nano",
                          arch);
     char name[NN_ARCH];
     nn_arch_print(name, a->name, spec.hidden);

@@ -97,6 +97,7 @@ static const struct nn_arch rows[] = {
     MOBILE_ROW("050", 0.5),
     MOBILE_ROW("075", 0.75),
     MOBILE_ROW("100", 1.0),
+    MOBILE_ROW("130", 1.3), /* Keras' alone */
     MOBILE_ROW("140", 1.4),
     ROW("rudd_nano", nano, 1.0, 1.0, 80, 0.875, false, NN_PAD_SYMMETRIC, 1e-5f),
 };

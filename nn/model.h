@@ -99,7 +99,7 @@ struct nn_model {
 };
 
 /* Architectures by timm's names: efficientnet_b0..b7, tf_efficientnet_b0..b7, tf_efficientnetv2_b0..b3 and _s, efficientnetv2_s
- * (torchvision's), mobilenetv2_035, _050, _075, _100 and _140, resnetv2_50, resnet50v2 (Keras'); and rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
+ * (torchvision's), mobilenetv2_035, _050, _075, _100, _130 and _140, resnetv2_50, resnet50v2 (Keras'); and rudd_nano, a small one of our own for learning from nothing on small pictures. NULL past the end. */
 const char *nn_arch_name(int index);
 /* Architectures of one family are built of the same blocks under the same names. */
 enum nn_family { NN_EFFICIENTNET, NN_MOBILENETV2, NN_RESNETV2 };

@@ -116,7 +116,8 @@ static enum rudd_status make_config(char **text, const struct nn_model *m, struc
 static enum rudd_status check_target(const char *folder, const struct nn_model *m, struct rudd_error *err)
 {
     struct stat st;
-    if (!strncmp(m->arch, "rudd_", 5) || strchr(m->arch, '+'))
+    if (!strncmp(m->arch, "rudd_", 5) || strchr(m->arch, '+') || !strcmp(m->arch, "resnet50v2") ||
+        !strcmp(m->arch, "mobilenetv2_130"))
         return rudd_fail(err, RUDD_ARGUMENT, "timm has no %s; export --format safetensors or onnx", m->arch);
     if (stat(folder, &st)) return RUDD_OK;
     DIR *d = S_ISDIR(st.st_mode) ? opendir(folder) : NULL;

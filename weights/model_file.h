@@ -33,7 +33,8 @@ struct weights_report {
     enum weights_dialect dialect;
     bool arch_guessed;        /* no option and no metadata said it: found from names and shapes, conventions by its family */
     bool classifier_replaced; /* the class count differed and was allowed to: the classifier is fresh */
-    const char *preprocess_of; /* whose mean and deviation the model has, where no metadata said it and it may be another's; else NULL */
+    const char *
+        preprocess_of; /* whose mean and deviation the model has, where no metadata said it and it may be another's; else NULL */
 };
 void weights_report_free(struct weights_report *report);
 
