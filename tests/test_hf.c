@@ -193,10 +193,14 @@ static int allow_fewer(void *left, size_t bytes)
 static void all_or_nothing(void **state)
 {
     (void)state;
-    struct nn_model *own = labelled("rudd_nano"), *m = labelled("efficientnet_b0"), *back;
-    assert_int_equal(weights_hf_write(out, own, WEIGHTS_F32, &err), RUDD_ARGUMENT);
-    assert_non_null(strstr(err.message, "rudd_nano"));
-    nn_model_destroy(own);
+    static const char *const strangers[] = {"rudd_nano", "resnet50v2", "mobilenetv2_130"};
+    struct nn_model *m = labelled("efficientnet_b0"), *back;
+    for (int k = 0; k < 3; k++) {
+        struct nn_model *own = labelled(strangers[k]);
+        assert_int_equal(weights_hf_write(out, own, WEIGHTS_F32, &err), RUDD_ARGUMENT);
+        assert_non_null(strstr(err.message, strangers[k]));
+        nn_model_destroy(own);
+    }
     m->values[7] = 1e6f;
     assert_int_equal(weights_hf_write(out, m, WEIGHTS_F16, &err), RUDD_LIMIT);
     nothing_is_there();
