@@ -124,3 +124,49 @@ def compare_step(name, fresh, model_file, dialect, folder, size=33, batch=3, dra
     check(f"{name}: logits and loss of a step", max(errors) <= TOLERANCE, "{:.1e}, {:.1e}".format(*errors))
     expected = gradients.keys() | statistics.keys()
     check(f"{name}: a step has every gradient and statistic", found.keys() == expected, str(found.keys() ^ expected)[:200])
+
+
+class KerasBlock(torch.nn.Module):
+    def __init__(self, inputs, width, stride, first):
+        super().__init__()
+        bn = lambda channels: torch.nn.BatchNorm2d(channels, eps=1.001e-5)
+        self.norm1, self.norm2, self.norm3 = bn(inputs), bn(width), bn(width)
+        if first:
+            self.downsample = torch.nn.Module()
+            self.downsample.conv = torch.nn.Conv2d(inputs, 4 * width, 1)
+        self.conv1 = torch.nn.Conv2d(inputs, width, 1, bias=False)
+        self.conv2 = torch.nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.conv3 = torch.nn.Conv2d(width, 4 * width, 1)
+        self.stride, self.first = stride, first
+
+    def forward(self, x):
+        p = self.norm1(x).relu()
+        skip = self.downsample.conv(p) if self.first else x[:, :, ::self.stride, ::self.stride]
+        return self.conv3(self.norm3(self.conv2(self.norm2(self.conv1(p)).relu())).relu()) + skip
+
+
+class KerasResNet50V2(torch.nn.Module):
+    """keras.applications.ResNet50V2 in PyTorch, under timm's sort of names: for its arithmetic (parity_families.py), and beside Keras itself (parity_keras.py)."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Module()
+        self.stem.conv = torch.nn.Conv2d(3, 64, 7, 2, 3)
+        self.stages, inputs = torch.nn.ModuleList(), 64
+        for s, repeats in enumerate((3, 4, 6, 3)):
+            stage = torch.nn.Module()
+            width = 64 << s
+            stage.blocks = torch.nn.ModuleList(
+                KerasBlock(4 * width if r else inputs, width, 2 if r == repeats - 1 and s < 3 else 1, r == 0) for r in range(repeats))
+            self.stages.append(stage)
+            inputs = 4 * width
+        self.norm = torch.nn.BatchNorm2d(inputs, eps=1.001e-5)
+        self.head = torch.nn.Module()
+        self.head.fc = torch.nn.Linear(inputs, CLASSES)
+
+    def forward(self, x):
+        x = torch.nn.functional.max_pool2d(torch.nn.functional.pad(self.stem.conv(x), (1, 1, 1, 1)), 3, 2)
+        for stage in self.stages:
+            for block in stage.blocks:
+                x = block(x)
+        return self.head.fc(self.norm(x).relu().mean((2, 3)))

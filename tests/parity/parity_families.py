@@ -32,7 +32,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from networks import CLASSES, TOLERANCE, compare_step, logits_of_rudd, pictures, randomise, same_bits, save
+from networks import CLASSES, TOLERANCE, KerasResNet50V2, compare_step, logits_of_rudd, pictures, randomise, same_bits, save
 
 
 def onnx_answer(model_file, x, folder, *options):
@@ -94,52 +94,6 @@ def compare(name, fresh, arch, names, sizes, folder, import_options=()):
         if name.startswith("timm "):
             timm_folder(name, ours, x, expected, folder)
     compare_step(name, model, ours, names, folder)
-
-
-class KerasBlock(torch.nn.Module):
-    def __init__(self, inputs, width, stride, first):
-        super().__init__()
-        bn = lambda channels: torch.nn.BatchNorm2d(channels, eps=1.001e-5)
-        self.norm1, self.norm2, self.norm3 = bn(inputs), bn(width), bn(width)
-        if first:
-            self.downsample = torch.nn.Module()
-            self.downsample.conv = torch.nn.Conv2d(inputs, 4 * width, 1)
-        self.conv1 = torch.nn.Conv2d(inputs, width, 1, bias=False)
-        self.conv2 = torch.nn.Conv2d(width, width, 3, stride, 1, bias=False)
-        self.conv3 = torch.nn.Conv2d(width, 4 * width, 1)
-        self.stride, self.first = stride, first
-
-    def forward(self, x):
-        p = self.norm1(x).relu()
-        skip = self.downsample.conv(p) if self.first else x[:, :, ::self.stride, ::self.stride]
-        return self.conv3(self.norm3(self.conv2(self.norm2(self.conv1(p)).relu())).relu()) + skip
-
-
-class KerasResNet50V2(torch.nn.Module):
-    """keras.applications.ResNet50V2 in PyTorch, for its arithmetic; against Keras itself: parity_keras.py."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = torch.nn.Module()
-        self.stem.conv = torch.nn.Conv2d(3, 64, 7, 2, 3)
-        self.stages, inputs = torch.nn.ModuleList(), 64
-        for s, repeats in enumerate((3, 4, 6, 3)):
-            stage = torch.nn.Module()
-            width = 64 << s
-            stage.blocks = torch.nn.ModuleList(
-                KerasBlock(4 * width if r else inputs, width, 2 if r == repeats - 1 and s < 3 else 1, r == 0) for r in range(repeats))
-            self.stages.append(stage)
-            inputs = 4 * width
-        self.norm = torch.nn.BatchNorm2d(inputs, eps=1.001e-5)
-        self.head = torch.nn.Module()
-        self.head.fc = torch.nn.Linear(inputs, CLASSES)
-
-    def forward(self, x):
-        x = torch.nn.functional.max_pool2d(torch.nn.functional.pad(self.stem.conv(x), (1, 1, 1, 1)), 3, 2)
-        for stage in self.stages:
-            for block in stage.blocks:
-                x = block(x)
-        return self.head.fc(self.norm(x).relu().mean((2, 3)))
 
 
 def main():

@@ -3,12 +3,15 @@
 
     tests/parity/peers.sh run tests/parity/parity_keras.py build [NAME...]
 
-Values:  timm's network of that name with random weights and with batch-norm statistics as after training, through `rudd import`.
-Back:    `rudd export --format keras` is loaded by the network of keras.applications, which takes nothing else, and gives timm's logits.
-Forth:   Keras saves that network: .weights.h5 (its layers by name, and by number alone as before Keras 3.6), .keras, whole .h5, the .h5 of Keras 2, and
-         as part of a user's network with a classifier of its own. `rudd import` of each, `rudd predict --logits` over .npy inputs at an even and
-         an odd size: the same logits. Preprocessing within the network, in both meanings of its variance, becomes the model file's.
+Values:  the network of that name in PyTorch (timm's, for ResNet50V2 our own) with random weights and with batch-norm statistics as after training,
+         through `rudd import`.
+Back:    `rudd export --format keras` is loaded by the network of keras.applications, which takes nothing else, and gives PyTorch's logits.
+Forth:   Keras saves that network: `rudd import` of its .weights.h5, `rudd predict --logits` over .npy inputs, in each family at an even and an odd
+         size: the same logits. Every other form makes the same model file, to the byte: layers by number alone, as before Keras 3.6, of each network;
+         and of one in each family .keras, whole .h5, the .h5 of Keras 2, and as part of a user's network with a classifier of its own.
 Round:   in, out, in: the same bytes.
+Users:   networks with their own preprocessing before or instead of Keras', in float16 and bfloat16, without a classifier, with a classifier that rudd has
+         not, and fine-tuned by rudd.
 
 Logits may differ by 1e-4 of the largest.
 Needs the peers of peers.sh. Ends with `N passed, N failed`.
@@ -39,24 +42,39 @@ import timm
 import torch
 
 import networks
-from networks import CLASSES, TOLERANCE, logits_of_rudd, randomise, save
+from networks import CLASSES, TOLERANCE, KerasResNet50V2, logits_of_rudd, randomise, save
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+HALF = ("MobileNetV2", "ResNet50V2")  # these take pictures of -1..1; the others do that themselves
+
+
+def applied(name, size, **options):
+    """keras.applications' network; "MobileNetV2 0.35" is that of another width."""
+    name, *width = name.split()
+    return getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), **({"alpha": float(width[0])} if width else {}), **options)
 
 
 def network(name, size, classes=CLASSES, **options):
-    return getattr(keras.applications, name)(weights=None, classes=classes, classifier_activation=None, input_shape=(size, size, 3), **options)
+    return applied(name, size, classes=classes, classifier_activation=None, **options)
 
 
 def normalization(model):
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
 
 
-def random_values(timm_name, path, **options):
-    """timm's network with random weights as after training, and a file of it."""
+def random_values(arch, path):
+    """PyTorch's network with random weights as after training, and a model file of it with Keras' conventions."""
     torch.manual_seed(0)
-    model = randomise(timm.create_model(timm_name, num_classes=CLASSES, **options), 96)
-    save(model, path)
+    mobile = arch.startswith("mobilenetv2")
+    if arch == "resnet50v2":
+        model = KerasResNet50V2()
+    elif mobile:  # timm has them with PyTorch's conventions, and not each of Keras' widths
+        model = timm.models.efficientnet._gen_mobilenet_v2("mobilenetv2_100", int(arch[-3:]) / 100, num_classes=CLASSES, pad_type="same", bn_eps=1e-3)
+    else:
+        model = timm.create_model(arch, num_classes=CLASSES)
+    randomise(model, 96)
+    save(model, path + ".timm")
+    rudd("import", path + ".timm", "-o", path, "--arch", arch, *(["--pad", "same", "--bn-eps", "0.001"] if mobile else []))
     return model
 
 
@@ -102,32 +120,32 @@ def without_names(path, out):
         f.visititems(lambda _, o: o.attrs.pop("name", None) and None)
 
 
-def as_part(name, model, size):
-    """The same values in a network that a user built around it, with a classifier of the user's own."""
-    base = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(size, size, 3))
-    whole = keras.Sequential([keras.layers.Input((size, size, 3)), base, keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.3),
-                              keras.layers.Dense(CLASSES, name="fish")])
+def twin(base, model):
+    """Gives a network without a classifier the values of one with it."""
     for own in base.layers:
         if own.weights:
-            twin = model.get_layer(own.name) if not isinstance(own, keras.layers.Normalization) else normalization(model)[0]
-            own.set_weights(twin.get_weights())
+            whole = model.get_layer(own.name) if not isinstance(own, keras.layers.Normalization) else normalization(model)[0]
+            own.set_weights(whole.get_weights())
             if isinstance(own, keras.layers.Normalization):
                 own.finalize_state()
+    return base
+
+
+def as_part(name, model, size, *before):
+    """The same values in a network that a user built around it, with layers before it and a classifier of the user's own."""
+    base = twin(applied(name, size, include_top=False), model)
+    whole = keras.Sequential([keras.layers.Input((size, size, 3)), *before, base, keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.3),
+                              keras.layers.Dense(CLASSES, name="fish")])
     whole.get_layer("fish").set_weights(model.get_layer("predictions").get_weights())
     return whole
 
 
-def forms(name, model, size, folder):
-    """Every file that holds the model, by what it is called in the verdicts."""
-    def at(end):
-        return os.path.join(folder, name + end)
-
-    model.save_weights(at(".weights.h5"))
-    yield ".weights.h5", at(".weights.h5")
-    if name != "EfficientNetB0":
-        return
+def forms(name, model, size, at, all_of_them):
+    """Every other file that holds the model, by what it is called in the verdicts."""
     without_names(at(".weights.h5"), at(".numbered.weights.h5"))
     yield ".weights.h5 without names", at(".numbered.weights.h5")
+    if not all_of_them:
+        return
     model.save(at(".keras"))
     yield ".keras", at(".keras")
     model.save(at(".whole.h5"))
@@ -136,27 +154,33 @@ def forms(name, model, size, folder):
     yield "Keras 2's .h5", at(".2.h5")
     keras_2(model, at(".2whole.h5"), "model_weights")
     yield "Keras 2's whole .h5", at(".2whole.h5")
-    part = as_part(name, model, size)
+    part = as_part(name, model, size, keras.layers.RandomFlip())
     part.save_weights(at(".part.weights.h5"))
     yield "a part's .weights.h5", at(".part.weights.h5")
+    without_names(at(".part.weights.h5"), at(".part.numbered.weights.h5"))
+    yield "a part's .weights.h5 without names", at(".part.numbered.weights.h5")
     part.compile(optimizer="adam", loss="mse", metrics=["accuracy"])
     part.save(at(".part.keras"))
     yield "a part's .keras", at(".part.keras")
     part.save(at(".part.h5"))
     yield "a part's whole .h5", at(".part.h5")
+    base, flat = part.layers[-4], part.layers[-1]
+    y = keras.layers.Dense(CLASSES, name="fish")(keras.layers.GlobalAveragePooling2D()(base.output))
+    flattened = keras.Model(base.input, y)
+    flattened.get_layer("fish").set_weights(flat.get_weights())
+    flattened.save_weights(at(".flat.weights.h5"))
+    yield "a functional network's .weights.h5", at(".flat.weights.h5")
 
 
-def compare(name, timm_name, sizes, folder):
+def compare(name, arch, sizes, folder):
     def at(end):
-        return os.path.join(folder, name + end)
+        return os.path.join(folder, name.replace(" ", "-") + end)
 
-    # timm has MobileNetV2 with PyTorch's conventions, and Keras' networks for Keras' own weights take pictures as they are but for this one.
-    mobile = name == "MobileNetV2"
-    torch_model = random_values(timm_name, at(".timm.safetensors"), **({"pad_type": "same", "bn_eps": 1e-3} if mobile else {}))
-    rudd("import", at(".timm.safetensors"), "-o", at(".safetensors"), "--arch", timm_name, *(["--pad", "same", "--bn-eps", "0.001"] if mobile else []))
-    mean, std = {"EfficientNetV2S": (np.float32(128 / 255),) * 2, "MobileNetV2": (np.float32(0.5),) * 2}.get(name, (MEAN, STD))
+    torch_model = random_values(arch, at(".safetensors"))
+    half = name.startswith(HALF)
+    mean, std = (np.float32(128 / 255),) * 2 if name == "EfficientNetV2S" else (np.float32(0.5),) * 2 if half else (MEAN, STD)
     rudd("export", "--model", at(".safetensors"), "--format", "keras", "-o", at(".first.weights.h5"))
-    first = True
+    ours = at(".ours.safetensors")
     for size in sizes:
         model = network(name, size)
         model.load_weights(at(".first.weights.h5"))
@@ -164,26 +188,27 @@ def compare(name, timm_name, sizes, folder):
         with torch.inference_mode():
             expected = torch_model(planes(x, mean, std)).numpy()
         check(f"{name}: the input matters at {size}", difference(expected[0], expected[1]) > 10 * TOLERANCE)
-        error = difference(predict(model, x / 127.5 - 1 if mobile else x), expected)
-        check(f"{name}: Keras loads rudd's export strictly, timm's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
-        for form, path in forms(name, model, size, folder) if first else [(".weights.h5", at(".weights.h5"))]:
-            if not first:
-                model.save_weights(path)
-            ours, again = at(".ours.safetensors"), at(".again.safetensors")
-            rudd("import", path, "-o", ours)
-            error = difference(logits_of_rudd(ours, planes(x, mean, std), folder), expected)
-            check(f"{name}: rudd's logits from {form} at {size}", error <= TOLERANCE, f"{error:.1e}")
-            rudd("export", "--model", ours, "--format", "keras", "-o", at(".out.weights.h5"))
-            rudd("import", at(".out.weights.h5"), "-o", again)
-            same(f"{name}: {form}: in, out, in: the same bytes", ours, again)
-        first = False
+        error = difference(predict(model, x / 127.5 - 1 if half else x), expected)
+        check(f"{name}: Keras loads rudd's export strictly, PyTorch's logits at {size}", error <= TOLERANCE, f"{error:.1e}")
+        if size == sizes[0]:
+            model.save_weights(at(".weights.h5"))
+            said = rudd("import", at(".weights.h5"), "-o", ours)
+            check(f"{name}: recognised", f" {arch}, {CLASSES} classes, Keras names" in said, said.strip())
+        error = difference(logits_of_rudd(ours, planes(x, mean, std), folder), expected)
+        check(f"{name}: rudd's logits from Keras' .weights.h5 at {size}", error <= TOLERANCE, f"{error:.1e}")
+    again = at(".again.safetensors")
+    for form, path in forms(name, model, size, at, len(sizes) > 1):
+        rudd("import", path, "-o", again)
+        same(f"{name}: {form}: the same model", ours, again)
+    rudd("export", "--model", ours, "--format", "keras", "-o", at(".out.weights.h5"))
+    rudd("import", at(".out.weights.h5"), "-o", again)
+    same(f"{name}: in, out, in: the same bytes", ours, again)
 
 
 def unknown_size(folder):
     """A network that was made without a size pads as for even sides, whatever the picture's are."""
-    random_values("tf_efficientnet_b0", os.path.join(folder, "u.timm.safetensors"))
     first, path, ours = (os.path.join(folder, end) for end in ("u.safetensors", "u.weights.h5", "u.ours.safetensors"))
-    rudd("import", os.path.join(folder, "u.timm.safetensors"), "-o", first, "--arch", "tf_efficientnet_b0")
+    random_values("tf_efficientnet_b0", first)
     rudd("export", "--model", first, "--format", "keras", "-o", path)
     known = network("EfficientNetB0", 64)
     known.load_weights(path)
@@ -222,19 +247,114 @@ def preprocessing(folder):
     check("preprocessing: unless --keras-norm says otherwise", difference(imported(variance, "--keras-norm", "std"), variance) < 1e-6)
 
 
+def refused(name, says, *command):
+    try:
+        check(name, False, rudd(*command))
+    except RuntimeError as error:
+        check(name, says in str(error), str(error))
+
+
+def users(folder):
+    """What users make of these networks."""
+    def at(name):
+        return os.path.join(folder, name)
+
+    first, path, ours = at("u.weights.h5"), at("w.weights.h5"), at("ours.safetensors")
+    x = pictures(64, 3)
+
+    def agrees(name, model, mean, std, *options):
+        model.save_weights(path)
+        rudd("import", path, "-o", ours, *options)
+        found = json.loads(rudd("inspect", ours, "--json"))["preprocess"]
+        check(f"{name}: the preprocessing", difference(np.float32([found["mean"], found["std"]]), np.float32([mean, std])) < 1e-6, str(found))
+        error = difference(logits_of_rudd(ours, planes(x, np.float32(found["mean"]), np.float32(found["std"])), folder), predict(model, x))
+        check(f"{name}: rudd's logits are Keras'", error <= TOLERANCE, f"{error:.1e}")
+
+    random_values("mobilenetv2_035", at("m.safetensors"))
+    rudd("export", "--model", at("m.safetensors"), "--format", "keras", "-o", first)
+    name = "MobileNetV2 0.35"
+    mobile = network(name, 64)
+    mobile.load_weights(first)
+    scaled, plain = keras.layers.Rescaling(1 / 127.5, offset=-1), [0.5, 0.5, 0.5]
+    agrees("Rescaling before", as_part(name, mobile, 64, scaled), plain, plain)
+    mean, variance = np.float32([101, 112, 123]), np.float32([3000, 4000, 5000])
+
+    def own(scale):
+        layer = keras.layers.Normalization()
+        layer.build((None, 64, 64, 3))
+        layer.set_weights([mean / scale, variance / scale ** 2, np.int32(0)])
+        layer.finalize_state()
+        return layer
+
+    agrees("Normalization of pixels", as_part(name, mobile, 64, own(1)), mean / 255, np.sqrt(variance) / 255)
+    agrees("Normalization of shares", as_part(name, mobile, 64, keras.layers.Rescaling(1 / 255), own(255)), mean / 255, np.sqrt(variance) / 255)
+    as_part(name, mobile, 64, own(1), own(1)).save_weights(path)
+    refused("two Normalization layers are refused", "two Normalization layers", "import", path, "-o", ours)
+
+    headless = twin(applied(name, 64, include_top=False), mobile)
+    headless.save_weights(path)
+    refused("without a classifier: refused", "--allow-missing", "import", path, "-o", ours)
+    rudd("import", path, "-o", ours, "--allow-missing")
+    refused("without a classifier: all else is there", "differ in 2 tensors", "diff", ours, at("m.safetensors"), "--no-metadata")
+    tail = keras.Sequential([keras.layers.Input((64, 64, 3)), headless, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(8, activation="relu"),
+                             keras.layers.Dense(CLASSES)])
+    tail.save_weights(at("tail.weights.h5"))
+    refused("two dense layers: refused", "one dense layer", "import", at("tail.weights.h5"), "-o", ours, "--allow-missing")
+
+    for dtype in ("float16", "bfloat16"):
+        keras.config.set_dtype_policy(dtype)
+        try:
+            narrow = network(name, 64)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        narrow.load_weights(first)
+        mobile.set_weights([np.asarray(values, np.float32) for values in narrow.get_weights()])
+        mobile.save_weights(path)
+        rudd("import", path, "-o", ours)
+        for end, write in ((".weights.h5", narrow.save_weights), (".h5", narrow.save)):
+            write(at(dtype + end))
+            rudd("import", at(dtype + end), "-o", at("narrow.safetensors"))
+            same(f"{dtype} {end}: the same values", ours, at("narrow.safetensors"))
+
+    rudd("data", "synth", "-o", at("fish"), "--per-class", "4", "--size", "64")
+    rudd("train", "--data", at("fish"), "--weights", first, "--out", at("run"), "--image-size", "64", "--epochs", "1", "--max-steps", "2", "--quiet")
+    tuned = at("run/model.safetensors")
+    rudd("export", "--model", tuned, "--format", "keras", "-o", path)
+    model = network(name, 64, 15)
+    model.load_weights(path)
+    error = difference(logits_of_rudd(tuned, planes(x, np.float32(0.5), np.float32(0.5)), folder), predict(model, x / 127.5 - 1))
+    check("fine-tuned for fifteen classes: rudd's logits in Keras", error <= TOLERANCE, f"{error:.1e}")
+
+    words = {"mean": plain, "std": plain}
+    random_values("tf_efficientnetv2_b0", at("v.safetensors"))
+    rudd("export", "--model", at("v.safetensors"), "--format", "keras", "-o", first)
+    bare = network("EfficientNetV2B0", 64, include_preprocessing=False)
+    bare.load_weights(first)
+    bare.save_weights(path)
+    rudd("import", path, "-o", ours, "--preprocess", json.dumps(words))
+    error = difference(logits_of_rudd(ours, planes(x, np.float32(0.5), np.float32(0.5)), folder), predict(bare, x / 127.5 - 1))
+    found = json.loads(rudd("inspect", ours, "--json"))["preprocess"]
+    check("include_preprocessing=False: --preprocess is taken", all(found[key] == words[key] for key in words), str(found))
+    check("include_preprocessing=False: rudd's logits are Keras'", error <= TOLERANCE, f"{error:.1e}")
+
+
+# In each family one network at two sizes and in every form.
 NETWORKS = [("EfficientNetB0", "tf_efficientnet_b0", (64, 97))] + [
     (f"EfficientNetB{b}", f"tf_efficientnet_b{b}", (97,)) for b in range(1, 8)] + [
     (f"EfficientNetV2B{b}", f"tf_efficientnetv2_b{b}", (64, 97) if b == 0 else (97,)) for b in range(4)] + [
-    ("EfficientNetV2S", "tf_efficientnetv2_s", (97,)), ("MobileNetV2", "mobilenetv2_100", (96, 97))]
+    ("EfficientNetV2S", "tf_efficientnetv2_s", (64, 97)), ("MobileNetV2", "mobilenetv2_100", (96, 97))] + [
+    (f"MobileNetV2 {width}", f"mobilenetv2_{round(100 * width):03}", (97,)) for width in (0.35, 0.5, 0.75, 1.3, 1.4)] + [
+    ("ResNet50V2", "resnet50v2", (64, 97))]
 
 
 def main():
     torch.set_num_threads(1)
     wanted = sys.argv[2:]
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [(name, lambda n=name, t=timm_name, s=sizes: compare(n, t, s, folder)) for name, timm_name, sizes in NETWORKS]
+        jobs = [(name, lambda n=name, a=arch, s=sizes: compare(n, a, s, folder)) for name, arch, sizes in NETWORKS]
         jobs.append(("unknown_size", lambda: unknown_size(folder)))
         jobs.append(("preprocessing", lambda: preprocessing(folder)))
+        jobs.append(("users", lambda: users(folder)))
         for name, job in jobs:
             if wanted and name not in wanted:
                 continue
@@ -243,7 +363,8 @@ def main():
             except Exception as error:  # one broken network must not hide the others
                 check(name, False, f"{type(error).__name__}: {error}")
             for path in os.listdir(folder):
-                os.remove(os.path.join(folder, path))
+                path = os.path.join(folder, path)
+                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
     return finish()
 
 
