@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct settings {
     struct serve_options server;
@@ -83,6 +84,7 @@ static enum rudd_status serve(const struct settings *s, struct rudd_error *err)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    umask(umask(077) | 027); /* pictures and what people say of them are not for every user of the machine */
 
     struct serve_options o = s->server;
     o.say = say;

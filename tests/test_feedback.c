@@ -17,6 +17,7 @@ static int begin(void **state)
     make_fish("feedback");
     snprintf(store_path, sizeof store_path, "%s/store", folder);
     snprintf(images_path, sizeof images_path, "%s/kept", folder);
+    umask(022);
     s = server_start(model_path, "--store", store_path, "--keep-images", images_path, NULL);
     return 0;
 }
@@ -93,6 +94,22 @@ static void feedback_is_kept(void **state)
     assert_int_equal(ask_store(line), 2);
     assert_int_equal(
         ask_store("SELECT COUNT(*) FROM predictions WHERE cached = 1 AND confidence > 0 AND model_version = 'run-7'"), 1);
+}
+
+/* Whatever umask the server was started with, other users of the machine see neither pictures nor rows. */
+static void others_cannot_read(void **state)
+{
+    (void)state;
+    char id[40], hash[80], path[400];
+    struct stat st;
+    predict(id, hash, 4);
+    snprintf(path, sizeof path, "%s/%.2s/%s.png", images_path, hash, hash);
+    for (int i = 0; stat(path, &st) && i < 200; i++) pause_ms(50);
+    const char *const paths[] = {path, images_path, store_path};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(stat(paths[i], &st), 0);
+        assert_int_equal(st.st_mode & 027, 0);
+    }
 }
 
 /* Each mistake has its status, and leaves no row. */
@@ -201,8 +218,8 @@ static void without_store(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(feedback_is_kept), cmocka_unit_test(wrong_feedback),
-                                       cmocka_unit_test(store_away), cmocka_unit_test(training_folder),
-                                       cmocka_unit_test(without_store)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(feedback_is_kept), cmocka_unit_test(others_cannot_read),
+                                       cmocka_unit_test(wrong_feedback),   cmocka_unit_test(store_away),
+                                       cmocka_unit_test(training_folder),  cmocka_unit_test(without_store)};
     return cmocka_run_group_tests(tests, begin, remove_fish);
 }
