@@ -1,4 +1,5 @@
-/* watch.c - see watch.h. All deadlines have the same length, so the order of arrival is the order of expiry. */
+/* watch.c - see watch.h. All deadlines have the same length, so the order of arrival is the order of expiry, and the thread need not be woken
+ * for one while it sleeps until another, be that gone by now. */
 #include "serve/watch.h"
 #include "serve/clock.h"
 
@@ -9,7 +10,7 @@ struct serve_watch {
     double limit_ms;
     void (*expired)(struct serve_deadline *deadline);
     struct serve_deadline *first, *last;
-    bool stopping;
+    bool stopping, idle; /* idle: it sleeps until it is woken */
 };
 
 static void unlist(struct serve_watch *w, struct serve_deadline *d)
@@ -25,7 +26,9 @@ static void *work(void *arg)
     pthread_mutex_lock(&w->mutex);
     while (!w->stopping) {
         if (!w->first) {
+            w->idle = true;
             pthread_cond_wait(&w->changed, &w->mutex);
+            w->idle = false;
         } else if (w->first->at_ms > serve_now_ms()) {
             struct timespec t = serve_timespec(w->first->at_ms);
             pthread_cond_timedwait(&w->changed, &w->mutex, &t);
@@ -77,7 +80,7 @@ void serve_watch_add(struct serve_watch *w, struct serve_deadline *d)
     *d = (struct serve_deadline){.at_ms = serve_now_ms() + w->limit_ms, .listed = true, .previous = w->last};
     *(w->last ? &w->last->next : &w->first) = d;
     w->last = d;
-    pthread_cond_signal(&w->changed);
+    if (w->idle) pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
 
