@@ -115,7 +115,7 @@ static bool parse_json(struct serve_batch_work *w, const struct serve_body *body
     json_t *id = json_object_get(root, "request_id"), *urls = json_object_get(root, "image_urls");
     size_t i;
     if (!root)
-        serve_refuse(p, 400, "bad_json", "the body is not JSON: line %d, column %d", where.line, where.column);
+        serve_refuse_json(p, &where);
     else if (!json_array_size(urls))
         serve_refuse(p, 400, "no_image", "expected {\"request_id\":\"...\",\"image_urls\":[\"https://...\",...]}");
     else if (id && !json_is_null(id) && !(json_is_string(id) && serve_request_id_parse(w->id, json_string_value(id))))

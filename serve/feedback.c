@@ -42,7 +42,7 @@ static json_t *parse(struct serve_store_feedback *say, struct serve_exchange *x)
     if (p->http) return NULL;
     json_t *root = json_loadb((const char *)body->bytes.data, body->bytes.length, JSON_REJECT_DUPLICATES, &where);
     if (!root) {
-        serve_refuse(p, 400, "bad_json", "the body is not JSON: line %d, column %d", where.line, where.column);
+        serve_refuse_json(p, &where);
         return NULL;
     }
     const struct {

@@ -61,6 +61,13 @@ bool serve_base64_parse(uint8_t *out, size_t *length, const char *text, size_t n
     return true;
 }
 
+bool serve_refuse_json(struct serve_problem *p, const json_error_t *where)
+{
+    return serve_refuse(p, 400, "bad_json", "the body is not JSON%s: line %d, column %d",
+                        json_error_code(where) == json_error_duplicate_key ? ", it names a field twice" : "", where->line,
+                        where->column);
+}
+
 bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, size_t n, struct serve_problem *p)
 {
     uint8_t *bytes = NULL;
@@ -68,7 +75,7 @@ bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, s
     json_t *root = json_loadb(body, n, JSON_REJECT_DUPLICATES, &where);
     json_t *field = json_object_get(root, "image");
     if (!root) {
-        serve_refuse(p, 400, "bad_json", "the body is not JSON: line %d, column %d", where.line, where.column);
+        serve_refuse_json(p, &where);
         goto out;
     }
     if (!json_is_string(field)) {
@@ -77,7 +84,7 @@ bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, s
     }
     const char *text = json_string_value(field);
     size_t size = json_string_length(field);
-    const char *comma = size > 5 && !memcmp(text, "data:", 5) ? memchr(text, ',', size) : NULL;
+    const char *comma = size > 5 && !strncasecmp(text, "data:", 5) ? memchr(text, ',', size) : NULL;
     if (comma) {
         size -= (size_t)(comma + 1 - text);
         text = comma + 1;

@@ -7,6 +7,7 @@
 #ifndef SERVE_REQUEST_H
 #define SERVE_REQUEST_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include "serve/bytes.h"
 
@@ -21,6 +22,8 @@ struct serve_problem {
 };
 /* Fills p, unless it already holds an earlier problem; returns false, for `return serve_refuse(...)`. */
 bool serve_refuse(struct serve_problem *p, unsigned http, const char *code, const char *format, ...) RUDD_PRINTF(4, 5);
+/* 400: jansson could not read it. */
+bool serve_refuse_json(struct serve_problem *p, const json_error_t *where);
 
 /* ---- pure parsers over foreign bytes ----------------------------------------------------------------------------------------
  */

@@ -189,7 +189,7 @@ bool serve_v2_parse(struct serve_v2_request *out, const void *body, size_t n, si
         return serve_refuse(p, 400, "bad_header", "Inference-Header-Content-Length is %zu but the body has %zu bytes",
                             json_length, n);
     r.json = json_loadb(body, json_length, JSON_REJECT_DUPLICATES, &where);
-    if (!r.json) return serve_refuse(p, 400, "bad_json", "the body is not JSON: line %d, column %d", where.line, where.column);
+    if (!r.json) return serve_refuse_json(p, &where);
     const json_t *inputs = json_object_get(r.json, "inputs"), *id = json_object_get(r.json, "id");
     const struct rest bytes = {(const uint8_t *)body + json_length, n - json_length};
     r.id = json_string_value(id);

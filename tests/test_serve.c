@@ -53,7 +53,7 @@ static void three_ways_one_answer(void **state)
 {
     struct server *s = *state;
     struct text form = make_form("file", &pictures[1]), plain = make_json("", &pictures[1]),
-                url = make_json("data:image/png;base64,", &pictures[1]);
+                url = make_json("Data:image/png;base64,", &pictures[1]);
     struct answer answers[] = {
         post(s->port, "/predict", "multipart/form-data; boundary=XX", form.data, form.length),
         post(s->port, "/predict", "image/png", pictures[1].data, pictures[1].length),
@@ -244,6 +244,9 @@ static void malformed_bodies(void **state)
     assert_problem(post(s->port, "/predict", json, "[1]", 3), 400, "no_image");
     assert_problem(post(s->port, "/predict", json, "{\"image\":7}", 11), 400, "no_image");
     assert_problem(post(s->port, "/predict", json, "{\"image\":\"*\"}", 13), 400, "bad_base64");
+    struct answer twice = post(s->port, "/predict", json, "{\"image\":\"a\",\"image\":\"b\"}", 25);
+    assert_non_null(strstr(twice.body, "twice"));
+    assert_problem(twice, 400, "bad_json");
     assert_problem(post(s->port, "/predict", json, "{\"image\":\"\"}", 12), 415, "not_an_image");
     assert_problem(post(s->port, "/predict", "image/png", "", 0), 400, "empty_body");
     const char *bad[] = {"0", "-1", "x", "", "1.5", "3x", "00"};
