@@ -265,14 +265,15 @@ static bool send_timeout(const struct serve_line *line, int fd)
     struct serve_server *s = line->server;
     struct serve_bytes json = {0}, out = {0};
     struct serve_problem p = {0};
-    char id[SERVE_REQUEST_ID + 20] = "";
-    if (line->exchange) snprintf(id, sizeof id, "X-Request-Id: %s\r\n", line->exchange->trace.request_id);
+    struct serve_trace fresh;
+    serve_trace_begin(&fresh, NULL, NULL);
+    const char *id = line->exchange ? line->exchange->trace.request_id : fresh.request_id;
     serve_refuse(&p, 408, "timeout", "the request took longer than %d s to arrive", s->options.timeout_s);
     bool sent = !serve_json_print(&json, serve_json_problem(&p)) &&
                 !serve_bytes_print(
                     &out,
                     "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
-                    "Cache-Control: no-store\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%.*s",
+                    "Cache-Control: no-store\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n\r\n%.*s",
                     id, json.length, (int)json.length, (const char *)json.data) &&
                 /* A client that does not read either loses the answer: nothing here waits for it. */
                 send(fd, out.data, out.length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.length;
