@@ -411,6 +411,9 @@ static void state_dicts_are_found(void **state)
                       "s" NAME("\16", "state_dict_ema") "}" NAME("\1", "a") B "su.",
                       no_average[] =
                           "\x80\2}(" NAME("\12", "state_dict") "}" NAME("\1", "a") A "s" NAME("\16", "state_dict_ema") "Nu.",
+                      unknown[] = "\x80\2}(" NAME("\5", "epoch") "K\7" NAME("\3", "net") "}" NAME("\1", "a") B "su.",
+                      several[] =
+                          "\x80\2}(" NAME("\3", "gen") "}" NAME("\1", "a") A "s" NAME("\3", "net") "}" NAME("\1", "a") B "su.",
                       prefixed[] = "\x80\2}(" NAME("\10", "module.a") A NAME("\22", "_orig_mod.module.b")
                           B NAME("\12", "n_averaged") "ctorch._utils\n_rebuild_tensor\n(" STORAGE("0", "\4") "K\0))tRu.";
     struct weights_file f;
@@ -430,6 +433,11 @@ static void state_dicts_are_found(void **state)
     assert_int_equal(weights_parse(&f, file, make_checkpoint(PIECE(no_average), "little"), "a.pth", &err), RUDD_OK);
     assert_tensor(&f, "a", 1, 2);
     weights_close(&f);
+    assert_int_equal(weights_parse(&f, file, make_checkpoint(PIECE(unknown), "little"), "a.pth", &err), RUDD_OK);
+    assert_tensor(&f, "a", 3, 4); /* the only one */
+    weights_close(&f);
+    assert_int_equal(weights_parse(&f, file, make_checkpoint(PIECE(several), "little"), "a.pth", &err), RUDD_FORMAT);
+    assert_non_null(strstr(err.message, "holds a dict: gen, net; expected a state dict"));
     for (int form = 0; form < 3; form++) { /* the views of a deflated storage share what it unpacks to */
         const size_t length =
             form ? make_zip_form(PIECE(prefixed), "little", form == 2) : make_stream(PIECE(prefixed), KEYS, 4);

@@ -352,6 +352,33 @@ static void replacement_is_atomic(void **state)
     assert_int_equal(st.st_mode & 0777, 0640);
 }
 
+/* What wrappers of a network put before its names is taken off, however deep; what is left stays a name, and one tensor's. */
+static void names_are_unwrapped(void **state)
+{
+    (void)state;
+    static const float x[4] = {0, 1, 2, 3};
+    char *names[] = {"module.a", "model._orig_mod.module.b", "model.", "c.model.d"}, again[] = "model.a";
+    static const char *const expected[] = {"a", "b", "model.", "c.model.d"};
+    struct weights_tensor t[5];
+    for (int i = 0; i < 4; i++)
+        t[i] = (struct weights_tensor){.name = names[i], .dtype = WEIGHTS_F32, .count = 1, .data = &x[i]};
+    struct weights_file f;
+    assert_int_equal(weights_write(path, t, 4, NULL, 0, &err), RUDD_OK);
+    assert_int_equal(weights_open(&f, path, &err), RUDD_OK);
+    assert_int_equal(f.tensor_count, 4);
+    for (int i = 0; i < 4; i++) {
+        float seen;
+        assert_non_null(weights_find(&f, expected[i]));
+        weights_to_f32(&seen, weights_find(&f, expected[i]));
+        assert_true(seen == x[i]);
+    }
+    weights_close(&f);
+    t[4] = (struct weights_tensor){.name = again, .dtype = WEIGHTS_F32, .count = 1, .data = x};
+    assert_int_equal(weights_write(path, t, 5, NULL, 0, &err), RUDD_OK);
+    assert_int_equal(weights_open(&f, path, &err), RUDD_FORMAT);
+    assert_non_null(strstr(err.message, "two tensors are called a"));
+}
+
 /* Names that a header cannot hold are refused before anything is written. */
 static void bad_names_are_not_written(void **state)
 {
@@ -407,10 +434,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        TEST(sound_file_is_read),           TEST(lies_are_refused),      TEST(cut_files_are_refused),
-        TEST(odd_files_are_refused),        TEST(every_dtype_survives),  TEST(values_become_float32),
-        TEST(full_disk_keeps_the_old_file), TEST(replacement_is_atomic), TEST(bad_names_are_not_written),
-        TEST(every_allocation_may_fail),
+        TEST(sound_file_is_read),           TEST(lies_are_refused),          TEST(cut_files_are_refused),
+        TEST(odd_files_are_refused),        TEST(every_dtype_survives),      TEST(values_become_float32),
+        TEST(full_disk_keeps_the_old_file), TEST(names_are_unwrapped),       TEST(replacement_is_atomic),
+        TEST(bad_names_are_not_written),    TEST(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 #include "weights/keras.h"
 #include "weights/model_file.h"
 
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -582,6 +584,33 @@ static void senseless_metadata_are_refused(void **state)
     nn_model_destroy(m);
 }
 
+static float odd_values[32];
+static int hold_odd_value(struct weights_tensor *t, int count)
+{
+    named(t, "bn1.running_var")->data = odd_values;
+    return count;
+}
+
+/* One value that is no finite number, in whatever place, is told instead of a network of which every answer is NaN. */
+static void odd_values_are_refused(void **state)
+{
+    (void)state;
+    struct nn_model *m = labelled_model(), *back = m;
+    const float odd[] = {NAN, INFINITY, -INFINITY};
+    assert_int_equal(weights_model_save(path, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
+    for (size_t i = 0; i <= sizeof odd / sizeof *odd; i++) {
+        const bool whole = i == sizeof odd / sizeof *odd;
+        for (size_t k = 0; k < 32; k++) odd_values[k] = k == 31 && !whole ? odd[i] : FLT_MAX;
+        rewrite(hold_odd_value, NULL, 0);
+        assert_int_equal(weights_model_load(&back, path, NULL, NULL, &err), whole ? RUDD_OK : RUDD_FORMAT);
+        if (whole) continue;
+        assert_ptr_equal(back, m);
+        assert_non_null(strstr(err.message, "tensor bn1.running_var: value 31 is "));
+    }
+    nn_model_destroy(back);
+    nn_model_destroy(m);
+}
+
 static int allow_fewer(void *left, size_t bytes)
 {
     (void)bytes;
@@ -689,6 +718,7 @@ int main(void)
         TEST(hidden_layer_replaces_the_classifier),
         TEST(all_misfits_are_named),
         TEST(senseless_metadata_are_refused),
+        TEST(odd_values_are_refused),
         TEST(failing_allocations_are_reported),
         TEST(real_v2_loads),
         TEST(real_b0_lacks_three),

@@ -71,6 +71,9 @@ static void print_report(const struct weights_report *r, const struct nn_model *
     if (r->arch_guessed && r->dialect == WEIGHTS_TIMM && nn_arch_family(model->arch) == NN_EFFICIENTNET &&
         strncmp(model->arch, "tf_", 3))
         printf("note: recognised by shapes alone; if the weights come from TensorFlow, use --arch tf_%s\n", model->arch);
+    if (r->arch_guessed && r->dialect == WEIGHTS_TIMM && !strncmp(model->arch, "tf_efficientnetv2_s", 19))
+        printf("note: recognised by shapes alone; if the weights come from torchvision, use --arch efficientnetv2_s, and with "
+               "--bn-eps 1e-5 if from timm's network of that name\n");
     const struct nn_preprocess *p = &model->preprocess;
     if (r->preprocess_of)
         printf(

@@ -208,8 +208,23 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct weights_tensor *)a)->name, ((const struct weights_tensor *)b)->name);
 }
 
+/* DataParallel, torch.compile and Lightning, in any order. */
+static void unwrap_name(char *name)
+{
+    static const char *const prefixes[] = {"module.", "_orig_mod.", "model."};
+    const char *rest = name;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        const size_t n = strlen(prefixes[i]);
+        if (strncmp(rest, prefixes[i], n) || !rest[n]) continue;
+        rest += n;
+        i = (size_t)-1; /* from the first again */
+    }
+    memmove(name, rest, strlen(rest) + 1);
+}
+
 enum rudd_status weights_sort(struct weights_file *file, struct rudd_error *err)
 {
+    for (int i = 0; i < file->tensor_count; i++) unwrap_name(file->tensors[i].name);
     if (file->tensor_count) qsort(file->tensors, (size_t)file->tensor_count, sizeof *file->tensors, by_name);
     for (int i = 1; i < file->tensor_count; i++)
         if (!strcmp(file->tensors[i - 1].name, file->tensors[i].name))

@@ -124,7 +124,8 @@ bool weights_is_rest_of(const struct weights_tensor *t, const struct weights_pac
  * as above. */
 enum rudd_status weights_set_values(struct weights_file *file, struct weights_tensor *t, const struct weights_packed *packed,
                                     size_t first, const int64_t *stride, size_t length, struct rudd_error *err);
-/* Sorts the tensors by name. RUDD_FORMAT when two have the same. */
+/* Takes off tensors' names what programs put before those of a network that they wrap ("module." of DataParallel ...), and sorts by name. RUDD_FORMAT when
+ * two have the same. */
 enum rudd_status weights_sort(struct weights_file *file, struct rudd_error *err);
 
 #endif

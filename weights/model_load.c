@@ -7,6 +7,7 @@
  * Source of the names: names.c. When the file fits, it becomes the model's source (nn/model.h): values are read from it at once and it
  * is closed, or it stays open until a plan asks. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "nn/sha256.h"
@@ -94,14 +95,37 @@ static enum rudd_status read_keras(float *out, const struct file_source *from, c
     return status;
 }
 
+/* One value that is no finite number makes every answer NaN, sooner or later. */
+static enum rudd_status check_finite(const float *values, size_t count, const struct weights_file *file, const char *name,
+                                     struct rudd_error *err)
+{
+    const uint32_t exponent = 0x7f800000;
+    bool odd = false;
+    for (size_t i = 0; i < count; i++) { /* without a way out, so that it is done in vectors */
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        odd |= (bits & exponent) == exponent;
+    }
+    for (size_t i = 0; odd && i < count; i++)
+        if (!isfinite(values[i]))
+            return rudd_fail(err, RUDD_FORMAT,
+                             "%s: tensor %s: value %zu is %g; the file is damaged, or its network did not learn", file->path,
+                             name, i, values[i]);
+    return RUDD_OK;
+}
+
 static enum rudd_status read_param(float *out, struct nn_source *source, const struct nn_model *model, int param,
                                    struct rudd_error *err)
 {
     struct file_source *from = (struct file_source *)source;
-    if (from->tensors[param] && weights_is_keras(from->dialect)) return read_keras(out, from, model, param, err);
-    if (from->tensors[param]) return weights_read_f32(out, &from->file, from->tensors[param], err);
-    nn_model_draw(out, model, param, from->seed);
-    return RUDD_OK;
+    const struct weights_tensor *t = from->tensors[param];
+    if (!t) {
+        nn_model_draw(out, model, param, from->seed);
+        return RUDD_OK;
+    }
+    enum rudd_status status =
+        weights_is_keras(from->dialect) ? read_keras(out, from, model, param, err) : weights_read_f32(out, &from->file, t, err);
+    return status ? status : check_finite(out, model->params[param].count, &from->file, t->name, err);
 }
 
 static void close_source(struct nn_source *source)

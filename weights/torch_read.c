@@ -4,8 +4,7 @@
  *     stream   | pickle: magic | pickle: 1001 | pickle: system | pickle | pickle: [KEY, ...] | i64 count, bytes | i64 count, bytes ...
  *
  * The pickle (pickle.h) says what there is: a state dict, alone or in a dict beside the optimiser and other things, which are not even
- * looked at. An average of the weights goes before the weights, as in timm: wrappers[] is the order. Names lose what DataParallel and
- * torch.compile put before them. A tensor is a view of a storage: where it is row-major it stays where it is in the file; that of a deflated storage
+ * looked at. An average of the weights goes before the weights, as in timm: wrappers[] is the order. A tensor is a view of a storage: where it is row-major it stays where it is in the file; that of a deflated storage
  * (torch.save makes none, but zip programs do) or in another order is made when somebody asks for it.
  *
  * Sources: torch/serialization.py (_save, _legacy_save, _load, _legacy_load); timm/models/_helpers.py (load_state_dict, clean_state_dict).
@@ -43,7 +42,13 @@ static const struct weights_value *find_state_dict(const struct weights_value *r
         const struct weights_value *v = weights_value_find(root, wrappers[i]);
         if (v && count_tensors(v)) return v;
     }
-    return root;
+    const struct weights_value *only = NULL;
+    for (size_t i = 1; root->kind == WEIGHTS_DICT && i < root->list.count; i += 2) {
+        if (!count_tensors(root->list.items[i])) continue;
+        if (only) return root; /* several: which one, nobody says */
+        only = root->list.items[i];
+    }
+    return only && !count_tensors(root) ? only : root;
 }
 
 /* What is said of a dict without tensors: its first keys. */
@@ -61,18 +66,10 @@ static enum rudd_status refuse_root(const struct weights_value *root, const char
                      weights_kind_name(root->kind), keys);
 }
 
-/* The name without what DataParallel and torch.compile put before it, in either order. */
 static enum rudd_status copy_name(char **name, const struct weights_value *key, const char *path, struct rudd_error *err)
 {
-    static const char *const prefixes[] = {"_orig_mod.", "module.", "_orig_mod."};
     const char *bytes = key->text.bytes;
-    size_t length = key->text.length;
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
-        const size_t n = strlen(prefixes[i]);
-        if (length < n || memcmp(bytes, prefixes[i], n)) continue;
-        bytes += n;
-        length -= n;
-    }
+    const size_t length = key->text.length;
     *name = length <= WEIGHTS_MAX_NAME ? rudd_alloc(length + 1) : NULL;
     if (!*name && length <= WEIGHTS_MAX_NAME) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for tensor names", path);
     if (*name) {

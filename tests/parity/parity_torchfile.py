@@ -98,6 +98,8 @@ def torch_files(folder):
     case("DataParallel", torch.nn.DataParallel(model).state_dict())
     case("torch.compile in DataParallel", {f"module._orig_mod.{k}": v for k, v in weights.items()})
     case("parameters", collections.OrderedDict(list(model.named_parameters()) + list(model.named_buffers())))
+    case("Lightning", {"state_dict": {f"model.{k}": v for k, v in weights.items()}, "pytorch-lightning_version": "2.0.0", "loops": {}})
+    case("under a name of somebody's own", {"net": weights, "acc": 0.5, "epoch": 3})
     case("channels last", {k: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for k, v in weights.items()})
     flat = torch.cat([v.float().flatten() for v in weights.values()])
     parts = flat.split([v.numel() for v in weights.values()])
