@@ -198,9 +198,11 @@ static void failed_imports_leave_nothing(void **state)
                           names}, /* two names, three classes: a new classifier, and the next fault */
                          {"import", path, "-o", other, "--dtype", "float16"}, /* a value beyond its largest */
                          {"import", path, "-o", other, "--pad", "symmetric", "--pad-size", "64"},
-                         {"import", folder, "-o", other}, /* a folder without config.json */
+                         {"import", folder, "-o", other},                                    /* a folder without config.json */
+                         {"import", path, "-o", other, "--preprocess", "{\"std\":[0,1,1]}"}, /* it divides */
+                         {"import", path, "-o", other, "--preprocess", "{\"mean\":"},
                      };
-    static const int argc[] = {6, 6, 6, 8, 4};
+    static const int argc[] = {6, 6, 6, 8, 4, 6, 6};
     snprintf(names, sizeof names, "%s/names.txt", folder);
     assert_int_equal(weights_write_bytes(names, "pike\n\n", 6, &err), RUDD_OK);
     m->values[m->params[nn_model_find(m, "bn1.running_mean")].offset] = -70000;

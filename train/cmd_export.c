@@ -85,6 +85,12 @@ static enum rudd_status write_onnx(const struct order *o, const struct nn_model 
 
 static enum rudd_status write_keras(const struct order *o, const struct nn_model *model, struct rudd_error *err)
 {
+    static const char end[] = ".weights.h5";
+    const size_t length = strlen(o->out), n = sizeof end - 1;
+    if (length <= n || strcmp(o->out + length - n, end))
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "%s: expected a name that ends in %s, without which Keras takes it for a file of another form", o->out,
+                         end);
     return weights_keras_write(o->out, model, err);
 }
 
