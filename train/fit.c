@@ -209,6 +209,9 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     /* Training pictures are cached as learning sees them, which need not be as evaluation does. */
     const bool cached = f->frozen && (set != &f->splits.train || f->s.cache_views == 0);
     const struct train_frontier at = train_frozen_frontier(f->frozen, set);
+    /* Learning is over: its memory, which --memory-limit counts, goes to what judges. */
+    nn_plan_destroy(f->learner.plan);
+    f->learner.plan = NULL;
     enum rudd_status status = load_best(f, err);
     if (status == RUDD_OK)
         status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, f->s.batch, f->s.threads,
