@@ -75,6 +75,28 @@ static void learns_and_leaves_a_run(void **state)
     assert_non_null(strstr(err.message, "--resume"));
 }
 
+/* One fit has no curves and no rate to draw; a class without test pictures is not the hardest. */
+static void reports_what_there_is(void **state)
+{
+    (void)state;
+    char line[700], path[TRAIN_PATH];
+    size_t length;
+    draw_set("untested");
+    assert_int_equal(rename(in_root("untested/test/green"), in_root("untested_green")), 0);
+    snprintf(line, sizeof line,
+             "train|--quiet|--data|%s|--out|%s|--arch|rudd_nano|--image-size|32|--freeze|all|--optimizer|lbfgs",
+             in_root("untested"), in_root("fitted"));
+    must(command(train_cmd_train, line));
+    char *html = read_all(train_run_path(path, in_root("fitted"), "report.html"), &length);
+    html = rudd_realloc(html, length + 1);
+    html[length] = 0;
+    assert_null(strstr(html, "<h2>Learning"));
+    const char *table = strstr(html, "<h2>Classes"), *absent = table ? strstr(table, "<td>green</td><td>-</td>") : NULL;
+    const char *red = table ? strstr(table, "<td>red</td>") : NULL;
+    assert_true(absent && red && red < absent);
+    rudd_free(html);
+}
+
 /* A teacher changes what is learned, by as much as it is told to; with another input than the student's it is refused. */
 static void learns_from_a_teacher(void **state)
 {
@@ -292,6 +314,7 @@ int main(void)
         cmocka_unit_test(keeps_to_a_limit),
         cmocka_unit_test(a_teacher_keeps_to_the_limit),
         cmocka_unit_test(learns_and_leaves_a_run),
+        cmocka_unit_test(reports_what_there_is),
         cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(bad_pictures_are_skipped),
         cmocka_unit_test(works_without_validation),
