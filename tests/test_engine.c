@@ -252,8 +252,8 @@ static void batches_must_pay(void **state)
     (void)state;
     assert_false(serve_batch_pays(25, 101, 4)); /* two processors, B4 at 224 */
     assert_false(serve_batch_pays(25, 57, 2));
-    assert_false(serve_batch_pays(10, 36.1, 4));
-    assert_true(serve_batch_pays(10, 35.9, 4));
+    assert_false(serve_batch_pays(10, 32.1, 4));
+    assert_true(serve_batch_pays(10, 31.9, 4));
     assert_true(serve_batch_pays(10, 11, 8));
     assert_false(serve_batch_pays(10, 1, 1)); /* one picture is no batch */
     for (int max = 1; max <= 3; max++) {
