@@ -340,8 +340,11 @@ static int take_batch(struct worker *w)
             continue;
         }
         const struct serve_net *net = oldest->net;
-        if (oldest->tensor) w->batch[n++] = list_take(&e->prepared, &e->prepared.first); /* alone */
-        for (struct serve_job **link = &e->prepared.first; *link && n < max && !(n && w->batch[0]->tensor);) {
+        if (oldest->tensor) { /* alone */
+            w->batch[n++] = list_take(&e->prepared, &e->prepared.first);
+            break;
+        }
+        for (struct serve_job **link = &e->prepared.first; *link && n < max;) {
             if ((*link)->net == net && !(*link)->tensor)
                 w->batch[n++] = list_take(&e->prepared, link);
             else
