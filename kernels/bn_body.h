@@ -34,24 +34,37 @@ static double *aligned(float *scratch)
     return (double *)(((uintptr_t)scratch + sizeof(double) - 1) / sizeof(double) * sizeof(double));
 }
 
+struct summing {
+    const struct pass *p;
+    add_rows *add;
+    double *part;
+    int size, rows, chunks; /* size: doubles of a chunk */
+};
+
+static void sum_chunks(const void *work, int first, int end, int place)
+{
+    const struct summing *s = work;
+    const int strips = (s->rows + STRIP - 1) / STRIP;
+    (void)place;
+    for (int chunk = first; chunk < end; chunk++) {
+        double *mine = s->part + (size_t)chunk * s->size;
+        for (int i = 0; i < s->size; i++) mine[i] = 0;
+        int row = (int)((int64_t)strips * chunk / s->chunks) * STRIP;
+        const int last = least(s->rows, (int)((int64_t)strips * (chunk + 1) / s->chunks) * STRIP);
+        for (; row < last; row += STRIP) s->add(mine, s->p, row, least(STRIP, last - row));
+    }
+}
+
 /* Adds `sums` sums per channel over all rows; returns them as [sums][padded] in scratch. */
 static const double *sum_rows(struct pass *p, add_rows *add, int sums, int rows, float *scratch)
 {
     p->padded = (p->c + VW - 1) / VW * VW;
-    double *part = aligned(scratch);
-    const int size = sums * p->padded, strips = (rows + STRIP - 1) / STRIP;
-    const int chunks = least(KERN_CHUNKS, (rows + CHUNK_LEAST - 1) / CHUNK_LEAST);
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)rows * p->c > ALONE)
-    for (int chunk = 0; chunk < chunks; chunk++) {
-        double *mine = part + (size_t)chunk * size;
-        for (int i = 0; i < size; i++) mine[i] = 0;
-        int row = (int)((int64_t)strips * chunk / chunks) * STRIP;
-        int end = least(rows, (int)((int64_t)strips * (chunk + 1) / chunks) * STRIP);
-        for (; row < end; row += STRIP) add(mine, p, row, least(STRIP, end - row));
-    }
-    for (int chunk = 1; chunk < chunks; chunk++)
-        for (int i = 0; i < size; i++) part[i] += part[(size_t)chunk * size + i];
-    return part;
+    struct summing s = {.p = p, .add = add, .part = aligned(scratch), .size = sums * p->padded, .rows = rows};
+    s.chunks = least(KERN_CHUNKS, (rows + CHUNK_LEAST - 1) / CHUNK_LEAST);
+    kern_share(sum_chunks, &s, s.chunks, 1, (size_t)rows * p->c > ALONE);
+    for (int chunk = 1; chunk < s.chunks; chunk++)
+        for (int i = 0; i < s.size; i++) s.part[i] += s.part[(size_t)chunk * s.size + i];
+    return s.part;
 }
 
 INLINE void add_strip(double *part, const struct pass *p, const float *x, const float *around, int rows, int lanes)
@@ -162,6 +175,11 @@ static int block_rows(int c)
     return (strips < 1 ? 1 : strips) * STRIP;
 }
 
+static int blocks_of(int rows, int c)
+{
+    return (rows + block_rows(c) - 1) / block_rows(c);
+}
+
 INLINE void affine_strip(float *y, const float *x, const float *a, const float *b, int rows, int c, ptrdiff_t j, int lanes,
                          const enum kern_act act)
 {
@@ -169,16 +187,29 @@ INLINE void affine_strip(float *y, const float *x, const float *a, const float *
     for (int i = 0; i < rows; i++, x += c, y += c) v_store(y + j, v_act(act, v_fma(v_load(x + j, lanes), scale, shift)), lanes);
 }
 
-void TIER(kern_affine_act_f32)(float *y, const float *x, const float *a, const float *b, enum kern_act wanted, int rows, int c)
+struct affine {
+    float *y;
+    const float *x, *a, *b;
+    enum kern_act act;
+    int rows, c;
+};
+
+static void affine_blocks(const void *work, int first, int end, int place)
 {
-    const int block = block_rows(c);
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)rows * c > ALONE)
-    for (int first = 0; first < rows; first += block)
-        for (int row = first; row < least(rows, first + block); row += STRIP) {
-            const size_t at = (size_t)row * c;
-            const int strip = least(STRIP, rows - row);
-            WITH_ACT(wanted, EACH_VECTOR(0, c, affine_strip(y + at, x + at, a, b, strip, c, j, lanes, act)));
-        }
+    const struct affine w = *(const struct affine *)work;
+    const int block = block_rows(w.c);
+    (void)place;
+    for (int row = first * block; row < least(w.rows, end * block); row += STRIP) {
+        const size_t at = (size_t)row * w.c;
+        const int strip = least(STRIP, w.rows - row);
+        WITH_ACT(w.act, EACH_VECTOR(0, w.c, affine_strip(w.y + at, w.x + at, w.a, w.b, strip, w.c, j, lanes, act)));
+    }
+}
+
+void TIER(kern_affine_act_f32)(float *y, const float *x, const float *a, const float *b, enum kern_act act, int rows, int c)
+{
+    const struct affine w = {y, x, a, b, act, rows, c};
+    kern_share(affine_blocks, &w, blocks_of(rows, c), 1, (size_t)rows * c > ALONE);
 }
 
 /* dx = k*dz - k*dbeta/rows - (x - mean) * k*rstd*dgamma/rows, k = gamma*rstd. */
@@ -196,15 +227,28 @@ INLINE void apply_strip(float *dx, const float *dz, const float *x, const float 
         v_store(dx + j, v_fma(v_sub(v_load(x + j, lanes), mean), slope, v_fma(k, v_load(dz + j, lanes), constant)), lanes);
 }
 
+struct applying {
+    float *dx;
+    const float *dz, *x, *dgamma, *dbeta;
+    const struct kern_bn *s;
+};
+
+static void apply_blocks(const void *work, int first, int end, int place)
+{
+    const struct applying w = *(const struct applying *)work;
+    const struct kern_bn s = *w.s;
+    const int block = block_rows(s.c);
+    (void)place;
+    for (int row = first * block; row < least(s.rows, end * block); row += STRIP) {
+        const size_t at = (size_t)row * s.c;
+        const float *in = s.frozen ? NULL : w.x + at;
+        EACH_VECTOR(0, s.c, apply_strip(w.dx + at, w.dz + at, in, w.dgamma, w.dbeta, &s, least(STRIP, s.rows - row), j, lanes));
+    }
+}
+
 void TIER(kern_bn_bwd_apply_f32)(float *dx, const float *dz, const float *restrict x, const float *restrict dgamma,
                                  const float *restrict dbeta, const struct kern_bn *s)
 {
-    const int block = block_rows(s->c);
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)s->rows * s->c > ALONE)
-    for (int first = 0; first < s->rows; first += block)
-        for (int row = first; row < least(s->rows, first + block); row += STRIP) {
-            const size_t at = (size_t)row * s->c;
-            const float *in = s->frozen ? NULL : x + at;
-            EACH_VECTOR(0, s->c, apply_strip(dx + at, dz + at, in, dgamma, dbeta, s, least(STRIP, s->rows - row), j, lanes));
-        }
+    const struct applying w = {dx, dz, x, dgamma, dbeta, s};
+    kern_share(apply_blocks, &w, blocks_of(s->rows, s->c), 1, (size_t)s->rows * s->c > ALONE);
 }

@@ -231,15 +231,37 @@ static void fwd_row(float *y, const float *x, const float *w, const struct kern_
     walk_channels(l, c, end);
 }
 
+/* What the passes over rows work on: y of x, or dx of dy. A task is `step` rows of an image. */
+struct rows {
+    float *out;
+    const float *in, *w;
+    const struct kern_conv *s;
+    int step, groups; /* groups: tasks of an image */
+};
+
+static struct rows rows_of(float *out, const float *in, const float *w, const struct kern_conv *s, int height)
+{
+    const int step = rows_per_task(height, s->n);
+    return (struct rows){out, in, w, s, step, (height + step - 1) / step};
+}
+
+static void fwd_tasks(const void *work, int first, int end, int place)
+{
+    const struct rows *r = work;
+    const struct kern_conv *s = r->s;
+    (void)place;
+    for (int task = first; task < end; task++) {
+        int n = task / r->groups, p = task % r->groups * r->step, last = least(p + r->step, s->oh);
+        for (int c = 0; c < s->ic; c += GROUP * VW)
+            for (int row = p; row < last; row++)
+                fwd_row(r->out, r->in, r->w, s, n, row, row + 1 < last, c, least(c + GROUP * VW, s->ic));
+    }
+}
+
 void TIER(kern_dwconv_fwd_f32)(float *restrict y, const float *restrict x, const float *restrict w, const struct kern_conv *s)
 {
-    const int step = rows_per_task(s->oh, s->n), groups = (s->oh + step - 1) / step;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
-    for (int task = 0; task < s->n * groups; task++) {
-        int n = task / groups, p = task % groups * step, last = least(p + step, s->oh);
-        for (int c = 0; c < s->ic; c += GROUP * VW)
-            for (int row = p; row < last; row++) fwd_row(y, x, w, s, n, row, row + 1 < last, c, least(c + GROUP * VW, s->ic));
-    }
+    const struct rows r = rows_of(y, x, w, s, s->oh);
+    kern_share(fwd_tasks, &r, s->n * r.groups, 1, worth_sharing(s));
 }
 
 /* Row i of image n of dx: one line per residue of the column modulo the stride. */
@@ -280,16 +302,24 @@ static void bwd_row(float *dx, const float *dy, const float *w, const struct ker
     }
 }
 
+static void bwd_tasks(const void *work, int first, int end, int place)
+{
+    const struct rows *r = work;
+    const struct kern_conv *s = r->s;
+    (void)place;
+    for (int task = first; task < end; task++) {
+        int n = task / r->groups, i = task % r->groups * r->step, last = least(i + r->step, s->ih);
+        for (int c = 0; c < s->ic; c += GROUP * VW)
+            for (int row = i; row < last; row++)
+                bwd_row(r->out, r->in, r->w, s, n, row, row + 1 < last, c, least(c + GROUP * VW, s->ic));
+    }
+}
+
 void TIER(kern_dwconv_bwd_data_f32)(float *restrict dx, const float *restrict dy, const float *restrict w,
                                     const struct kern_conv *s)
 {
-    const int step = rows_per_task(s->ih, s->n), groups = (s->ih + step - 1) / step;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
-    for (int task = 0; task < s->n * groups; task++) {
-        int n = task / groups, i = task % groups * step, last = least(i + step, s->ih);
-        for (int c = 0; c < s->ic; c += GROUP * VW)
-            for (int row = i; row < last; row++) bwd_row(dx, dy, w, s, n, row, row + 1 < last, c, least(c + GROUP * VW, s->ic));
-    }
+    const struct rows r = rows_of(dx, dy, w, s, s->ih);
+    kern_share(bwd_tasks, &r, s->n * r.groups, 1, worth_sharing(s));
 }
 
 /* dw[r][t] += sum_q dy[q] * x[r][q*stride + t - pad_left] for R rows of taps; x is the row of the first, column 0. */
@@ -367,32 +397,47 @@ INLINE void weight_vector(float *dw, const float *x, const float *dy, const stru
         }
 }
 
+/* A task is a group of channels and a chunk of output rows; the fewer the channels, the more chunks. */
+enum { WIDE = 64 };
+struct weighing {
+    float *part; /* [chunks][k,k,ic] */
+    const float *x, *dy;
+    const struct kern_conv *s;
+    int groups, chunks;
+};
+
+static void weight_tasks(const void *work, int first, int end, int place)
+{
+    const struct weighing *w = work;
+    const struct kern_conv *s = w->s;
+    const int rows = s->n * s->oh;
+    (void)place;
+    for (int task = first; task < end; task++) {
+        int chunk = task / w->groups, c0 = task % w->groups * WIDE, c_end = least(c0 + WIDE, s->ic);
+        int row = (int)((int64_t)rows * chunk / w->chunks), last = (int)((int64_t)rows * (chunk + 1) / w->chunks);
+        float *part = w->part + (size_t)chunk * s->k * s->k * s->ic;
+        for (int i = 0; i < s->k * s->k; i++)
+            for (int c = c0; c < c_end; c++) part[(size_t)i * s->ic + c] = 0;
+        for (; row < last; row++)
+            for (int c = c0; c < c_end; c += VW) {
+                if (c_end - c >= VW)
+                    weight_vector(part + c, w->x + c, w->dy + c, s, row / s->oh, row % s->oh, VW);
+                else
+                    weight_vector(part + c, w->x + c, w->dy + c, s, row / s->oh, row % s->oh, c_end - c);
+            }
+    }
+}
+
 void TIER(kern_dwconv_bwd_weight_f32)(float *restrict dw, const float *restrict x, const float *restrict dy,
                                       const struct kern_conv *s, float *restrict scratch)
 {
-    /* A task is a group of channels and a chunk of output rows; the fewer the channels, the more chunks. */
-    enum { WIDE = 64 };
-    const int rows = s->n * s->oh, groups = (s->ic + WIDE - 1) / WIDE;
-    const int chunks = least(rows, (KERN_CHUNKS + groups - 1) / groups);
+    struct weighing w = {.part = scratch, .x = x, .dy = dy, .s = s, .groups = (s->ic + WIDE - 1) / WIDE};
+    w.chunks = least(s->n * s->oh, (KERN_CHUNKS + w.groups - 1) / w.groups);
+    kern_share(weight_tasks, &w, w.groups * w.chunks, 1, worth_sharing(s));
     const size_t size = (size_t)s->k * s->k * s->ic;
-
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (worth_sharing(s))
-    for (int task = 0; task < groups * chunks; task++) {
-        int chunk = task / groups, c0 = task % groups * WIDE, end = least(c0 + WIDE, s->ic);
-        float *part = scratch + chunk * size;
-        for (int i = 0; i < s->k * s->k; i++)
-            for (int c = c0; c < end; c++) part[(size_t)i * s->ic + c] = 0;
-        for (int row = (int)((int64_t)rows * chunk / chunks); row < (int)((int64_t)rows * (chunk + 1) / chunks); row++)
-            for (int c = c0; c < end; c += VW) {
-                if (end - c >= VW)
-                    weight_vector(part + c, x + c, dy + c, s, row / s->oh, row % s->oh, VW);
-                else
-                    weight_vector(part + c, x + c, dy + c, s, row / s->oh, row % s->oh, end - c);
-            }
-    }
     for (size_t i = 0; i < size; i++) {
         double sum = 0;
-        for (int chunk = 0; chunk < chunks; chunk++) sum += scratch[chunk * size + i];
+        for (int chunk = 0; chunk < w.chunks; chunk++) sum += scratch[chunk * size + i];
         dw[i] = (float)sum;
     }
 }

@@ -6,8 +6,8 @@
  * of work is a strip of output rows times a group of NR channels, one panel of the packed weights. It keeps a ring of at least the k
  * expanded rows that an output row reads, in its own first or second cache, a plane for each of the panel's vectors:
  *
- *     plane 0, 1    row 0   0 |e e e e e e ... e| 0      each pixel one vector; the zeros of the left and right border are
- *                   row 1   0 |e e e e e e ... e| 0      written once, so that the depthwise core has no border and no branch
+ *     plane 0, 1    row 0   0 |e e e e e e ... e| 0      each pixel one vector; the zeros of the left and right border
+ *                   row 1   0 |e e e e e e ... e| 0      leave the depthwise core without a border and without a branch
  *                   ...
  *               row slots-1 0 |e e e e e e ... e| 0      output row p reads rows p*stride - pad_top ..+k; those above and below
  *                                                        the image are left out
@@ -224,46 +224,73 @@ static void expand_strip(struct expand_item *e, float *y, float *sums, int p0, i
     if (e->width > VW) v_storem(sums + e->c0 + VW, sum[1], e->mask[1]);
 }
 
+/* What all items share. */
+struct expansion {
+    const struct kern_expand *s;
+    float *y, *sums, *scratch;
+    const float *x, *w;
+};
+
+/* The columns left and right of the image in all rows of the ring. All else is written before it is read. */
+static void zero_borders(const struct expand_item *e)
+{
+    const struct kern_conv *d = &e->s->dw;
+    const int left = d->pad_left * VW, inside = d->iw * VW;
+    float *row = e->ring;
+    for (int i = 0; i < 2 * e->slots; i++, row += e->row) {
+        zero_floats(row, left);
+        zero_floats(row + left + inside, (int)e->row - left - inside);
+    }
+}
+
+/* This place's part of scratch. */
+static struct expand_item item_scratch(const struct expansion *g, int place)
+{
+    const struct kern_conv *d = &g->s->dw;
+    struct expand_item e = {.s = g->s, .row = (ptrdiff_t)kern_expand_columns(d) * VW, .slots = kern_expand_slots(d)};
+    e.bias = g->scratch + place * kern_expand_own(g->s);
+    e.expand_bias = e.bias + NR;
+    e.line = e.expand_bias + NR;
+    e.tile = e.line + (ptrdiff_t)d->ow * VW;
+    e.ring = e.tile + MR * NR;
+    zero_borders(&e);
+    return e;
+}
+
+/* Strip by strip, so that the rows of x that a thread reads stay in its cache. */
+static void expand_items(const void *work, int first, int beyond, int place)
+{
+    const struct expansion *g = work;
+    const struct kern_expand *s = g->s;
+    const struct kern_conv *d = &s->dw;
+    const int groups = (d->ic + NR - 1) / NR, strips = kern_expand_strips(s), in_c = s->weight ? s->ic : d->ic;
+    struct expand_item e = item_scratch(g, place);
+    for (int item = first; item < beyond; item++) {
+        const int group = item % groups, strip = item / groups % strips, n = item / groups / strips;
+        e.c0 = group * NR;
+        e.width = panel_width(e.c0, d->ic);
+        e.c = least_int(d->ic - e.c0, e.width);
+        e.mask[0] = v_mask(least_int(e.c, VW));
+        e.mask[1] = v_mask(e.c > VW ? e.c - VW : 0);
+        e.x = g->x + (ptrdiff_t)n * d->ih * d->iw * in_c;
+        e.panel = s->weight ? s->weight + (ptrdiff_t)e.c0 * s->ic : NULL;
+        const int later = e.c0 + NR;
+        e.next = e.end = NULL;
+        if (s->weight && later < d->ic) e.next = s->weight + (ptrdiff_t)later * s->ic, e.end = e.next + (ptrdiff_t)s->ic * NR;
+        copy_channels(e.bias, d->bias ? d->bias + e.c0 : NULL, e.mask, e.width);
+        copy_channels(e.expand_bias, s->bias ? s->bias + e.c0 : NULL, e.mask, e.width);
+        e.taps = g->w + (ptrdiff_t)e.c0 * d->k * d->k;
+        expand_strip(&e, g->y + (ptrdiff_t)n * d->oh * d->ow * d->ic, g->sums + ((ptrdiff_t)n * strips + strip) * d->ic,
+                     d->oh * strip / strips, d->oh * (strip + 1) / strips);
+    }
+}
+
 void expand_dw(float *restrict y, float *restrict sums, const float *restrict x, const float *restrict w,
                const struct kern_expand *s, float *restrict scratch)
 {
     const struct kern_conv *d = &s->dw;
-    const int groups = (d->ic + NR - 1) / NR, strips = kern_expand_strips(s), items = d->n * strips * groups;
-    const int in_c = s->weight ? s->ic : d->ic;
-    const size_t each = kern_expand_own(s);
+    const int items = d->n * kern_expand_strips(s) * ((d->ic + NR - 1) / NR);
+    const double flops = 2.0 * d->n * d->ih * d->iw * d->ic * (d->k * d->k + (s->weight ? s->ic : 0));
     scratch += -((uintptr_t)scratch / sizeof(float)) % 16;
-
-#pragma omp parallel num_threads(                                                                                              \
-    kern_threads()) if (2.0 * d->n * d->ih * d->iw * d->ic * (d->k * d->k + (s->weight ? s->ic : 0)) > SERIAL_FLOPS)
-    {
-        struct expand_item e = {.s = s, .row = (ptrdiff_t)kern_expand_columns(d) * VW, .slots = kern_expand_slots(d)};
-        e.bias = scratch + omp_get_thread_num() * each;
-        e.expand_bias = e.bias + NR;
-        e.line = e.expand_bias + NR;
-        e.tile = e.line + (ptrdiff_t)d->ow * VW;
-        e.ring = e.tile + MR * NR;
-        zero_floats(e.ring, 2 * (int)e.row * e.slots);
-
-        /* Strip by strip, so that the rows of x that the threads read together stay in their caches. */
-#pragma omp for schedule(dynamic)
-        for (int item = 0; item < items; item++) {
-            const int group = item % groups, strip = item / groups % strips, n = item / groups / strips;
-            e.c0 = group * NR;
-            e.width = panel_width(e.c0, d->ic);
-            e.c = least_int(d->ic - e.c0, e.width);
-            e.mask[0] = v_mask(least_int(e.c, VW));
-            e.mask[1] = v_mask(e.c > VW ? e.c - VW : 0);
-            e.x = x + (ptrdiff_t)n * d->ih * d->iw * in_c;
-            e.panel = s->weight ? s->weight + (ptrdiff_t)e.c0 * s->ic : NULL;
-            const int later = e.c0 + NR * omp_get_num_threads();
-            e.next = e.end = NULL;
-            if (s->weight && later < d->ic)
-                e.next = s->weight + (ptrdiff_t)later * s->ic, e.end = e.next + (ptrdiff_t)s->ic * NR;
-            copy_channels(e.bias, d->bias ? d->bias + e.c0 : NULL, e.mask, e.width);
-            copy_channels(e.expand_bias, s->bias ? s->bias + e.c0 : NULL, e.mask, e.width);
-            e.taps = w + (ptrdiff_t)e.c0 * d->k * d->k;
-            expand_strip(&e, y + (ptrdiff_t)n * d->oh * d->ow * d->ic, sums + ((ptrdiff_t)n * strips + strip) * d->ic,
-                         d->oh * strip / strips, d->oh * (strip + 1) / strips);
-        }
-    }
+    kern_share(expand_items, &(struct expansion){s, y, sums, scratch, x, w}, items, 1, flops > SERIAL_FLOPS);
 }

@@ -23,8 +23,7 @@
 #include "kernels/conv_patch.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/gemm_tile.h"
-
-#include <omp.h>
+#include "kernels/team.h"
 
 /* Below this many flops a team costs more than it saves. */
 enum { SERIAL_FLOPS = 1 << 19 };
@@ -212,10 +211,16 @@ static void multiply_strip(const struct product *g, const struct target *out, co
 /* ---- the two forms of gemm_plan.h -------------------------------------------------------------------------------------------
  */
 
-static int team(const struct product *g)
+static bool worth_sharing(const struct product *g)
 {
     /* An element of B from memory takes as long as 32 flops, which is what a product of one row waits for. */
-    return (2.0 * g->m + 32) * g->n * g->k < SERIAL_FLOPS ? 1 : kern_threads();
+    return (2.0 * g->m + 32) * g->n * g->k >= SERIAL_FLOPS;
+}
+
+/* A place's part of scratch. */
+static float *own_scratch(const struct product *g, int place)
+{
+    return g->scratch + g->plan.shared + place * g->plan.own;
 }
 
 /* B may be read in place when its rows are contiguous in memory at one stride, and too few strips would repay the copy. */
@@ -224,44 +229,65 @@ INLINE bool readable_in_place(const struct product *g)
     return g->b.cs == 1 && !g->b.patch && !g->b.flip && strip_count(g->m) <= 3;
 }
 
-static void product_tiles(const struct product *g)
+/* One block of B, and the strips of A that it is multiplied with. An item is a few strips each when there are many; when there are
+ * few, a strip is cut along n as well. */
+struct block_work {
+    const struct product *g;
+    struct block b;
+    int strips, panels, per, cuts;
+};
+
+static void pack_panels_of_block(const void *work, int first, int end, int place)
+{
+    const struct block_work *w = work;
+    const struct block *b = &w->b;
+    (void)place;
+    for (int i = first; i < end; i++)
+        if (!panel_in_place(b, i * NR)) {
+            const int j = i * NR, width = b->nc - j < NR ? b->nc - j : NR;
+            pack_panel(w->g->scratch + (ptrdiff_t)j * b->kc, panel_width(j, b->nc), &w->g->b, b->p0, b->kc, b->j0 + j, width);
+        }
+}
+
+static void multiply_items(const void *work, int first, int end, int place)
+{
+    const struct block_work *w = work;
+    const struct product *g = w->g;
+    const int p0 = w->b.p0, kc = w->b.kc;
+    for (int item = first; item < end; item++) {
+        const int group = item / w->cuts, cut = item % w->cuts;
+        const int j = w->panels * cut / w->cuts * NR;
+        int j_end = w->panels * (cut + 1) / w->cuts * NR;
+        if (j_end > w->b.nc) j_end = w->b.nc;
+        for (int s = group * w->per; s < w->strips && s < (group + 1) * w->per; s++)
+            multiply_strip(g, &g->out, &w->b, s, j, j_end, p0 == 0, p0 + kc == g->k, true, own_scratch(g, place));
+    }
+}
+
+static void product_block(const struct product *g, int p0, int j0)
 {
     const struct kern_gemm_plan *plan = &g->plan;
-    const int strips = strip_count(g->m);
-    float *pack = g->scratch;
+    struct block_work w = {.g = g, .strips = strip_count(g->m)};
+    w.b = (struct block){.pack = g->scratch, .ld = g->b.rs, .p0 = p0, .j0 = j0};
+    w.b.kc = g->k - p0 < plan->kc ? g->k - p0 : plan->kc;
+    w.b.nc = g->n - j0 < plan->nc ? g->n - j0 : plan->nc;
+    if (readable_in_place(g)) w.b.place = b_row(&g->b, p0) + j0;
 
-#pragma omp parallel num_threads(team(g))
-    {
-        float *own = g->scratch + plan->shared + omp_get_thread_num() * plan->own;
-        for (int j0 = 0; j0 < g->n; j0 += plan->nc)
-            for (int p0 = 0; p0 < g->k; p0 += plan->kc) {
-                struct block b = {.pack = pack, .ld = g->b.rs, .p0 = p0, .j0 = j0};
-                b.kc = g->k - p0 < plan->kc ? g->k - p0 : plan->kc;
-                b.nc = g->n - j0 < plan->nc ? g->n - j0 : plan->nc;
-                if (readable_in_place(g)) b.place = b_row(&g->b, p0) + j0;
+    const bool worth = worth_sharing(g);
+    w.panels = (w.b.nc + NR - 1) / NR;
+    kern_share(pack_panels_of_block, &w, w.panels, kern_grain((size_t)w.b.kc * NR), worth);
 
-                int panels = (b.nc + NR - 1) / NR;
-#pragma omp for schedule(static)
-                for (int i = 0; i < panels; i++)
-                    if (!panel_in_place(&b, i * NR)) {
-                        int j = i * NR, w = b.nc - j < NR ? b.nc - j : NR;
-                        pack_panel(pack + (ptrdiff_t)j * b.kc, panel_width(j, b.nc), &g->b, p0, b.kc, j0 + j, w);
-                    }
+    w.per = w.strips / 128 + 1;
+    const int groups = (w.strips + w.per - 1) / w.per;
+    w.cuts = groups >= 32 ? 1 : 32 / groups;
+    if (w.cuts > w.panels) w.cuts = w.panels;
+    kern_share(multiply_items, &w, groups * w.cuts, 1, worth);
+}
 
-                /* Items: a few strips each when there are many; when there are few, a strip is cut along n as well. */
-                int per = strips / 128 + 1, groups = (strips + per - 1) / per;
-                int cuts = groups >= 32 ? 1 : 32 / groups;
-                if (cuts > panels) cuts = panels;
-#pragma omp for schedule(dynamic)
-                for (int item = 0; item < groups * cuts; item++) {
-                    int group = item / cuts, cut = item % cuts;
-                    int j = panels * cut / cuts * NR, j_end = panels * (cut + 1) / cuts * NR;
-                    if (j_end > b.nc) j_end = b.nc;
-                    for (int s = group * per; s < strips && s < (group + 1) * per; s++)
-                        multiply_strip(g, &g->out, &b, s, j, j_end, p0 == 0, p0 + b.kc == g->k, true, own);
-                }
-            }
-    }
+static void product_tiles(const struct product *g)
+{
+    for (int j0 = 0; j0 < g->n; j0 += g->plan.nc)
+        for (int p0 = 0; p0 < g->k; p0 += g->plan.kc) product_block(g, p0, j0);
 }
 
 /* One chunk of k: a whole partial C, made by one thread with blocks of B of its own. */
@@ -296,27 +322,32 @@ static void product_chunk(const struct product *g, int chunk, float *partial, fl
         }
 }
 
+static void multiply_chunks(const void *work, int first, int end, int place)
+{
+    const struct product *g = work;
+    const size_t size = g->plan.shared / g->plan.splits;
+    for (int chunk = first; chunk < end; chunk++) product_chunk(g, chunk, g->scratch + chunk * size, own_scratch(g, place));
+}
+
+static void add_chunks(const void *work, int first, int end, int place)
+{
+    const struct product *g = work;
+    const size_t size = g->plan.shared / g->plan.splits;
+    (void)place;
+    for (int i = first; i < end; i++) {
+        float *sum = g->scratch + (ptrdiff_t)i * g->n;
+        for (int chunk = 1; chunk < g->plan.splits; chunk++)
+            finish_row(sum, sum, g->n, sum + chunk * size, NULL, KERN_ACT_NONE, NULL);
+        ptrdiff_t at = target_row(&g->out, i);
+        finish_row(g->out.c + at, sum, g->n, g->before ? g->before + at : NULL, g->bias, g->act,
+                   g->after ? g->after + at : NULL);
+    }
+}
+
 static void product_splits(const struct product *g)
 {
-    const struct kern_gemm_plan *plan = &g->plan;
-    const size_t size = plan->shared / plan->splits;
-
-#pragma omp parallel num_threads(team(g))
-    {
-        float *own = g->scratch + plan->shared + omp_get_thread_num() * plan->own;
-#pragma omp for schedule(dynamic)
-        for (int chunk = 0; chunk < plan->splits; chunk++) product_chunk(g, chunk, g->scratch + chunk * size, own);
-
-#pragma omp for schedule(static)
-        for (int i = 0; i < g->m; i++) {
-            float *sum = g->scratch + (ptrdiff_t)i * g->n;
-            for (int chunk = 1; chunk < plan->splits; chunk++)
-                finish_row(sum, sum, g->n, sum + chunk * size, NULL, KERN_ACT_NONE, NULL);
-            ptrdiff_t at = target_row(&g->out, i);
-            finish_row(g->out.c + at, sum, g->n, g->before ? g->before + at : NULL, g->bias, g->act,
-                       g->after ? g->after + at : NULL);
-        }
-    }
+    kern_share(multiply_chunks, g, g->plan.splits, 1, worth_sharing(g));
+    kern_share(add_chunks, g, g->m, kern_grain((size_t)g->n * g->plan.splits), worth_sharing(g));
 }
 
 static void product_run(struct product *g, bool one_block)
@@ -362,11 +393,11 @@ static void dots_rows(int mr, int nr, float *z, const float *a, const float *b, 
         for (int j = 0; j < nr; j++) dots(1, 1, z + i * DOT_ITEM + j, a + (ptrdiff_t)i * k, b + (ptrdiff_t)j * k, k);
 }
 
-static void product_dots(const struct product *g)
+static void dots_items(const void *work, int first, int end, int place)
 {
-    const int items = (g->n + DOT_ITEM - 1) / DOT_ITEM;
-#pragma omp parallel for schedule(static) num_threads(team(g))
-    for (int item = 0; item < items; item++) {
+    const struct product *g = work;
+    (void)place;
+    for (int item = first; item < end; item++) {
         float z[DOT_M * DOT_ITEM];
         int j0 = item * DOT_ITEM, w = g->n - j0 < DOT_ITEM ? g->n - j0 : DOT_ITEM;
         for (int i = 0; i < g->m; i += 4)
@@ -379,6 +410,12 @@ static void product_dots(const struct product *g)
                        g->act, g->after ? g->after + at : NULL);
         }
     }
+}
+
+static void product_dots(const struct product *g)
+{
+    const int items = (g->n + DOT_ITEM - 1) / DOT_ITEM;
+    kern_share(dots_items, g, items, kern_grain((size_t)g->k * DOT_ITEM), worth_sharing(g));
 }
 
 /* ---- the kernels ------------------------------------------------------------------------------------------------------------

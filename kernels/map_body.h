@@ -42,36 +42,79 @@ static void sum_chunk(double *part, const float *x, const float *dy, int hw, int
     }
 }
 
-/* Channels [first, end) of one image. */
-static void sum_image(float *out, const float *x, const float *dy, double factor, int hw, int c, int first, int end,
-                      bool shared)
+/* out[n,c] = factor * sum over hw of x, or of x*dy. A task is one image and WIDE channels. */
+struct sums {
+    float *out;
+    const float *x, *dy;
+    double factor;
+    int hw, c, chunks;
+};
+
+/* Where a task's channels begin, and how many they are. */
+static size_t task_channels(const struct sums *s, int task, int *first, int *count)
 {
-    double part[KERN_CHUNKS][WIDE];
-    const int chunks = least(KERN_CHUNKS, (hw + CHUNK - 1) / CHUNK);
-    if (shared) {
-#pragma omp parallel for schedule(static) num_threads(kern_threads())
-        for (int chunk = 0; chunk < chunks; chunk++) sum_chunk(part[chunk], x, dy, hw, c, first, end, chunk, chunks);
-    } else { /* not an `if` of the pragma: a team of one costs a microsecond, and there are tasks smaller than that */
-        for (int chunk = 0; chunk < chunks; chunk++) sum_chunk(part[chunk], x, dy, hw, c, first, end, chunk, chunks);
-    }
-    for (int j = first; j < end; j++) {
+    const int groups = (s->c + WIDE - 1) / WIDE;
+    *first = task % groups * WIDE;
+    *count = least(WIDE, s->c - *first);
+    return task / groups;
+}
+
+static void sum_one_chunk(double *part, const struct sums *s, int task, int chunk)
+{
+    int first, count;
+    const size_t at = task_channels(s, task, &first, &count) * s->hw * s->c;
+    sum_chunk(part, s->x + at, s->dy ? s->dy + at : NULL, s->hw, s->c, first, first + count, chunk, s->chunks);
+}
+
+static void put_sums(const struct sums *s, int task, double part[][WIDE])
+{
+    int first, count;
+    float *out = s->out + task_channels(s, task, &first, &count) * s->c + first;
+    for (int j = 0; j < count; j++) {
         double sum = 0;
-        for (int chunk = 0; chunk < chunks; chunk++) sum += part[chunk][j - first];
-        out[j] = (float)(sum * factor);
+        for (int chunk = 0; chunk < s->chunks; chunk++) sum += part[chunk][j];
+        out[j] = (float)(sum * s->factor);
     }
 }
 
-/* out[n,c] = factor * sum over hw of x, or of x*dy. */
+static void sum_tasks(const void *work, int first, int end, int place)
+{
+    const struct sums *s = work;
+    double part[KERN_CHUNKS][WIDE];
+    (void)place;
+    for (int task = first; task < end; task++) {
+        for (int chunk = 0; chunk < s->chunks; chunk++) sum_one_chunk(part[chunk], s, task, chunk);
+        put_sums(s, task, part);
+    }
+}
+
+/* The chunks of one task. */
+struct task_chunks {
+    const struct sums *s;
+    int task;
+    double (*part)[WIDE];
+};
+
+static void sum_chunks(const void *work, int first, int end, int place)
+{
+    const struct task_chunks *t = work;
+    (void)place;
+    for (int chunk = first; chunk < end; chunk++) sum_one_chunk(t->part[chunk], t->s, t->task, chunk);
+}
+
 static void sum_images(float *out, const float *x, const float *dy, double factor, int n, int hw, int c)
 {
-    const int groups = (c + WIDE - 1) / WIDE, tasks = n * groups;
-    const bool large = (size_t)n * hw * c > ALONE, by_task = tasks >= TASKS_ENOUGH;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (large && by_task)
+    const struct sums s = {out, x, dy, factor, hw, c, least(KERN_CHUNKS, (hw + CHUNK - 1) / CHUNK)};
+    const int tasks = n * ((c + WIDE - 1) / WIDE);
+    const bool large = (size_t)n * hw * c > ALONE;
+    if (!large || tasks >= TASKS_ENOUGH) {
+        kern_share(sum_tasks, &s, tasks, 1, large);
+        return;
+    }
     for (int task = 0; task < tasks; task++) {
-        const int i = task / groups, first = task % groups * WIDE;
-        const size_t at = (size_t)i * hw * c;
-        sum_image(out + (size_t)i * c, x + at, dy ? dy + at : NULL, factor, hw, c, first, least(c, first + WIDE),
-                  large && !by_task);
+        double part[KERN_CHUNKS][WIDE];
+        kern_share(sum_chunks, &(struct task_chunks){&s, task, part}, s.chunks, 1, true);
+        put_sums(&s, task, part);
     }
 }
 
@@ -87,24 +130,32 @@ void TIER(kern_scale_bwd_s_f32)(float *restrict ds, const float *restrict dy, co
 
 /* ---- broadcasts along hw ---- */
 
-/* Runs statement for each vector j of channels of each strip of rows: image i, `rows` rows, the first of which begins at `at`.
- */
-#define EACH_STRIP(n, hw, c, statement)                                                                                        \
-    do {                                                                                                                       \
-        const int high = BLOCK / STRIP / (c) > 0 ? BLOCK / STRIP / (c)*STRIP : STRIP, blocks = ((hw) + high - 1) / high;       \
-        const size_t total = (size_t)(n) * (hw) * (c);                                                                         \
-        _Pragma("omp parallel for schedule(static) num_threads(kern_threads()) if (total > ALONE)") for (int task = 0;         \
-                                                                                                         task < (n)*blocks;    \
-                                                                                                         task++)               \
-        {                                                                                                                      \
-            const int i = task / blocks, last = least(hw, (task % blocks + 1) * high);                                         \
-            for (int row = task % blocks * high; row < last; row += STRIP) {                                                   \
-                const size_t at = ((size_t)i * (hw) + row) * (c);                                                              \
-                const int rows = least(STRIP, last - row);                                                                     \
-                EACH_VECTOR(0, c, statement);                                                                                  \
-            }                                                                                                                  \
+/* A broadcast: y of x and s, or dx of dy alone. A task is a block of strips of an image. */
+struct broadcast {
+    float *out;
+    const float *x, *s;
+    int hw, c, high, blocks; /* high: rows of a block; blocks: of an image */
+    bool accumulate;
+};
+
+static void share_broadcast(kern_piece *piece, struct broadcast *b, int n)
+{
+    b->high = BLOCK / STRIP / b->c > 0 ? BLOCK / STRIP / b->c * STRIP : STRIP;
+    b->blocks = (b->hw + b->high - 1) / b->high;
+    kern_share(piece, b, n * b->blocks, 1, (size_t)n * b->hw * b->c > ALONE);
+}
+
+/* Runs statement for each vector j of channels of each strip of the tasks [first, end): image i, `rows` rows, the first of which
+ * begins at `at`. */
+#define EACH_STRIP(b, first, end, statement)                                                                                   \
+    for (int task = first; task < (end); task++) {                                                                             \
+        const int i = task / (b).blocks, last = least((b).hw, (task % (b).blocks + 1) * (b).high);                             \
+        for (int row = task % (b).blocks * (b).high; row < last; row += STRIP) {                                               \
+            const size_t at = ((size_t)i * (b).hw + row) * (b).c;                                                              \
+            const int rows = least(STRIP, last - row);                                                                         \
+            EACH_VECTOR(0, (b).c, statement);                                                                                  \
         }                                                                                                                      \
-    } while (0)
+    }
 
 INLINE void spread_strip(float *dx, const float *dy, vf inverse, int rows, int c, int lanes, bool accumulate)
 {
@@ -115,10 +166,17 @@ INLINE void spread_strip(float *dx, const float *dy, vf inverse, int rows, int c
         for (int i = 0; i < rows; i++, dx += c) v_store(dx, share, lanes);
 }
 
+static void spread_tasks(const void *work, int first, int end, int place)
+{
+    const struct broadcast b = *(const struct broadcast *)work;
+    const vf inverse = v_set((float)(1.0 / b.hw));
+    (void)place;
+    EACH_STRIP(b, first, end, spread_strip(b.out + at + j, b.x + (size_t)i * b.c + j, inverse, rows, b.c, lanes, b.accumulate));
+}
+
 void TIER(kern_pool_bwd_f32)(float *restrict dx, const float *restrict dy, int n, int hw, int c, bool accumulate)
 {
-    EACH_STRIP(n, hw, c,
-               spread_strip(dx + at + j, dy + (size_t)i * c + j, v_set((float)(1.0 / hw)), rows, c, lanes, accumulate));
+    share_broadcast(spread_tasks, &(struct broadcast){.out = dx, .x = dy, .hw = hw, .c = c, .accumulate = accumulate}, n);
 }
 
 INLINE void scale_strip(float *y, const float *x, const float *s, int rows, int c, int lanes)
@@ -127,22 +185,41 @@ INLINE void scale_strip(float *y, const float *x, const float *s, int rows, int 
     for (int i = 0; i < rows; i++, x += c, y += c) v_store(y, v_mul(v_load(x, lanes), factor), lanes);
 }
 
+static void scale_tasks(const void *work, int first, int end, int place)
+{
+    const struct broadcast b = *(const struct broadcast *)work;
+    (void)place;
+    EACH_STRIP(b, first, end, scale_strip(b.out + at + j, b.x + at + j, b.s + (size_t)i * b.c + j, rows, b.c, lanes));
+}
+
 void TIER(kern_scale_f32)(float *y, const float *x, const float *restrict s, int n, int hw, int c)
 {
-    EACH_STRIP(n, hw, c, scale_strip(y + at + j, x + at + j, s + (size_t)i * c + j, rows, c, lanes));
+    share_broadcast(scale_tasks, &(struct broadcast){.out = y, .x = x, .s = s, .hw = hw, .c = c}, n);
 }
 
 /* ---- residual ---- */
 
+struct residual {
+    float *y;
+    const float *x, *r, *scale;
+    int count, blocks;
+};
+
+static void residual_tasks(const void *work, int first, int end, int place)
+{
+    const struct residual w = *(const struct residual *)work;
+    (void)place;
+    for (int task = first; task < end; task++) {
+        const int i = task / w.blocks, block = task % w.blocks * BLOCK;
+        const size_t at = (size_t)i * w.count;
+        vf factor = v_set(w.scale ? w.scale[i] : 1);
+        EACH_VECTOR(at + block, at + (block + BLOCK < w.count ? block + BLOCK : w.count),
+                    v_store(w.y + j, v_fma(v_load(w.x + j, lanes), factor, w.r ? v_load(w.r + j, lanes) : v_set(0)), lanes));
+    }
+}
+
 void TIER(kern_residual_f32)(float *y, const float *x, const float *r, const float *scale, int n, int count)
 {
-    const int blocks = (count + BLOCK - 1) / BLOCK;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)n * count > ALONE)
-    for (int task = 0; task < n * blocks; task++) {
-        const int i = task / blocks, block = task % blocks * BLOCK;
-        const size_t at = (size_t)i * count;
-        vf factor = v_set(scale ? scale[i] : 1);
-        EACH_VECTOR(at + block, at + (block + BLOCK < count ? block + BLOCK : count),
-                    v_store(y + j, v_fma(v_load(x + j, lanes), factor, r ? v_load(r + j, lanes) : v_set(0)), lanes));
-    }
+    const struct residual w = {y, x, r, scale, count, (count + BLOCK - 1) / BLOCK};
+    kern_share(residual_tasks, &w, n * w.blocks, 1, (size_t)n * count > ALONE);
 }

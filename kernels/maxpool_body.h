@@ -43,17 +43,35 @@ INLINE vf window_max(vf *tap, const float *x, const struct kern_conv *s, const s
     return most;
 }
 
-void TIER(kern_maxpool_fwd_f32)(float *restrict y, const float *restrict x, const struct kern_conv *s, bool zeros)
+struct pooling {
+    float *out;
+    const float *x, *dy;
+    const struct kern_conv *s;
+    bool zeros;
+};
+
+static void fwd_rows(const void *work, int first, int end, int place)
 {
-    const int rows = s->n * s->oh, c = s->ic;
+    const struct pooling *p = work;
+    const struct kern_conv *s = p->s;
+    const int c = s->ic;
     const size_t image = (size_t)s->ih * s->iw * c;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if ((size_t)rows * s->ow * c > ALONE)
-    for (int row = 0; row < rows; row++)
+    (void)place;
+    for (int row = first; row < end; row++)
         for (int q = 0; q < s->ow; q++) {
             const struct window w = window_of(s, row % s->oh, q);
-            float *to = y + ((size_t)row * s->ow + q) * c;
-            EACH_VECTOR(0, c, v_store(to + j, window_max(NULL, x + row / s->oh * image, s, &w, zeros, (int)j, lanes), lanes));
+            float *to = p->out + ((size_t)row * s->ow + q) * c;
+            EACH_VECTOR(0, c,
+                        v_store(to + j, window_max(NULL, p->x + row / s->oh * image, s, &w, p->zeros, (int)j, lanes), lanes));
         }
+}
+
+void TIER(kern_maxpool_fwd_f32)(float *restrict y, const float *restrict x, const struct kern_conv *s, bool zeros)
+{
+    const struct pooling p = {.out = y, .x = x, .s = s, .zeros = zeros};
+    const int rows = s->n * s->oh;
+    const size_t row = (size_t)s->ow * s->ic;
+    kern_share(fwd_rows, &p, rows, kern_grain(row * s->k * s->k), rows * row > ALONE);
 }
 
 /* Adds dy to the pixel that has the maximum. */
@@ -69,22 +87,32 @@ INLINE void send_back(float *dx, vf dy, const float *x, const struct kern_conv *
     }
 }
 
-void TIER(kern_maxpool_bwd_f32)(float *restrict dx, const float *restrict dy, const float *restrict x,
-                                const struct kern_conv *s, bool zeros)
+static void bwd_planes(const void *work, int begin, int beyond, int place)
 {
+    const struct pooling *g = work;
+    const struct kern_conv *s = g->s;
     const int c = s->ic, planes = (c + PLANE - 1) / PLANE;
     const size_t image = (size_t)s->ih * s->iw * c;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (s->n * image > ALONE)
-    for (int task = 0; task < s->n * planes; task++) {
+    (void)place;
+    for (int task = begin; task < beyond; task++) {
         const int n = task / planes, first = task % planes * PLANE, end = least(c, first + PLANE);
+        const float *x = g->x + n * image;
+        float *dx = g->out + n * image;
         for (size_t pixel = 0; pixel < (size_t)s->ih * s->iw; pixel++)
-            EACH_VECTOR(first, end, v_store(dx + n * image + pixel * c + j, v_set(0), lanes));
+            EACH_VECTOR(first, end, v_store(dx + pixel * c + j, v_set(0), lanes));
         for (int p = 0; p < s->oh; p++)
             for (int q = 0; q < s->ow; q++) {
                 const struct window w = window_of(s, p, q);
-                const float *from = dy + (((size_t)n * s->oh + p) * s->ow + q) * c;
-                EACH_VECTOR(first, end,
-                            send_back(dx + n * image, v_load(from + j, lanes), x + n * image, s, &w, zeros, (int)j, lanes));
+                const float *from = g->dy + (((size_t)n * s->oh + p) * s->ow + q) * c;
+                EACH_VECTOR(first, end, send_back(dx, v_load(from + j, lanes), x, s, &w, g->zeros, (int)j, lanes));
             }
     }
+}
+
+void TIER(kern_maxpool_bwd_f32)(float *restrict dx, const float *restrict dy, const float *restrict x,
+                                const struct kern_conv *s, bool zeros)
+{
+    const struct pooling g = {.out = dx, .x = x, .dy = dy, .s = s, .zeros = zeros};
+    const int planes = (s->ic + PLANE - 1) / PLANE;
+    kern_share(bwd_planes, &g, s->n * planes, 1, (size_t)s->n * s->ih * s->iw * s->ic > ALONE);
 }

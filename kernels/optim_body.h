@@ -22,10 +22,18 @@ INLINE void adamw(float *w, float *m, float *v, const float *g, int lanes, const
     v_store(v, second, lanes);
 }
 
+static void adamw_piece(const void *work, int first, int end, int place)
+{
+    const struct elements *e = work;
+    const struct kern_adamw s = *(const struct kern_adamw *)e->how; /* a copy cannot alias what is written */
+    (void)place;
+    EACH_VECTOR_OF(e, first, end, adamw(e->y + j, e->m + j, e->v + j, e->a + j, lanes, &s));
+}
+
 void TIER(kern_adamw_f32)(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
                           const struct kern_adamw *s)
 {
-    EACH_VECTOR_SHARED(count, adamw(w + j, m + j, v + j, g + j, lanes, s));
+    share_elements(adamw_piece, &(struct elements){.y = w, .m = m, .v = v, .a = g, .count = (ptrdiff_t)count, .how = s});
 }
 
 INLINE void sgd(float *w, float *m, const float *g, int lanes, const struct kern_sgd *s)
@@ -38,9 +46,17 @@ INLINE void sgd(float *w, float *m, const float *g, int lanes, const struct kern
     v_store(w, v_fma(v_set(-s->lr), step, old), lanes);
 }
 
+static void sgd_piece(const void *work, int first, int end, int place)
+{
+    const struct elements *e = work;
+    const struct kern_sgd s = *(const struct kern_sgd *)e->how; /* a copy cannot alias what is written */
+    (void)place;
+    EACH_VECTOR_OF(e, first, end, sgd(e->y + j, e->m + j, e->a + j, lanes, &s));
+}
+
 void TIER(kern_sgd_f32)(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_sgd *s)
 {
-    EACH_VECTOR_SHARED(count, sgd(w + j, m + j, g + j, lanes, s));
+    share_elements(sgd_piece, &(struct elements){.y = w, .m = m, .a = g, .count = (ptrdiff_t)count, .how = s});
 }
 
 INLINE void rmsprop(float *w, float *m, float *v, const float *g, int lanes, const struct kern_rmsprop *s)
@@ -55,10 +71,18 @@ INLINE void rmsprop(float *w, float *m, float *v, const float *g, int lanes, con
     v_store(w, v_sub(old, first), lanes);
 }
 
+static void rmsprop_piece(const void *work, int first, int end, int place)
+{
+    const struct elements *e = work;
+    const struct kern_rmsprop s = *(const struct kern_rmsprop *)e->how; /* a copy cannot alias what is written */
+    (void)place;
+    EACH_VECTOR_OF(e, first, end, rmsprop(e->y + j, e->m + j, e->v + j, e->a + j, lanes, &s));
+}
+
 void TIER(kern_rmsprop_f32)(float *restrict w, float *restrict m, float *restrict v, const float *restrict g, size_t count,
                             const struct kern_rmsprop *s)
 {
-    EACH_VECTOR_SHARED(count, rmsprop(w + j, m + j, v + j, g + j, lanes, s));
+    share_elements(rmsprop_piece, &(struct elements){.y = w, .m = m, .v = v, .a = g, .count = (ptrdiff_t)count, .how = s});
 }
 
 INLINE void lion(float *w, float *m, const float *g, int lanes, const struct kern_lion *s)
@@ -70,15 +94,32 @@ INLINE void lion(float *w, float *m, const float *g, int lanes, const struct ker
     v_store(m, v_fma(v_set(s->beta2), old, v_mul(v_set((float)(1.0 - s->beta2)), grad)), lanes);
 }
 
+static void lion_piece(const void *work, int first, int end, int place)
+{
+    const struct elements *e = work;
+    const struct kern_lion s = *(const struct kern_lion *)e->how; /* a copy cannot alias what is written */
+    (void)place;
+    EACH_VECTOR_OF(e, first, end, lion(e->y + j, e->m + j, e->a + j, lanes, &s));
+}
+
 void TIER(kern_lion_f32)(float *restrict w, float *restrict m, const float *restrict g, size_t count, const struct kern_lion *s)
 {
-    EACH_VECTOR_SHARED(count, lion(w + j, m + j, g + j, lanes, s));
+    share_elements(lion_piece, &(struct elements){.y = w, .m = m, .a = g, .count = (ptrdiff_t)count, .how = s});
+}
+
+static void lerp(const void *work, int first, int end, int place)
+{
+    const struct elements *e = work;
+    const float keep = *(const float *)e->how;
+    const vf old = v_set(keep), new = v_set((float)(1.0 - keep));
+    (void)place;
+    EACH_VECTOR_OF(e, first, end,
+                   v_store(e->y + j, v_fma(v_load(e->y + j, lanes), old, v_mul(v_load(e->a + j, lanes), new)), lanes));
 }
 
 void TIER(kern_lerp_f32)(float *restrict y, const float *restrict x, float keep, size_t count)
 {
-    const vf old = v_set(keep), new = v_set((float)(1.0 - keep));
-    EACH_VECTOR_SHARED(count, v_store(y + j, v_fma(v_load(y + j, lanes), old, v_mul(v_load(x + j, lanes), new)), lanes));
+    share_elements(lerp, &(struct elements){.y = y, .a = x, .count = (ptrdiff_t)count, .how = &keep});
 }
 
 /* Sum of squares of up to BLOCK floats: each lane in float over 1/16 of STRETCH floats, then in double. */
@@ -96,19 +137,32 @@ static double sumsq_block(const float *x, ptrdiff_t count)
     return total;
 }
 
+struct sumsq {
+    double *part;
+    const float *x;
+    ptrdiff_t count, blocks;
+    int chunks;
+};
+
+static void sumsq_chunks(const void *work, int first, int end, int place)
+{
+    const struct sumsq *q = work;
+    (void)place;
+    for (int chunk = first; chunk < end; chunk++) {
+        q->part[chunk] = 0;
+        for (ptrdiff_t b = q->blocks * chunk / q->chunks; b < q->blocks * (chunk + 1) / q->chunks; b++) {
+            ptrdiff_t left = q->count - b * BLOCK;
+            q->part[chunk] += sumsq_block(q->x + b * BLOCK, left < BLOCK ? left : BLOCK);
+        }
+    }
+}
+
 void TIER(kern_sumsq_f32)(double *sum, const float *x, size_t count)
 {
     double part[KERN_CHUNKS];
-    const ptrdiff_t blocks = (ptrdiff_t)((count + BLOCK - 1) / BLOCK);
-    const int chunks = blocks < KERN_CHUNKS ? (int)blocks : KERN_CHUNKS;
-#pragma omp parallel for schedule(static) num_threads(kern_threads()) if (count > ALONE)
-    for (int chunk = 0; chunk < chunks; chunk++) {
-        part[chunk] = 0;
-        for (ptrdiff_t b = blocks * chunk / chunks; b < blocks * (chunk + 1) / chunks; b++) {
-            ptrdiff_t left = (ptrdiff_t)count - b * BLOCK;
-            part[chunk] += sumsq_block(x + b * BLOCK, left < BLOCK ? left : BLOCK);
-        }
-    }
+    struct sumsq q = {.part = part, .x = x, .count = (ptrdiff_t)count, .blocks = (ptrdiff_t)((count + BLOCK - 1) / BLOCK)};
+    q.chunks = q.blocks < KERN_CHUNKS ? (int)q.blocks : KERN_CHUNKS;
+    kern_share(sumsq_chunks, &q, q.chunks, 1, count > ALONE);
     *sum = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) *sum += part[chunk];
+    for (int chunk = 0; chunk < q.chunks; chunk++) *sum += part[chunk];
 }

@@ -17,8 +17,7 @@
  * Order of summation: one chain of fused multiply-adds in rising k.
  * Not here: expansion fused with a depthwise convolution (expand_body.h); weights that change (gemm_body.h). */
 #include "kernels/packed_plan.h"
-
-#include <omp.h>
+#include "kernels/team.h"
 
 /* ---- packing ---- */
 
@@ -45,11 +44,24 @@ static void pack_one(float *restrict dst, const float *restrict w, const float *
     }
 }
 
+struct packing {
+    float *packed;
+    const float *w, *scale;
+    int oc, ic, taps;
+};
+
+static void pack_panels(const void *work, int first, int end, int place)
+{
+    const struct packing *p = work;
+    (void)place;
+    for (int i = first; i < end; i++)
+        pack_one(p->packed + (ptrdiff_t)i * NR * p->ic * p->taps, p->w, p->scale, i * NR, p->oc, p->ic, p->taps);
+}
+
 void pack(float *restrict packed, const float *restrict w, const float *restrict scale, int oc, int ic, int k)
 {
-    const int panels = (oc + NR - 1) / NR, taps = k * k;
-#pragma omp parallel for schedule(dynamic) num_threads(kern_threads()) if ((size_t)oc * ic * taps > 1 << 16)
-    for (int i = 0; i < panels; i++) pack_one(packed + (ptrdiff_t)i * NR * ic * taps, w, scale, i * NR, oc, ic, taps);
+    const struct packing p = {packed, w, scale, oc, ic, k * k};
+    kern_share(pack_panels, &p, (oc + NR - 1) / NR, 1, (size_t)oc * ic * k * k > 1 << 16);
 }
 
 /* ---- what both forms share ---- */
@@ -77,7 +89,7 @@ INLINE void put_tile(struct tile *t, tile_fn *fn, const struct kern_conv *s, flo
 
 struct pointwise {
     const struct kern_conv *s;
-    float *y;
+    float *y, *scratch;
     const float *x, *packed;
     int images, rows; /* rows of an image; without a scale all images are one */
     int strips, panels, strip_cuts, panel_cuts;
@@ -145,7 +157,7 @@ static void pointwise_item(const struct pointwise *g, int item, float *own)
     for (int j = j0; j < j_end && j < s->oc; j += NR) {
         const float *b = g->packed + (ptrdiff_t)j * s->ic;
         /* The panel that this thread will probably take next comes from memory, not from a cache: two strips fetch it. */
-        const int next = j + NR * omp_get_num_threads();
+        const int next = j + NR;
         const float *ahead = next < s->oc ? g->packed + (ptrdiff_t)next * s->ic : NULL;
         if (scale) scale_panel(copy, b, panel_width(j, s->oc), scale, s->ic), b = copy;
         for (int i = s0; i < s1; i++) {
@@ -155,7 +167,14 @@ static void pointwise_item(const struct pointwise *g, int item, float *own)
     }
 }
 
-static void pointwise_run(struct pointwise *g, float *scratch)
+static void pointwise_items(const void *work, int first, int end, int place)
+{
+    const struct pointwise *g = work;
+    float *own = g->scratch + place * kern_packed_own(g->s);
+    for (int item = first; item < end; item++) pointwise_item(g, item, own);
+}
+
+static void pointwise_run(struct pointwise *g)
 {
     const struct kern_conv *s = g->s;
     const int m = s->n * s->oh * s->ow;
@@ -171,14 +190,7 @@ static void pointwise_run(struct pointwise *g, float *scratch)
     *first = least_int(most_first, g->by_panel ? most_first : 4 * PACKED_ITEMS);
     *second = least_int(most_second, (PACKED_ITEMS + *first * g->images - 1) / (*first * g->images));
     const int items = g->images * g->strip_cuts * g->panel_cuts;
-    const size_t each = kern_packed_own(s);
-
-#pragma omp parallel num_threads(kern_threads()) if (2.0 * m * s->oc * s->ic > SERIAL_FLOPS)
-    {
-        float *own = scratch + omp_get_thread_num() * each;
-#pragma omp for schedule(dynamic)
-        for (int item = 0; item < items; item++) pointwise_item(g, item, own);
-    }
+    kern_share(pointwise_items, g, items, 1, 2.0 * m * s->oc * s->ic > SERIAL_FLOPS);
 }
 
 /* ---- dense ---- */
@@ -221,21 +233,29 @@ static void dense_item(float *y, const float *x, const float *packed, const stru
         }
 }
 
+struct dense {
+    float *y, *scratch;
+    const float *x, *packed;
+    const struct kern_conv *s;
+};
+
+static void dense_items(const void *work, int first, int end, int place)
+{
+    const struct dense *d = work;
+    float *own = d->scratch + place * kern_packed_own(d->s);
+    for (int item = first; item < end; item++) dense_item(d->y, d->x, d->packed, d->s, item, own);
+}
+
 void conv_packed(float *y, const float *restrict x, const float *restrict packed, const struct kern_conv *s,
                  float *restrict scratch)
 {
     scratch += -((uintptr_t)scratch / sizeof(float)) % 16; /* vectors that straddle cache lines cost twice */
     if (s->k == 1 && s->stride == 1) {
-        struct pointwise g = {.s = s, .y = y, .x = x, .packed = packed};
-        pointwise_run(&g, scratch);
+        struct pointwise g = {.s = s, .y = y, .scratch = scratch, .x = x, .packed = packed};
+        pointwise_run(&g);
         return;
     }
     const int per = kern_packed_rows(s), items = s->n * ((s->oh + per - 1) / per);
-    const size_t each = kern_packed_own(s);
-#pragma omp parallel num_threads(kern_threads()) if (2.0 * s->n * s->oh * s->ow * s->oc * s->k * s->k * s->ic > SERIAL_FLOPS)
-    {
-        float *own = scratch + omp_get_thread_num() * each;
-#pragma omp for schedule(dynamic)
-        for (int item = 0; item < items; item++) dense_item(y, x, packed, s, item, own);
-    }
+    const struct dense d = {y, scratch, x, packed, s};
+    kern_share(dense_items, &d, items, 1, 2.0 * s->n * s->oh * s->ow * s->oc * s->k * s->k * s->ic > SERIAL_FLOPS);
 }

@@ -1,8 +1,7 @@
-/* threads.c - the one owner of thread counts: OpenMP's and OpenBLAS's.
+/* threads.c - the one owner of thread counts.
  *
- * The number is process-wide and is passed by every parallel region as num_threads(kern_threads()): OpenMP's own setting
- * belongs to the calling thread only, so a server worker that never called kern_set_threads would otherwise get a team of its
- * own size. A thread may take less of it, when several share the processors (kern_cap_threads).
+ * The number is process-wide. A thread may take less of it, when several share the processors (kern_cap_threads). team.c: the
+ * threads themselves.
  *
  * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
  * and rudd promises the same bits for any number of threads. Debian's default build sits on OpenMP and looks at the calling
@@ -16,8 +15,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-enum { MAX_THREADS = 64 };
-
 static atomic_int threads;    /* 0: not decided yet */
 static _Thread_local int cap; /* of the calling thread; 0: none */
 
@@ -26,13 +23,13 @@ static int allowed_processors(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
-    return omp_get_num_procs();
+    return 1;
 }
 
 void kern_set_threads(int n)
 {
     if (n <= 0) n = allowed_processors();
-    if (n > MAX_THREADS) n = MAX_THREADS;
+    if (n > KERN_THREADS) n = KERN_THREADS;
     atomic_store(&threads, n);
 }
 

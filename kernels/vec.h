@@ -12,6 +12,8 @@
 #ifndef KERN_VEC_H
 #define KERN_VEC_H
 
+#include "kernels/team.h"
+
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -211,14 +213,25 @@ static inline int least(int a, int b)
         }                                                                                                                      \
     } while (0)
 
-/* The same over [0, count), blocks shared among threads. */
-#define EACH_VECTOR_SHARED(count, statement)                                                                                   \
+/* What an elementwise kernel works on; a kernel uses the fields that it needs. */
+struct elements {
+    float *y, *m, *v;
+    const float *a, *b;
+    ptrdiff_t count;
+    const void *how; /* the kernel's own parameters */
+};
+
+/* Runs piece over the elements, BLOCK of them an item. */
+static inline void share_elements(kern_piece *piece, const struct elements *e)
+{
+    kern_share(piece, e, (int)((e->count + BLOCK - 1) / BLOCK), 1, e->count > ALONE);
+}
+
+/* Runs statement for each vector of the items [first, end) of struct elements *e. */
+#define EACH_VECTOR_OF(e, first, end, statement)                                                                               \
     do {                                                                                                                       \
-        const ptrdiff_t total = (ptrdiff_t)(count);                                                                            \
-        _Pragma("omp parallel for schedule(static) num_threads(kern_threads()) if (total > ALONE)") for (ptrdiff_t block = 0;  \
-                                                                                                         block < total;        \
-                                                                                                         block += BLOCK)       \
-            EACH_VECTOR(block, block + BLOCK < total ? block + BLOCK : total, statement);                                      \
+        const ptrdiff_t beyond = (ptrdiff_t)(end)*BLOCK < (e)->count ? (ptrdiff_t)(end)*BLOCK : (e)->count;                    \
+        EACH_VECTOR((ptrdiff_t)(first)*BLOCK, beyond, statement);                                                              \
     } while (0)
 
 #endif

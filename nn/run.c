@@ -2,6 +2,9 @@
  *
  *     forward 0 .. N-1 -> loss -> backward N-1 .. 0          plan.c has decided everything else; weights: prepare.c */
 #include "nn/steps.h"
+
+#include "kernels/team.h"
+
 #include <time.h>
 
 float *nn_plan_input(struct nn_plan *plan)
@@ -84,11 +87,13 @@ static void run_site(struct nn_plan *plan, const struct nn_site *site, site_fn *
 
 void nn_plan_forward(struct nn_plan *plan, int n)
 {
+    kern_team_begin();
     if (plan->options.train) nn_prepare_sites(plan, false);
     for (int i = 0; i < plan->graph.count; i++) {
         const struct nn_site *site = &plan->sites[i];
         if (nn_ops[site->node.op].forward) run_site(plan, site, nn_ops[site->node.op].forward, n, false);
     }
+    kern_team_end();
 }
 
 void nn_plan_softmax(const struct nn_plan *plan, float *p, int n)
@@ -128,6 +133,7 @@ static void run_again(struct nn_plan *plan, const struct nn_site *site, int n)
 void nn_plan_backpropagate(struct nn_plan *plan, float *grads, int n)
 {
     int next = 0;
+    kern_team_begin();
     plan->grads = grads;
     for (int i = plan->graph.count - 1; i >= 0; i--) {
         const struct nn_site *site = &plan->sites[i];
@@ -142,6 +148,7 @@ void nn_plan_backpropagate(struct nn_plan *plan, float *grads, int n)
         }
     }
     plan->grads = NULL;
+    kern_team_end();
 }
 
 double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes)

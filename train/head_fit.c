@@ -5,6 +5,7 @@
 #include "train/head_fit.h"
 
 #include "kernels/kern.h"
+#include "kernels/team.h"
 #include "train/metrics.h"
 #include <math.h>
 #include <string.h>
@@ -49,10 +50,12 @@ static double evaluate(void *user, double *gradient, const double *x)
     const size_t weights = (size_t)o->classes * (size_t)o->features;
     const struct kern_gemm product = gradient_product(o);
     double loss, square = 0;
+    kern_team_begin();
     run_forward(o, x);
     kern_table()->xent_f32(&loss, o->logits, o->logits, o->q, o->inv_norm, o->n, o->classes);
     kern_table()->gemm_f32(o->dv, o->logits, o->z, &product, o->scratch);
     kern_table()->colsum_f32(o->dc, o->logits, o->n, o->classes, o->scratch);
+    kern_team_end();
     for (size_t i = 0; i < weights; i++) {
         gradient[i] = o->dv[i] + o->options->decay * x[i];
         square += x[i] * x[i];

@@ -2,6 +2,7 @@
 #include "train/optim.h"
 
 #include "kernels/kern.h"
+#include "kernels/team.h"
 #include <math.h>
 #include <string.h>
 
@@ -123,8 +124,12 @@ double train_optim_step(struct train_optim *optim, float *values, const float *g
 {
     const struct train_optim_options *o = &optim->options;
     const struct nn_model *model = optim->model;
+    kern_team_begin();
     double norm = train_optim_norm(optim, grads) * g_scale;
-    if (!isfinite(norm)) return norm;
+    if (!isfinite(norm)) {
+        kern_team_end();
+        return norm;
+    }
     if (o->clip_norm > 0 && norm > o->clip_norm) g_scale *= o->clip_norm / (norm + 1e-6); /* PyTorch's guard against 0 */
 
     bool has_betas = o->kind == TRAIN_ADAMW || o->kind == TRAIN_LION;
@@ -142,5 +147,6 @@ double train_optim_step(struct train_optim *optim, float *values, const float *g
                             .t = (double)(optim->steps - optim->began[p->stage])};
         step_param(optim, p, values, grads, &pace);
     }
+    kern_team_end();
     return norm;
 }
