@@ -35,15 +35,21 @@ OPTIONAL_PC := libpq hiredis libcurl
 PACKAGE_libpq := libpq-dev
 PACKAGE_hiredis := libhiredis-dev
 PACKAGE_libcurl := libcurl4-gnutls-dev
-HAVE_PC := $(foreach p,$(OPTIONAL_PC),$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
+# gnutls comes with libmicrohttpd-dev, if that speaks TLS.
+HAVE_PC := $(foreach p,$(OPTIONAL_PC) gnutls,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
 TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-LDFLAGS += -pthread $(if $(SAN),-fsanitize=$(SAN))
+LDFLAGS += -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
 CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(shell echo $(HAVE_PC:%=-DHAVE_%) | tr a-z A-Z)
-# gnutls comes with libmicrohttpd-dev, if that speaks TLS; serve/tls.c looks for its header.
-LDLIBS  += $(shell pkg-config --libs $(DEPS_PC) $(HAVE_PC) 2>/dev/null) $(shell pkg-config --libs gnutls 2>/dev/null) -fopenmp -lm
+# What is linked: by the library and rudd; besides, by programs that serve; besides, by tests, which make pictures. All other libraries are
+# loaded when they are first used: kernels/library.h. --as-needed drops those of a list that a program does not use.
+LIB_PC     := zlib jansson
+LIB_LIBS   := -fopenmp -ldl -lm
+LDLIBS     += $(shell pkg-config --libs $(LIB_PC) 2>/dev/null) $(LIB_LIBS)
+SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
+TEST_LIBS   = $(SERVE_LIBS) $(shell pkg-config --libs libjpeg libpng $(TEST_PC))
 
 LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c)
 TRAIN_SRC := $(wildcard train/*.c)
@@ -60,12 +66,25 @@ all: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(B)/librudd.a $(B)/librudd.so ##
 
 $(B)/%.o: %.c $(B)/flags | have-deps
 	@mkdir -p $(@D)
-	$(SAY)$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+	$(SAY)$(CC) $(CFLAGS) $(EXTRA) $(SONAME) -MMD -MP -c $< -o $@
 # Kernels read no foreign bytes: fuzzers take them uninstrumented, since clang needs minutes to instrument their unrolled loops.
 KERN = -fopenmp $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=all)
 $(B)/kernels/%.o: EXTRA = $(KERN)
 $(B)/kernels/%_avx2.o: EXTRA = $(KERN) -mavx2 -mfma -ffp-contract=fast
 $(B)/kernels/%_avx512.o: EXTRA = $(KERN) -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
+
+# Where each of them is loaded, and by which name: what an empty object that is linked to the package says that it needs.
+soname = $(or $(shell $(CC) -shared -nostdlib -Wl,--no-as-needed -x c /dev/null -x none $$(pkg-config --libs $(1)) -o $(B)/soname.$(1) && \
+    readelf -d $(B)/soname.$(1) | sed -n '/NEEDED/{s/.*\[\(.*\)\].*/\1/p;q}'),$(error rudd: the linker finds no shared library of $(1)))
+$(B)/kernels/gemm_blas.o: PACKAGE = openblas
+$(B)/data/libjpeg.o: PACKAGE = libjpeg
+$(B)/data/libpng.o: PACKAGE = libpng
+$(B)/data/libsqlite.o: PACKAGE = sqlite3
+$(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE_PC))
+$(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE_PC))
+$(B)/serve/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE_PC))
+$(B)/serve/libgnutls.o: PACKAGE = $(filter gnutls,$(HAVE_PC))
+SONAME = $(if $(PACKAGE),-DSONAME='"$(call soname,$(PACKAGE))"')
 
 # Changes only when the compiler or its flags do; every object hangs on it, so that objects of two kinds never mix.
 $(B)/flags: force
@@ -74,9 +93,9 @@ $(B)/flags: force
 
 $(B)/librudd.a: $(call obj,$(LIB_SRC))
 	@rm -f $@ && $(AR) rcs $@ $^
-# Programs that embed rudd see the public interface and nothing else.
+# Programs that embed rudd see the public interface and nothing else. It stays loaded: so do the libraries that it loads.
 $(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
-	$(SAY)$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
+	$(SAY)$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,-z,nodelete -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
 $(B)/librudd.map: Makefile
 	@mkdir -p $(@D)
 	@echo '{ global: rudd_*; local: *; };' > $@
@@ -104,26 +123,27 @@ $(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/ben
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
-	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(SERVE_LIBS) $(LDLIBS) -o $@
 $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(SERVE_LIBS) $(LDLIBS) -o $@
 
 $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
+$(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache: | $(B)/rudd
-$(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models libraries): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(SAY)$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(TEST_LIBS) $(LDLIBS) -o $@
 $(B)/tests/kill_serve: $(B)/tests/kill_serve.o $(B)/libserve.a $(B)/librudd.a | $(B)/rudd-serve
-	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) $$(pkg-config --libs $(TEST_PC)) -o $@
+	$(SAY)$(CC) $(LDFLAGS) $^ $(TEST_LIBS) $(LDLIBS) -o $@
 # The C side of a parity script.
 $(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/libtrain.a $(B)/librudd.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
-	$(SAY)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+	$(SAY)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(TEST_LIBS) $(LDLIBS) -o $@
 
 # ---- dependencies ------------------------------------------------------------------------------------------------------------------
 
@@ -212,8 +232,8 @@ install: all ## into DESTDIR/PREFIX: binaries, library, header, rudd.pc
 	ln -sf librudd.so.0 $(DESTDIR)$(PREFIX)/lib/librudd.so
 	install -m 644 nn/rudd.h $(DESTDIR)$(PREFIX)/include
 	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: rudd' \
-	    'Description: image classifiers on CPUs: load, predict' 'Version: $(VERSION)' 'Requires.private: $(DEPS_PC)' \
-	    'Libs: -L$${libdir} -lrudd' 'Libs.private: -fopenmp -lm -pthread' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/rudd.pc
+	    'Description: image classifiers on CPUs: load, predict' 'Version: $(VERSION)' 'Requires.private: $(LIB_PC)' \
+	    'Libs: -L$${libdir} -lrudd' 'Libs.private: $(LIB_LIBS) -pthread' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/rudd.pc
 
 clean: ## removes what was built, and the demo
 	rm -rf $(B) $(B)-asan $(B)-ubsan $(B)-tsan $(B)-fuzz $(B)-clang demo

@@ -175,7 +175,7 @@ static bool wanted(const struct bench *b, const struct work *w)
         if (!strstr(name, b->words[i])) return false;
         ref |= strcmp(b->words[i], "ref") == 0;
     }
-    return (kern_cpu_features() & w->row->features) == w->row->features && (ref || strcmp(w->row->tier, "ref") != 0);
+    return (kern_features() & w->row->features) == w->row->features && (ref || strcmp(w->row->tier, "ref") != 0);
 }
 
 static void print_case(const struct bench *b, const struct work *w, double seconds)

@@ -14,12 +14,13 @@
  * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from malloc, capped by max_memory_to_use.
  * Not here: upright turning (decode.c), 12-bit and lossless JPEG, colour profiles. */
 #include "data/codec.h"
+#include "data/libjpeg.h"
+#include "nn/library.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <jpeglib.h>
 #include <jerror.h>
 
 enum {
@@ -203,6 +204,8 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
 static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t length, const char *name,
                             const struct data_limits *limits, struct rudd_error *err)
 {
+    enum rudd_status status = nn_library_load(&data_libjpeg_library, err, "%s: this picture is a JPEG", name);
+    if (status) return status;
     d->cinfo.err = jpeg_std_error(&d->errors);
     d->errors.error_exit = stop;
     d->errors.emit_message = on_message;
@@ -210,7 +213,7 @@ static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t leng
     d->progress.progress_monitor = on_progress;
     d->cinfo.client_data = d;
 
-    enum rudd_status status = decode(d, bytes, length, name, limits, err);
+    status = decode(d, bytes, length, name, limits, err);
     jpeg_destroy_decompress(&d->cinfo); /* fine after any failure, also of its own creation */
     rudd_free(d->cmyk);
     return status;

@@ -5,11 +5,12 @@
  *
  * Not here: progressive files, metadata, colour profiles. */
 #include "data/jpeg_write.h"
+#include "data/libjpeg.h"
+#include "nn/library.h"
 
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <jpeglib.h>
 
 struct sink {
     struct jpeg_destination_mgr base; /* first: libjpeg's pointer to it is ours */
@@ -96,6 +97,8 @@ enum rudd_status data_jpeg_write(uint8_t **bytes, size_t *length, const struct d
     if (image->w < 1 || image->h < 1 || image->w > JPEG_MAX_DIMENSION || image->h > JPEG_MAX_DIMENSION)
         return rudd_fail(err, RUDD_ARGUMENT, "a JPEG file cannot be %d x %d pixels; its sides are 1..%ld", image->w, image->h,
                          (long)JPEG_MAX_DIMENSION);
+    enum rudd_status status = nn_library_load(&data_libjpeg_library, err, "a JPEG is to be written");
+    if (status) return status;
     struct writer w = {.sink.base = {.init_destination = start, .empty_output_buffer = grow, .term_destination = finish}};
     w.c.err = jpeg_std_error(&w.complaint.base);
     w.complaint.base.error_exit = leave;

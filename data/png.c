@@ -8,12 +8,12 @@
  * and eXIf are looked at.
  * Not here: upright turning (decode.c), gamma, colour profiles, animation. */
 #include "data/codec.h"
+#include "data/libpng.h"
+#include "nn/library.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <png.h>
 
 enum { MAX_CHUNK = 1 << 20 }; /* of eXIf and palette chunks; IDAT is streamed */
 
@@ -30,7 +30,7 @@ static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     struct decoder *d = png_get_error_ptr(png);
     snprintf(d->text, sizeof d->text, "%s", text);
-    png_longjmp(png, 1);
+    for (;;) png_longjmp(png, 1); /* once: it does not return, but its type in a table cannot say so */
 }
 
 static void on_warning(png_structp png, png_const_charp text)
@@ -121,7 +121,8 @@ enum rudd_status data_png_decode(struct data_image *image, int *orientation, con
 {
     struct decoder d = {.at = bytes, .end = bytes + length};
     int w, h;
-    enum rudd_status status;
+    enum rudd_status status = nn_library_load(&data_libpng_library, err, "%s: this picture is a PNG", name);
+    if (status) return status;
     d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning, &d, on_malloc, on_free);
     if (d.png) d.info = png_create_info_struct(d.png);
     if (!d.info)

@@ -4,6 +4,8 @@
  *
  *     ref -> blas -> avx2 -> avx512          cap: RUDD_ISA=ref|blas|avx2|avx512, read once; anything else is ignored
  *
+ * OpenBLAS is loaded only where no later row takes the place of its rows. Where it is missing, they do not exist.
+ *
  * Not here: benchmarking at start. The order of the rows is a measured fact (rudd-bench kernels), not a guess made anew each
  * run. */
 #include "kernels/kern.h"
@@ -16,8 +18,8 @@
 enum tier { TIER_ref, TIER_blas, TIER_avx2, TIER_avx512, TIERS };
 static const char *const tier_name[TIERS] = {"ref", "blas", "avx2", "avx512"};
 
-/* What a tier's own rows need; the tier in use is the highest one that this processor has. */
-static const unsigned tier_needs[TIERS] = {0, 0, KERN_CPU_AVX2, KERN_CPU_AVX512};
+/* What a tier's own rows need; the tier in use is the highest one that this machine has. */
+static const unsigned tier_needs[TIERS] = {0, KERN_HAS_BLAS, KERN_CPU_AVX2, KERN_CPU_AVX512};
 
 unsigned kern_cpu_features(void)
 {
@@ -30,6 +32,11 @@ unsigned kern_cpu_features(void)
         have |= KERN_CPU_AVX512;
 #endif
     return have;
+}
+
+unsigned kern_features(void)
+{
+    return kern_cpu_features() | (kern_blas_load() ? KERN_HAS_BLAS : 0);
 }
 
 static void fill(struct kern_table *t, unsigned features, enum tier cap)
@@ -74,6 +81,8 @@ static void choose(void)
     for (int i = 0; wish && i < TIERS; i++)
         if (strcmp(wish, tier_name[i]) == 0) cap = (enum tier)i;
 
+    const bool blas_wins = cap == TIER_blas || (cap > TIER_blas && !(features & KERN_CPU_AVX2));
+    if (blas_wins && kern_blas_load()) features |= KERN_HAS_BLAS;
     fill(&table, features, cap);
     for (tier = cap; (features & tier_needs[tier]) != tier_needs[tier]; tier--) continue;
 }

@@ -1,8 +1,12 @@
 /* gemm_blas.c - the portable product: OpenBLAS on one thread, then the epilogue; and dense convolutions as strips of patches
  * over it.
  *
- * For machines without AVX2, and the yardstick of the rows that have it. One thread, because OpenBLAS's bits depend on how many
- * it has (threads.c); gathering and epilogues run on all.
+ * For machines without AVX2, and the yardstick of the rows that have it. The library is loaded where it is needed (library.h).
+ *
+ * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
+ * and rudd promises the same bits for any number of threads. Debian's default build sits on OpenMP and looks at the calling
+ * thread's setting at every call, whatever openblas_set_num_threads() said before: so that is set around the calls.
+ * Gathering and epilogues run on all threads.
  *
  *     patches of R output pixels [R, k*k*ic] in scratch -> one product -> R rows of y, of dx (scattered back), or a term of dw
  *
@@ -11,8 +15,49 @@
 #include "kernels/conv_patch.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/kern.h"
+#include "kernels/library.h"
 
 #include <cblas.h>
+#include <pthread.h>
+#include <string.h>
+
+#define KERN_LIBBLAS(F) F(cblas_sgemm) F(openblas_set_num_threads)
+KERN_LIBRARY_DECLARE(kern_libblas, KERN_LIBBLAS);
+KERN_LIBRARY_DEFINE(kern_libblas, KERN_LIBBLAS, SONAME, "libopenblas0");
+
+/* Of the OpenMP runtime that OpenBLAS runs on, which need not be ours; NULL: on none. */
+static int (*omp_get)(void);
+static void (*omp_set)(int);
+
+static void find_openmp(void)
+{
+    void *get = kern_library_find(&kern_libblas_library, "omp_get_max_threads");
+    void *set = kern_library_find(&kern_libblas_library, "omp_set_num_threads");
+    if (!get || !set) return;
+    memcpy(&omp_get, &get, sizeof get);
+    memcpy(&omp_set, &set, sizeof set);
+}
+
+bool kern_blas_load(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!kern_library_load(&kern_libblas_library, NULL, 0)) return false;
+    pthread_once(&once, find_openmp);
+    return true;
+}
+
+/* Around calls: one thread for OpenBLAS; the calling thread's OpenMP setting is kept. */
+static int begin(void)
+{
+    int was = omp_get ? omp_get() : 0;
+    kern_libblas.openblas_set_num_threads(1);
+    if (omp_set) omp_set(1);
+    return was;
+}
+static void end(int was)
+{
+    if (omp_set) omp_set(was);
+}
 
 /* rows x n of c: c = act(z + bias) + residual; z [rows, n] may be c, and so may residual when z is not. */
 static void epilogue(float *c, const float *z, const struct kern_gemm *s, const float *residual, int rows)
@@ -30,10 +75,10 @@ static void epilogue(float *c, const float *z, const struct kern_gemm *s, const 
 static void product(float *c, const float *a, const float *b, const struct kern_gemm *s, int row0, int rows, float beta)
 {
     const float *from = a + (size_t)row0 * (s->trans_a ? 1 : s->k);
-    int was = kern_blas_begin();
-    cblas_sgemm(CblasRowMajor, s->trans_a ? CblasTrans : CblasNoTrans, s->trans_b ? CblasTrans : CblasNoTrans, rows, s->n, s->k,
-                1, from, s->trans_a ? s->m : s->k, b, s->trans_b ? s->k : s->n, beta, c, s->n);
-    kern_blas_end(was);
+    int was = begin();
+    kern_libblas.cblas_sgemm(CblasRowMajor, s->trans_a ? CblasTrans : CblasNoTrans, s->trans_b ? CblasTrans : CblasNoTrans,
+                             rows, s->n, s->k, 1, from, s->trans_a ? s->m : s->k, b, s->trans_b ? s->k : s->n, beta, c, s->n);
+    end(was);
 }
 
 void kern_gemm_f32_blas(float *c, const float *a, const float *b, const struct kern_gemm *s, float *scratch)

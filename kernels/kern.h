@@ -239,8 +239,8 @@ typedef void kern_resize_cols_u8(uint8_t *restrict out, const uint8_t *restrict 
 
 /* ---- the table -------------------------------------------------------------------------------------------------------------- */
 
-/* Processor features a row may need. */
-enum { KERN_CPU_AVX2 = 1 << 0, KERN_CPU_AVX512 = 1 << 1 }; /* AVX2: also FMA. AVX512: F, BW, DQ, VL */
+/* What a row may need: features of the processor (AVX2: also FMA; AVX512: F, BW, DQ, VL), and OpenBLAS. */
+enum { KERN_CPU_AVX2 = 1 << 0, KERN_CPU_AVX512 = 1 << 1, KERN_HAS_BLAS = 1 << 2 };
 
 /* One prototype per row. */
 #define KERNEL(name, type, tier, cpu) kern_##name##_##type kern_##name##_##type##_##tier;
@@ -260,9 +260,10 @@ struct kern_table {
 
 /* The table for this processor, capped by RUDD_ISA (ref, blas, avx2, avx512; read once, at the first call). Thread-safe. */
 const struct kern_table *kern_table(void);
-/* Features of this processor, uncapped; and the name of the tier kern_table() uses: "blas" (OpenBLAS products,
- * C for the rest), "avx2", "avx512"; "ref" when capped. */
+/* Features of this processor, uncapped; the same and KERN_HAS_BLAS, if OpenBLAS can be loaded, for tests and benches; and the name of the tier kern_table() uses: "blas" (OpenBLAS products,
+ * C for the rest), "avx2", "avx512"; "ref" when capped, or where OpenBLAS is needed and missing. */
 unsigned kern_cpu_features(void);
+unsigned kern_features(void);
 const char *kern_isa(void);
 /* A table limited to the given features, for tests and benches. */
 void kern_table_fill(struct kern_table *t, unsigned features);
@@ -284,8 +285,7 @@ void kern_set_threads(int n);
 int kern_threads(void);
 /* From now on kernels that the calling thread runs take at most n; 0: no cap. Plans and scratch made without a cap serve under one. */
 void kern_cap_threads(int n);
-/* Around calls of OpenBLAS: one thread for it (its bits depend on their number), and the calling thread's OpenMP setting kept. */
-int kern_blas_begin(void);
-void kern_blas_end(int was);
+/* Whether OpenBLAS is there: loads it (gemm_blas.c), before any row of its tier may run. Thread-safe. */
+bool kern_blas_load(void);
 
 #endif

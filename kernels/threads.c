@@ -1,16 +1,10 @@
 /* threads.c - the one owner of thread counts.
  *
  * The number is process-wide. A thread may take less of it, when several share the processors (kern_cap_threads). team.c: the
- * threads themselves.
- *
- * OpenBLAS always runs on one thread: its bits depend on its thread count (0.3.21: m=2 n=1792 k=1000 differs between 1 and 2),
- * and rudd promises the same bits for any number of threads. Debian's default build sits on OpenMP and looks at the calling
- * thread's setting at every call, whatever openblas_set_num_threads() said before: hence kern_blas_begin() and kern_blas_end()
- * around the calls. */
+ * threads themselves. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "kernels/kern.h"
 
-#include <cblas.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -43,17 +37,4 @@ int kern_threads(void)
 void kern_cap_threads(int n)
 {
     cap = n;
-}
-
-int kern_blas_begin(void)
-{
-    int was = omp_get_max_threads();
-    openblas_set_num_threads(1);
-    omp_set_num_threads(1);
-    return was;
-}
-
-void kern_blas_end(int was)
-{
-    omp_set_num_threads(was);
 }

@@ -203,6 +203,7 @@ void serve_ask_refuse(struct serve_problem *p, const struct serve_ask *a)
     case RUDD_FORMAT: serve_refuse(p, 422, "broken_image", "%.400s", job->err.message); break;
     case RUDD_LIMIT: serve_refuse(p, 413, "too_many_pixels", "%.400s", job->err.message); break;
     case RUDD_NO_MEMORY: serve_refuse(p, 503, "out_of_memory", "the server is short of memory; try again"); break;
+    case RUDD_ARGUMENT: serve_refuse(p, 501, "no_decoder", "%.400s", job->err.message); break; /* its library is missing */
     case RUDD_CANCELLED: serve_refuse(p, 503, "draining", "the server is shutting down"); break;
     default: serve_refuse(p, 500, "internal", "the prediction failed");
     }

@@ -11,14 +11,15 @@
 
 #ifdef HAVE_HIREDIS
 #include <errno.h>
-#include <hiredis/hiredis.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
+#include "nn/library.h"
 #include "nn/sha256.h"
 #include "serve/bytes.h"
 #include "serve/clock.h"
+#include "serve/libhiredis.h"
 
 enum {
     ROUND = 64,         /* questions and values in one round trip */
@@ -270,6 +271,8 @@ static enum rudd_status read_password(char **password, const char *path, struct 
 enum rudd_status serve_redis_create(struct serve_redis **redis, const char *url, const char *password_file, int ttl_s,
                                     struct serve_metrics *metrics, struct rudd_error *err)
 {
+    enum rudd_status status = nn_library_load(&serve_libhiredis_library, err, "--cache: it is to be kept in Redis");
+    if (status) return status;
     struct serve_redis *r = rudd_zalloc(1, sizeof *r);
     if (!r) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for --cache");
     r->metrics = metrics;
@@ -277,7 +280,7 @@ enum rudd_status serve_redis_create(struct serve_redis **redis, const char *url,
     snprintf(r->ttl, sizeof r->ttl, "%d", ttl_s);
     pthread_mutex_init(&r->mutex, NULL);
     serve_cond_init(&r->changed);
-    enum rudd_status status = serve_redis_url_parse(&r->address, url, err);
+    status = serve_redis_url_parse(&r->address, url, err);
     if (!status) status = read_password(&r->password, password_file, err);
     if (!status && r->address.user[0] && !r->password)
         status = rudd_fail(err, RUDD_ARGUMENT,

@@ -12,7 +12,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 #ifdef HAVE_LIBCURL
-#include <curl/curl.h>
+#include "nn/library.h"
+#include "serve/libcurl.h"
 #endif
 
 /* ---- addresses ------------------------------------------------------------------------------------------------------------------ */
@@ -137,6 +138,8 @@ static bool parse_entry(struct entry *e, const char *text, size_t n)
 enum rudd_status serve_fetcher_create(struct serve_fetcher **fetcher, const struct serve_fetch_options *options,
                                       struct rudd_error *err)
 {
+    enum rudd_status status = nn_library_load(&serve_libcurl_library, err, "--fetch-allow: pictures are to be fetched");
+    if (status) return status;
     size_t count = 1;
     for (const char *p = options->allow; *p; p++) count += *p == ',';
     struct serve_fetcher *f = rudd_zalloc(1, sizeof *f + count * sizeof *f->entries);

@@ -25,9 +25,10 @@ enum rudd_status serve_postgres_open(struct serve_sql **sql, const char *where, 
 
 #else
 
+#include "data/libpq.h"
+#include "nn/library.h"
 #include "serve/clock.h"
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,7 +302,8 @@ enum rudd_status serve_postgres_open(struct serve_sql **sql, const char *where, 
 {
     static const char *const keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *const values[] = {where, "rudd-serve", "UTF8", NULL};
-    enum rudd_status status = check_url(where, err);
+    enum rudd_status status = nn_library_load(&data_libpq_library, err, "the store is in PostgreSQL");
+    if (!status) status = check_url(where, err);
     if (status) return status;
     struct postgres *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the store");

@@ -5,7 +5,8 @@
  *
  * Sources: sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous. */
 #include "serve/store_sql.h"
-#include <sqlite3.h>
+#include "data/libsqlite.h"
+#include "nn/library.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -136,10 +137,11 @@ static const struct serve_sql_driver driver = {
 
 enum rudd_status serve_sqlite_open(struct serve_sql **sql, const char *where, int time_limit_ms, struct rudd_error *err)
 {
+    enum rudd_status status = nn_library_load(&data_libsqlite_library, err, "%.300s: this store is an SQLite file", where);
+    if (status) return status;
     struct sqlite *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the store");
     s->sql.driver = &driver;
-    enum rudd_status status = RUDD_OK;
     int code = sqlite3_open_v2(where, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!code) sqlite3_busy_timeout(s->db, time_limit_ms);
     if (!code) code = sqlite3_exec(s->db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", NULL, NULL, NULL);

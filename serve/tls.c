@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#if __has_include(<gnutls/abstract.h>)
-#define HAVE_GNUTLS
-#include <gnutls/abstract.h>
+#ifdef HAVE_GNUTLS
+#include "nn/library.h"
+#include "serve/libgnutls.h"
 #endif
 
 enum { LIMIT = 1 << 20 }; /* bytes of a file */
@@ -173,6 +173,11 @@ enum rudd_status serve_tls_create(struct serve_tls **tls, const struct serve_tls
     if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return rudd_fail(err, RUDD_ARGUMENT,
                          "--tls-cert: this libmicrohttpd was built without TLS; use another, or a proxy in front");
+    enum rudd_status status = RUDD_OK;
+#ifdef HAVE_GNUTLS
+    status = nn_library_load(&serve_libgnutls_library, err, "--tls-cert: HTTPS is to be spoken");
+    if (status) return status;
+#endif
     if (the_one) return rudd_fail(err, RUDD_ARGUMENT, "--tls-cert: another server of this process speaks TLS already");
     struct serve_tls *t = rudd_zalloc(1, sizeof *t);
     if (!t) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for --tls-cert");
@@ -180,7 +185,6 @@ enum rudd_status serve_tls_create(struct serve_tls **tls, const struct serve_tls
     t->files = files;
     t->metrics = metrics;
     pthread_rwlock_init(&t->lock, NULL);
-    enum rudd_status status = RUDD_OK;
 #ifdef HAVE_GNUTLS
     status = serve_files_add(files, o->certificate, reload, t, err);
     if (!status) status = serve_files_add(files, o->key, reload, t, err);

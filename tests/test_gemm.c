@@ -82,7 +82,7 @@ static void check_gemm(struct kern_gemm s, bool bias, enum residual residual, co
     int rows;
     const struct kern_row *row = kern_rows(&rows);
     for (int r = 0; r < rows; r++) {
-        if (strcmp(row[r].name, "gemm_f32") || (kern_cpu_features() & row[r].features) != row[r].features) continue;
+        if (strcmp(row[r].name, "gemm_f32") || (kern_features() & row[r].features) != row[r].features) continue;
         char what[200];
         snprintf(what, sizeof what, "gemm_f32 %s %dx%dx%d %c%c acc=%d act=%d bias=%d residual=%d", row[r].tier, s.m, s.n, s.k,
                  s.trans_a ? 'T' : 'N', s.trans_b ? 'T' : 'N', s.accumulate, s.act, bias, residual);
@@ -191,7 +191,7 @@ static void activations_over_the_whole_range(void **state)
     int rows;
     const struct kern_row *row = kern_rows(&rows);
     for (int r = 0; r < rows; r++) {
-        if (strcmp(row[r].name, "gemm_f32") || (kern_cpu_features() & row[r].features) != row[r].features) continue;
+        if (strcmp(row[r].name, "gemm_f32") || (kern_features() & row[r].features) != row[r].features) continue;
         for (int act = KERN_ACT_SILU; act < KERN_ACTS; act++) {
             struct kern_gemm s = {.m = 1, .n = N, .k = 1, .act = (enum kern_act)act};
             float *scratch = guarded(kern_gemm_scratch(&s), 4);
@@ -243,7 +243,7 @@ static void check_conv(enum pass pass, struct kern_conv s, bool bias, bool resid
     int rows;
     const struct kern_row *row = kern_rows(&rows);
     for (int r = 0; r < rows; r++) {
-        if (strcmp(row[r].name, pass_name[pass]) || (kern_cpu_features() & row[r].features) != row[r].features) continue;
+        if (strcmp(row[r].name, pass_name[pass]) || (kern_features() & row[r].features) != row[r].features) continue;
         if (!strcmp(row[r].tier, "ref")) {
             run_conv(pass, row[r].run, want, x, w, dy, &s, NULL);
             continue;

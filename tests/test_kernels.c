@@ -586,7 +586,7 @@ static const struct row rows[] = {
 static void rows_agree(void **state)
 {
     (void)state;
-    unsigned have = kern_cpu_features();
+    unsigned have = kern_features();
     for (size_t i = 0; i < LENGTH(rows); i++)
         if (rows[i].check && rows[i].fn != rows[i].ref && (have & rows[i].needs) == rows[i].needs) rows[i].check(&rows[i]);
 }

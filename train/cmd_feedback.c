@@ -7,18 +7,17 @@
  * rudd-serve's affair (serve/store_schema.c), which this program may not include. */
 #include "train/cmd_feedback.h"
 #include "data/decode.h"
+#include "data/libpq.h"
+#include "data/libsqlite.h"
+#include "nn/library.h"
 #include "train/folder.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-#ifdef HAVE_LIBPQ
-#include <libpq-fe.h>
-#endif
 
 static const char question[] = "SELECT COALESCE(f.image_hash, p.image_hash), f.label FROM feedback f"
                                " LEFT JOIN predictions p ON p.id = f.prediction_id"
@@ -78,7 +77,8 @@ static enum rudd_status read_sqlite(struct opinions *o, const char *path, struct
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *rows = NULL;
-    enum rudd_status status = RUDD_OK;
+    enum rudd_status status = nn_library_load(&data_libsqlite_library, err, "--store %.300s: an SQLite file", path);
+    if (status) return status;
     int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
     if (!code) sqlite3_busy_timeout(db, 5000);
     if (!code) code = sqlite3_prepare_v2(db, question, -1, &rows, NULL);
@@ -96,9 +96,10 @@ static enum rudd_status read_sqlite(struct opinions *o, const char *path, struct
 #ifdef HAVE_LIBPQ
 static enum rudd_status read_postgres(struct opinions *o, const char *url, struct rudd_error *err)
 {
+    enum rudd_status status = nn_library_load(&data_libpq_library, err, "--store: it is in PostgreSQL");
+    if (status) return status;
     PGconn *connection = PQconnectdb(url);
     PGresult *rows = PQstatus(connection) == CONNECTION_OK ? PQexec(connection, question) : NULL;
-    enum rudd_status status = RUDD_OK;
     if (PQresultStatus(rows) != PGRES_TUPLES_OK)
         status = rudd_fail(err, RUDD_IO, "--store: PostgreSQL: %.600s", PQerrorMessage(connection));
     for (int i = 0; !status && i < PQntuples(rows); i++)

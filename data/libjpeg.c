@@ -1,0 +1,4 @@
+/* libjpeg.c - see libjpeg.h. */
+#include "data/libjpeg.h"
+
+KERN_LIBRARY_DEFINE(data_libjpeg, DATA_LIBJPEG, SONAME, "libjpeg62-turbo");
