@@ -70,23 +70,24 @@ static int teardown(void **state)
 
 /* ---- what a program loads -------------------------------------------------------------------- */
 
-/* Beside this test's own folder. */
-static void beside(char path[4096], const char *name)
+/* A program beside this test's own folder. */
+static const char *beside(const char *name)
 {
-    ssize_t n = readlink("/proc/self/exe", path, 4000);
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
     assert_true(n > 0);
     path[n] = 0;
     snprintf(strrchr(path, '/'), 64, "/../%s", name);
+    return path;
 }
 
 /* Runs rudd in at most `kib` of address space (0: any); its exit status. `isa` is RUDD_ISA. The
  * loader's log goes to folder/log. */
 static int run_rudd(long kib, const char *isa, const char *const *arguments)
 {
-    char binary[4096], log[96], numbered[128];
-    const char *argv[8] = {binary};
+    char log[96], numbered[128];
+    const char *binary = beside("rudd"), *argv[8] = {binary};
     int status;
-    beside(binary, "rudd");
     for (int i = 0; arguments[i]; i++) argv[i + 1] = arguments[i];
     snprintf(log, sizeof log, "%s/log", folder);
     pid_t pid = fork();
@@ -182,8 +183,7 @@ static void predicting_loads_what_it_uses(void **state)
 static void the_library_stays(void **state)
 {
     (void)state;
-    char path[4096];
-    beside(path, "librudd.so");
+    const char *path = beside("librudd.so");
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) fail_msg("%s", dlerror());
     dlclose(handle);
