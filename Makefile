@@ -43,8 +43,9 @@ WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werr
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
 CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(shell echo $(HAVE_PC:%=-DHAVE_%) | tr a-z A-Z)
-# What is linked: by the library and rudd; besides, by programs that serve; besides, by tests, which make pictures. All other libraries are
-# loaded when they are first used: kernels/library.h. --as-needed drops those of a list that a program does not use.
+# LIB_* are linked by the library and by all programs, SERVE_LIBS by those that serve, too, and
+# TEST_LIBS by tests, which make pictures. All other libraries are loaded when they are first used:
+# kernels/library.h. --as-needed drops from a list what a program does not use.
 LIB_PC     := zlib jansson
 LIB_LIBS   := -fopenmp -ldl -lm
 LDLIBS     += $(shell pkg-config --libs $(LIB_PC) 2>/dev/null) $(LIB_LIBS)
@@ -73,7 +74,8 @@ $(B)/kernels/%.o: EXTRA = $(KERN)
 $(B)/kernels/%_avx2.o: EXTRA = $(KERN) -mavx2 -mfma -ffp-contract=fast
 $(B)/kernels/%_avx512.o: EXTRA = $(KERN) -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
 
-# Where each of them is loaded, and by which name: what an empty object that is linked to the package says that it needs.
+# The libraries that are loaded: where, and by which name. An empty object that is linked to the
+# package says which name it needs.
 soname = $(or $(shell $(CC) -shared -nostdlib -Wl,--no-as-needed -x c /dev/null -x none $$(pkg-config --libs $(1)) -o $(B)/soname.$(1) && \
     readelf -d $(B)/soname.$(1) | sed -n '/NEEDED/{s/.*\[\(.*\)\].*/\1/p;q}'),$(error rudd: the linker finds no shared library of $(1)))
 $(B)/kernels/gemm_blas.o: PACKAGE = openblas

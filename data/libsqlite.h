@@ -1,4 +1,4 @@
-/* libsqlite.h - SQLite, loaded when a store in a file is opened. Included instead of <sqlite3.h>. */
+/* libsqlite.h - SQLite, loaded when a store in a file is opened. Included for <sqlite3.h>. */
 #ifndef DATA_LIBSQLITE_H
 #define DATA_LIBSQLITE_H
 

@@ -1,6 +1,6 @@
-/* library.h - shared libraries that are loaded when they are first used, not when the program starts.
+/* library.h - shared libraries that are loaded when first used, not when the program starts.
  *
- * Linked, OpenBLAS and forty others cost every start 6 ms and 9 MB, also that of `rudd --version`.
+ * Linked, OpenBLAS and thirty others cost every start 6 ms and 9 MB, also that of `rudd --version`.
  * A run needs few of them: a picture is a JPEG or a PNG, and only old processors need OpenBLAS.
  *
  * The idea: what is used of a library stands in one list. The list makes a table of pointers and

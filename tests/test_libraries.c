@@ -293,7 +293,7 @@ static void a_missing_library_is_told(void **state)
     }
 }
 
-/* To a client that sent such a picture the server says so, and that it is not the picture's fault. */
+/* A client that sent such a picture is told so, and that its picture is not at fault. */
 static void a_client_is_told(void **state)
 {
     (void)state;
