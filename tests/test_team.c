@@ -2,6 +2,7 @@
  * there is none; whatever becomes of them, the caller gets its work done. */
 #define _GNU_SOURCE
 #include "kernels/kern.h"
+#include "kernels/limits.h"
 #include "kernels/team.h"
 #include "tests/sanitized.h"
 
@@ -24,9 +25,9 @@ enum { MOST = 4096 };
 
 struct counting {
     atomic_int done[MOST];           /* how often each item was computed */
-    atomic_int inside[KERN_THREADS]; /* pieces that run at a place now */
+    atomic_int inside[KERN_THREADS_MAX]; /* pieces that run at a place now */
     atomic_int wrong;                /* pieces that met another one at their place */
-    atomic_int places[KERN_THREADS]; /* items computed at each place */
+    atomic_int places[KERN_THREADS_MAX]; /* items computed at each place */
     int pause;                       /* turns of an empty loop for each item */
 };
 
@@ -47,14 +48,14 @@ static void assert_each_once(struct counting *c, int items)
     for (int i = 0; i < MOST; i++)
         if (atomic_load(&c->done[i]) != (i < items)) fail_msg("item %d of %d: %d times", i, items, c->done[i]);
     assert_int_equal(atomic_load(&c->wrong), 0);
-    for (int i = kern_threads(); i < KERN_THREADS; i++) assert_int_equal(atomic_load(&c->places[i]), 0);
+    for (int i = kern_threads(); i < KERN_THREADS_MAX; i++) assert_int_equal(atomic_load(&c->places[i]), 0);
 }
 
 /* Any number of items, grains and threads: each item once, no two pieces at one place. */
 static void each_item_once(void **state)
 {
     (void)state;
-    static const int threads[] = {1, 2, 3, 8, KERN_THREADS}, sizes[] = {1, 2, 3, 7, 64, 65, 1000, MOST};
+    static const int threads[] = {1, 2, 3, 8, KERN_THREADS_MAX}, sizes[] = {1, 2, 3, 7, 64, 65, 1000, MOST};
     struct counting *c = malloc(sizeof *c);
     assert_non_null(c);
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
@@ -103,7 +104,7 @@ static void cap_holds(void **state)
     kern_set_threads(8);
     kern_cap_threads(3);
     for (int round = 0; round < 200; round++) kern_share(count, c, 500, 1, true);
-    for (int i = 3; i < KERN_THREADS; i++) assert_int_equal(atomic_load(&c->places[i]), 0);
+    for (int i = 3; i < KERN_THREADS_MAX; i++) assert_int_equal(atomic_load(&c->places[i]), 0);
     assert_int_equal(kern_threads(), 3);
     kern_cap_threads(0);
     assert_int_equal(kern_threads(), 8);
