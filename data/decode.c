@@ -126,6 +126,35 @@ enum rudd_status data_image_read(struct data_image *image, const char *path, con
     return status;
 }
 
+/* A decoder's sink that wants the size alone. */
+struct measure {
+    struct data_rows rows;
+    size_t pixels;
+};
+
+static enum rudd_status measure_begin(struct data_rows *to, int w, int h, int orientation, struct rudd_error *err)
+{
+    (void)orientation;
+    ((struct measure *)to)->pixels = (size_t)w * (size_t)h;
+    return rudd_fail(err, RUDD_CANCELLED, "only measured");
+}
+
+static void measure_add(struct data_rows *to, const uint8_t *rgb, int y, int count)
+{
+    (void)to, (void)rgb, (void)y, (void)count;
+}
+
+size_t data_image_bytes(const char *path)
+{
+    struct measure m = {.rows = {.begin = measure_begin, .add = measure_add}};
+    uint8_t *bytes = NULL;
+    size_t length = 0;
+    if (data_file_read(&bytes, &length, path, data_limits_default.max_bytes, NULL)) return 0;
+    data_image_rows(&m.rows, bytes, length, path, NULL, NULL); /* ends at the size; a PNG is decoded first */
+    rudd_free(bytes);
+    return m.pixels ? length + 2 * 3 * m.pixels : 0;
+}
+
 void data_image_free(struct data_image *image)
 {
     rudd_free(image->rgb);

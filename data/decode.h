@@ -26,6 +26,9 @@ enum rudd_status data_image_decode(struct data_image *image, const void *bytes, 
 enum rudd_status data_image_read(struct data_image *image, const char *path, const struct data_limits *limits,
                                  struct rudd_error *err);
 void data_image_free(struct data_image *image);
+/* Bytes that reading this file takes at most, by its header: the file, its pixels, and them once more (turned upright, or a progressive
+ * JPEG's coefficients). 0 for what is no picture. */
+size_t data_image_bytes(const char *path);
 
 /* A whole file into a rudd_alloc'ed block, at most max_bytes of it (RUDD_LIMIT beyond). */
 enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes, struct rudd_error *err);

@@ -12,12 +12,14 @@
  *
  * One lock guards all counters; a picture costs milliseconds, so it is never contended. */
 #include "data/loader.h"
+#include "data/decode.h"
+#include "kernels/limits.h"
 #include "nn/rng.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 enum { MAX_WORKERS = 64 };
 
@@ -301,10 +303,56 @@ static enum rudd_status start_workers(struct data_loader *l, struct rudd_error *
     return rudd_fail(err, RUDD_NO_MEMORY, "no thread could be started to load pictures");
 }
 
+/* Loading feeds one network: more threads than these only take memory. */
 static int default_threads(void)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > 8 ? 8 : (int)cores;
+    const int processors = kern_processors();
+    return processors < 8 ? processors : 8;
+}
+
+/* Batches in memory, and 0 or "as you like" replaced by figures. */
+static int settle(struct data_loader_options *o, int batches)
+{
+    if (o->threads <= 0) o->threads = default_threads();
+    if (o->threads > MAX_WORKERS) o->threads = MAX_WORKERS;
+    if (o->depth == 0) o->depth = 2;
+    if (o->depth < 0) o->depth = 0;
+    if (o->depth > batches) o->depth = batches > 0 ? batches : 1;
+    return (o->depth > 0 ? o->depth : 1) + 1;
+}
+
+/* Bytes that reading the largest picture takes. Files are ranked by their size: those of the most bytes are taken for the largest, and a few
+ * are measured, since compression varies. */
+static size_t largest_picture(const struct data_set *set)
+{
+    enum { MEASURED = 8 };
+    int items[MEASURED], count = 0;
+    off_t sizes[MEASURED];
+    for (int i = 0; i < set->count; i++) {
+        struct stat st;
+        if (stat(set->items[i].path, &st) || !S_ISREG(st.st_mode)) continue;
+        int at = count < MEASURED ? count++ : MEASURED;
+        for (; at > 0 && sizes[at - 1] < st.st_size; at--)
+            if (at < MEASURED) sizes[at] = sizes[at - 1], items[at] = items[at - 1];
+        if (at < MEASURED) sizes[at] = st.st_size, items[at] = i;
+    }
+    size_t most = 0;
+    for (int i = 0; i < count; i++) {
+        const size_t bytes = data_image_bytes(set->items[items[i]].path);
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+struct data_loader_needs data_loader_needs(const struct data_set *set, const struct data_loader_options *options)
+{
+    struct data_loader_options o = *options;
+    const bool reads = !o.source.read;
+    const size_t square = (size_t)o.image_size * (size_t)o.image_size * 3, floats = reads ? square : o.source.floats;
+    const int batches = o.batch > 0 ? (set->count + o.batch - 1) / o.batch : 1, slots = settle(&o, batches);
+    const size_t picture = reads ? largest_picture(set) + square : 0;
+    return (struct data_loader_needs){(size_t)slots * (size_t)o.batch * floats * sizeof(float) + (size_t)o.threads * picture,
+                                      o.threads};
 }
 
 static enum rudd_status check_options(const struct data_loader_options *o, struct rudd_error *err)
@@ -339,14 +387,9 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
         l->options.augment = &l->view; /* the caller's may go away */
     }
     l->floats = options->source.read ? options->source.floats : (size_t)options->image_size * (size_t)options->image_size * 3;
-    if (l->options.threads <= 0) l->options.threads = default_threads();
-    if (l->options.threads > MAX_WORKERS) l->options.threads = MAX_WORKERS;
-    if (l->options.depth == 0) l->options.depth = 2;
-    if (l->options.depth < 0) l->options.depth = 0;
     int length = l->sampler.length, whole = length / options->batch;
     l->batches = whole + (!options->drop_last && length % options->batch != 0);
-    if (l->options.depth > l->batches) l->options.depth = l->batches > 0 ? l->batches : 1;
-    l->slots = (l->options.depth > 0 ? l->options.depth : 1) + 1;
+    l->slots = settle(&l->options, l->batches);
     l->taken = l->batches; /* nothing to do before data_loader_start */
     l->next = length;
     pthread_mutex_init(&l->lock, NULL);

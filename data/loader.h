@@ -21,7 +21,7 @@ struct data_source {
 
 struct data_loader_options {
     int batch, image_size;
-    int threads;  /* workers; <= 0: one per core, at most 8 */
+    int threads;  /* workers; <= 0: one a processor (kern_processors), at most 8 */
     int depth;    /* batches ahead; 0: 2; -1: none, a batch is loaded while the caller waits for it */
     bool shuffle; /* by (seed, epoch) */
     bool drop_last;
@@ -45,6 +45,13 @@ struct data_loader;
 enum rudd_status data_loader_create(struct data_loader **loader, const struct data_set *set,
                                     const struct data_loader_options *options, struct rudd_error *err);
 void data_loader_destroy(struct data_loader *loader);
+/* What such a loader will take: its batches, and on each thread a picture as large as the largest of the set. Looks at the size of every file
+ * and into a few. */
+struct data_loader_needs {
+    size_t bytes;
+    int threads;
+};
+struct data_loader_needs data_loader_needs(const struct data_set *set, const struct data_loader_options *options);
 /* Starts (or restarts) at batch `first` of an epoch. */
 void data_loader_start(struct data_loader *loader, uint64_t epoch, int first);
 /* The next batch; false at the end of the epoch. n may be below the batch size (bad pictures, last batch) but is never 0. */

@@ -34,9 +34,15 @@ static double now_ms(void)
 
 enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err)
 {
+    return data_session_create(session, model, max_batch, 0, err);
+}
+
+enum rudd_status data_session_create(rudd_session **session, const rudd_model *model, int max_batch, size_t memory_limit,
+                                     struct rudd_error *err)
+{
     if (max_batch < 1) return rudd_fail(err, RUDD_ARGUMENT, "a session for %d images; at least 1 is needed", max_batch);
     size_t size = (size_t)model->preprocess.image_size;
-    struct nn_plan_options options = {.batch = max_batch, .image_size = (int)size};
+    struct nn_plan_options options = {.batch = max_batch, .image_size = (int)size, .memory_limit = memory_limit};
     enum rudd_status status;
 
     rudd_session *s = rudd_zalloc(1, sizeof *s);

@@ -278,9 +278,9 @@ const struct kern_row *kern_rows(int *count);
 /* Whether the table's expand_dw is more than its reference, so that a plan gains by it. */
 bool kern_expand_pays(const struct kern_table *t);
 
-/* Threads: the one place that owns their number (threads.c). n <= 0: one per processor this process may use, up to KERN_THREADS_MAX
- * (limits.h). The number
- * is process-wide. Thread-safe; set it while no kernel runs, and make scratch (kern_*_scratch) afterwards. team.h: how they share work. */
+/* Threads: the one place that owns their number (threads.c). n <= 0: one per processor this process
+ * may use, up to KERN_THREADS_MAX (limits.h). The number is process-wide. Thread-safe; set it while no
+ * kernel runs, and make scratch (kern_*_scratch) afterwards. team.h: how they share work. */
 void kern_set_threads(int n);
 int kern_threads(void);
 /* From now on kernels that the calling thread runs take at most n; 0: no cap. Plans and scratch made without a cap serve under one. */

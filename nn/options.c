@@ -121,20 +121,6 @@ static bool whole(int *value, const char *text, double min, double max)
     return true;
 }
 
-static bool byte_count(size_t *value, const char *text)
-{
-    static const char suffixes[] = "KMG";
-    char *end;
-    if (!isdigit((unsigned char)*text)) return false;
-    errno = 0;
-    unsigned long long x = strtoull(text, &end, 10);
-    const char *s = *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
-    int shift = s ? 10 * (int)(s - suffixes + 1) : 0;
-    if (errno || end[s ? 1 : 0] || x > (SIZE_MAX >> shift)) return false;
-    *value = (size_t)x << shift;
-    return true;
-}
-
 /* Index of text among the words of "a|b|c"; -1: none. */
 static int choice(const char *words, const char *text)
 {
@@ -145,6 +131,29 @@ static int choice(const char *words, const char *text)
         if (!words[n]) return -1;
         words += n + 1;
     }
+}
+
+static bool takes_auto(const struct nn_option *row)
+{
+    return choice(row->value, "auto") >= 0;
+}
+
+static bool byte_count(size_t *value, const struct nn_option *row, const char *text)
+{
+    static const char suffixes[] = "KMG";
+    char *end;
+    if (takes_auto(row) && strcmp(text, "auto") == 0) {
+        *value = NN_BYTES_AUTO;
+        return true;
+    }
+    if (!isdigit((unsigned char)*text)) return false;
+    errno = 0;
+    unsigned long long x = strtoull(text, &end, 10);
+    const char *s = *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+    int shift = s ? 10 * (int)(s - suffixes + 1) : 0;
+    if (errno || end[s ? 1 : 0] || x > (SIZE_MAX >> shift)) return false;
+    *value = (size_t)x << shift;
+    return true;
 }
 
 static int list_length(const struct nn_option *row)
@@ -178,7 +187,7 @@ static void expected(char *out, size_t size, const struct nn_option *row)
     case NN_OPTION_FLAG: snprintf(out, size, "true or false"); break;
     case NN_OPTION_INT: snprintf(out, size, "a whole number from %.0f to %.0f", row->min, row->max); break;
     case NN_OPTION_DOUBLE: snprintf(out, size, "a number from %g to %g", row->min, row->max); break;
-    case NN_OPTION_BYTES: snprintf(out, size, "a number of bytes, such as 300M"); break;
+    case NN_OPTION_BYTES: snprintf(out, size, "a number of bytes, such as 300M%s", takes_auto(row) ? ", or auto" : ""); break;
     case NN_OPTION_CHOICE: snprintf(out, size, "one of %s", row->value); break;
     case NN_OPTION_DOUBLES:
         snprintf(out, size, "%d numbers from %g to %g with commas between, %s", list_length(row), row->min, row->max,
@@ -194,7 +203,7 @@ static bool set_value(const struct nn_option *row, const char *text)
     switch (row->type) {
     case NN_OPTION_FLAG: return truth(row->target, text);
     case NN_OPTION_INT: return whole(row->target, text, row->min, row->max);
-    case NN_OPTION_BYTES: return byte_count(row->target, text);
+    case NN_OPTION_BYTES: return byte_count(row->target, row, text);
     case NN_OPTION_DOUBLES: {
         double values[16];
         if (list_length(row) > 16 || !doubles(values, row, text)) return false;
@@ -325,7 +334,12 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
     case NN_OPTION_FLAG: snprintf(out, size, "%s", *(bool *)row->target ? "true" : "false"); break;
     case NN_OPTION_INT: snprintf(out, size, "%d", *(int *)row->target); break;
     case NN_OPTION_DOUBLE: snprintf(out, size, "%.9g", *(double *)row->target); break;
-    case NN_OPTION_BYTES: snprintf(out, size, "%zu", *(size_t *)row->target); break;
+    case NN_OPTION_BYTES:
+        if (takes_auto(row) && *(size_t *)row->target == NN_BYTES_AUTO)
+            snprintf(out, size, "auto");
+        else
+            snprintf(out, size, "%zu", *(size_t *)row->target);
+        break;
     case NN_OPTION_STRING:
     case NN_OPTION_REQUIRED:
         if (*(const char **)row->target) snprintf(out, size, "%s", *(const char **)row->target);

@@ -19,13 +19,14 @@
 #define NN_OPTIONS_H
 
 #include <stdbool.h>
+#include "kernels/limits.h"
 #include "nn/rudd.h"
 
 enum nn_option_type {
     NN_OPTION_FLAG,     /* bool: --name true, --no-name false */
     NN_OPTION_INT,      /* int within min..max */
     NN_OPTION_DOUBLE,   /* double within min..max; nan and inf are refused */
-    NN_OPTION_BYTES,    /* size_t; K, M and G suffixes are powers of 1024 */
+    NN_OPTION_BYTES,    /* size_t; K, M and G suffixes are powers of 1024. Value "BYTES|auto": auto too, NN_BYTES_AUTO */
     NN_OPTION_STRING,   /* const char *; NULL: not given */
     NN_OPTION_REQUIRED, /* the same, but parsing fails when it stays NULL */
     NN_OPTION_STRINGS,  /* struct nn_strings; each time that it is given adds one */
@@ -33,6 +34,7 @@ enum nn_option_type {
     NN_OPTION_DOUBLES,  /* double[k], each within min..max; k is the number of words of value, "A,B,C" */
     NN_OPTION_CONFIG    /* a file (config.h), read before the flags, which win; no target */
 };
+#define NN_BYTES_AUTO SIZE_MAX
 enum { NN_STRINGS = 32 };
 struct nn_strings {
     const char *items[NN_STRINGS];
@@ -47,6 +49,17 @@ struct nn_option {
     double min, max;   /* numbers only */
     const char *help;  /* one line, no full stop */
 };
+
+/* Rows that several commands have: the same name, range and meaning of 0 or auto everywhere. use: what for. */
+#define NN_OPTION_THREADS(target, use)                                                                                         \
+    {                                                                                                                          \
+        "threads", NN_OPTION_INT, target, "N", 0, KERN_THREADS_MAX, use "; 0: all that this process may use, never more"       \
+    }
+#define NN_OPTION_MEMORY(target, use)                                                                                          \
+    {                                                                                                                          \
+        "memory-limit", NN_OPTION_BYTES, target, "BYTES|auto", 0, 0,                                                           \
+            use "; 0: none; auto: what control groups and ulimits leave"                                                       \
+    }
 
 /* A command line. Filled by the caller, except for what nn_options_parse sets. */
 struct nn_options {

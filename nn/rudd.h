@@ -121,7 +121,7 @@ struct rudd_top {
 /* The k <= classes largest of probabilities [classes], largest first, ties by lower index. Returns how many were written. */
 int rudd_top_k(struct rudd_top *top, int k, const float *probabilities, int classes);
 
-/* Threads for all sessions of the process; n <= 0: one per core. */
+/* Threads for all sessions of the process; n <= 0: one for each processor that this process may use. */
 void rudd_set_threads(int n);
 
 #endif

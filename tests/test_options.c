@@ -339,10 +339,38 @@ static void nearest(void **state)
     assert_null(nn_option_nearest("", names, 4));
 }
 
+static int given_threads;
+static size_t given_limit;
+
+/* The rows that many commands have: one range of threads, and a limit of memory that may be left to be found. */
+static void shared_rows(void **state)
+{
+    (void)state;
+    static const struct nn_option shared[] = {NN_OPTION_THREADS(&given_threads, "speed"),
+                                              NN_OPTION_MEMORY(&given_limit, "for activations")};
+    const struct nn_options table = {.rows = shared, .count = 2};
+    char text[64];
+    assert_int_equal(nn_option_set(&table, "threads", "64", "", &err), RUDD_OK);
+    assert_int_equal(nn_option_set(&table, "threads", "0", "", &err), RUDD_OK);
+    assert_int_equal(nn_option_set(&table, "threads", "65", "", &err), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "from 0 to 64"));
+    assert_int_equal(nn_option_set(&table, "threads", "-1", "", &err), RUDD_ARGUMENT);
+    assert_int_equal(nn_option_set(&table, "memory-limit", "2K", "", &err), RUDD_OK);
+    assert_int_equal(given_limit, 2048);
+    assert_string_equal(nn_option_print(text, sizeof text, &shared[1]), "2048");
+    assert_int_equal(nn_option_set(&table, "memory-limit", "auto", "", &err), RUDD_OK);
+    assert_true(given_limit == NN_BYTES_AUTO);
+    assert_string_equal(nn_option_print(text, sizeof text, &shared[1]), "auto");
+    assert_int_equal(nn_option_set(&table, "memory-limit", "automatic", "", &err), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "auto"));
+    assert_int_equal(nn_option_set(&options, "memory-limit", "auto", "", &err), RUDD_ARGUMENT); /* a row that cannot */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_type, reset),
+        cmocka_unit_test_setup(shared_rows, reset),
         cmocka_unit_test_setup(strings_add_up, reset),
         cmocka_unit_test_setup(mistakes, reset),
         cmocka_unit_test_setup(config_files, reset),

@@ -10,6 +10,7 @@
  * --classes leaves the others' pictures as they are. The number of threads changes nothing. */
 #include "train/cmd_synth.h"
 #include "data/synth.h"
+#include "kernels/limits.h"
 #include "train/folder.h"
 #include "weights/replace.h"
 
@@ -180,11 +181,9 @@ static void *work(void *user)
 
 static enum rudd_status draw_all(struct job *job, struct rudd_error *err)
 {
-    enum { MOST = 64 };
-    pthread_t threads[MOST];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int wanted = job->o->threads > 0 ? job->o->threads : cores > 0 ? (int)cores : 1, started = 0;
-    if (wanted > MOST) wanted = MOST;
+    pthread_t threads[KERN_THREADS_MAX];
+    const int wanted = kern_threads_within(job->o->threads);
+    int started = 0;
     pthread_mutex_init(&job->lock, NULL);
     /* A thread that cannot be started is no loss: this one works too. */
     while (started < wanted - 1 && pthread_create(&threads[started], NULL, work, job) == 0) started++;
@@ -205,7 +204,7 @@ enum rudd_status train_cmd_data_synth(int argc, char **argv, struct rudd_error *
         {"classes", NN_OPTION_STRING, &o.classes, "LIST", 0, 0,
          "species to draw, by folder name, with commas; all when not given"},
         {"split", NN_OPTION_DOUBLES, o.split, "TRAIN,VAL,TEST", 0, 1, "shares of the pictures"},
-        {"threads", NN_OPTION_INT, &o.threads, "N", 0, 64, "0: one per core"},
+        NN_OPTION_THREADS(&o.threads, "processors"),
     };
     struct nn_options options = {
         .usage = "rudd data synth -o DIR",

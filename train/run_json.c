@@ -31,7 +31,8 @@ static json_t *option_json(const struct nn_option *row)
     case NN_OPTION_FLAG: return json_boolean(*(bool *)row->target);
     case NN_OPTION_INT: return json_integer(*(int *)row->target);
     case NN_OPTION_DOUBLE: return json_real(*(double *)row->target);
-    case NN_OPTION_BYTES: return json_integer((json_int_t) * (size_t *)row->target);
+    case NN_OPTION_BYTES:
+        return *(size_t *)row->target == NN_BYTES_AUTO ? json_string(text) : json_integer((json_int_t) * (size_t *)row->target);
     case NN_OPTION_DOUBLES: return list_json(text);
     default: return text[0] ? json_string(text) : json_null();
     }
