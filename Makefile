@@ -132,9 +132,9 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
 $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
-$(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache: | $(B)/rudd
+$(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
 $(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models libraries): $(B)/tests/pictures.o
-$(addprefix $(B)/tests/test_,train resume recipes kill cache): $(B)/tests/training.o
+$(addprefix $(B)/tests/test_,train resume recipes kill cache limits): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a

@@ -5,6 +5,7 @@
 #define BENCH_H
 
 #include <stdbool.h>
+#include "nn/options.h"
 #include "nn/plan.h"
 
 /* A command of the table in main.c; argv[0] is its name. It prints its results, main prints err. */
@@ -15,7 +16,7 @@ bench_command bench_infer, bench_train, bench_kernels, bench_peers, bench_serve;
 struct bench_work {
     const char *arch, *model_path; /* a model file, or else random weights of this architecture */
     int size, batch, threads, repeat, warmup, classes;
-    size_t memory_limit; /* of the plan */
+    size_t memory_limit; /* of the plan, as asked for; see bench_plan */
     bool json;
     bool trains;            /* the model's values are needed */
     double opened_ms;       /* when bench_open began with the model */
@@ -26,6 +27,10 @@ struct bench_work {
  * work->model, also on failure. */
 enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
                             struct rudd_error *err);
+
+/* The plan of *options under the work's memory limit; beside: bytes that will be needed beside it. */
+enum rudd_status bench_plan(struct nn_plan **plan, const struct bench_work *work, const struct nn_plan_options *options,
+                            size_t beside, struct rudd_error *err);
 
 /* With RUDD_TRACE=1 in the environment the report ends with what each step of the plan took (nn/trace.h).
  * Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's. */

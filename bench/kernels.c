@@ -459,7 +459,7 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
 {
     struct bench b = {.ms = 50, .threads = 1};
     const struct nn_option rows[] = {
-        {"threads", NN_OPTION_INT, &b.threads, "N", 0, 64, "processors; 0: all"},
+        NN_OPTION_THREADS(&b.threads, "processors"),
         {"ms", NN_OPTION_INT, &b.ms, "N", 0, 60000, "least milliseconds a case runs; its fastest run counts"},
         {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
     };
@@ -473,7 +473,7 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
-        kern_set_threads(b.threads);
+        kern_set_threads(kern_threads_within(b.threads));
         b.peak_gflops = bench_peak_gflops() * kern_threads();
         b.peak_gbytes = bench_peak_gbytes() * kern_threads();
         b.words = options.arguments;

@@ -5,6 +5,7 @@
  * else runs. peak_rss_mb is the process's high-water mark, so it includes the model and the program itself. */
 #include "bench/bench.h"
 #include "kernels/kern.h"
+#include "nn/budget.h"
 #include "nn/trace.h"
 #include "train/command.h"
 #include "weights/model_file.h"
@@ -23,16 +24,16 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         {"classes", NN_OPTION_INT, &work->classes, "N", 1, NN_MAX_CLASSES, "classes of --arch"},
         {"size", NN_OPTION_INT, &work->size, "N", 0, 4096, "image size in pixels; 0: the model's own"},
         {"batch", NN_OPTION_INT, &work->batch, "N", 1, 1024, "images at a time"},
-        {"threads", NN_OPTION_INT, &work->threads, "N", 0, 64, "processors; 0: all"},
+        NN_OPTION_THREADS(&work->threads, "processors"),
         {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "measured runs"},
         {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before those"},
-        {"memory-limit", NN_OPTION_BYTES, &work->memory_limit, "BYTES", 0, 0, "for activations and prepared weights; 0: none"},
+        NN_OPTION_MEMORY(&work->memory_limit, "for activations and prepared weights"),
         {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
     };
     struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
     enum rudd_status status = train_command_parse(&options, done, argc, argv, err);
     if (!status && !*done) {
-        kern_set_threads(work->threads);
+        kern_set_threads(kern_threads_within(work->threads));
         work->opened_ms = bench_now_ms();
         if (work->model_path) {
             const struct weights_load_options load = {.predict_only = !work->trains};
@@ -46,6 +47,17 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
     }
     nn_options_free(&options);
     return status;
+}
+
+enum rudd_status bench_plan(struct nn_plan **plan, const struct bench_work *work, const struct nn_plan_options *options,
+                            size_t beside, struct rudd_error *err)
+{
+    struct nn_plan_options o = *options;
+    struct nn_budget budget;
+    nn_budget_make(&budget, work->memory_limit, beside, kern_threads() - 1);
+    o.memory_limit = budget.limit;
+    enum rudd_status status = nn_plan_create(plan, work->model, &o, err);
+    return nn_budget_tell(&budget, status, "a smaller --batch or --size", err);
 }
 
 void bench_fill(float *x, size_t count)

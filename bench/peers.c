@@ -386,7 +386,7 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
          "one row of this architecture; without these three: the usual five rows"},
         {"size", NN_OPTION_INT, &s.one.size, "N", 0, 4096, "of pictures of this size; 0: the network's own"},
         {"batch", NN_OPTION_INT, &s.one.batch, "N", 0, 1024, "and so many at a time; 0: one"},
-        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "processors for each; 0: all"},
+        NN_OPTION_THREADS(&s.threads, "processors for each"),
         {"rounds", NN_OPTION_INT, &s.rounds, "N", 1, 10000, "measured turns of each"},
         {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch", 0, 0, "rudd and this peer alone"},
         {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "the Python in which the peers are installed"},
@@ -404,7 +404,7 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
-        kern_set_threads(s.threads);
+        kern_set_threads(kern_threads_within(s.threads));
         status = measure_rows(&s, err);
     }
     nn_options_free(&options);

@@ -36,18 +36,13 @@ static void step(void *user)
 
 static enum rudd_status prepare(struct training *s, const struct bench_work *work, struct rudd_error *err)
 {
-    const struct nn_plan_options options = {.batch = work->batch,
-                                            .image_size = work->size,
-                                            .train = true,
-                                            .dropout = 0.2f,
-                                            .drop_path = 0.2f,
-                                            .bn_momentum = 0.1f,
-                                            .memory_limit = work->memory_limit};
+    const struct nn_plan_options options = {
+        .batch = work->batch, .image_size = work->size, .train = true, .dropout = 0.2f, .drop_path = 0.2f, .bn_momentum = 0.1f};
     int classes = work->model->class_count;
     size_t count = work->model->value_count;
     s->model = work->model;
     s->batch = work->batch;
-    enum rudd_status status = nn_plan_create(&s->plan, work->model, &options, err);
+    enum rudd_status status = bench_plan(&s->plan, work, &options, 3 * count * sizeof(float), err);
     if (status) return status;
     s->grads = rudd_zalloc(count, sizeof(float));
     s->m = rudd_zalloc(count, sizeof(float));
@@ -67,8 +62,13 @@ static enum rudd_status prepare(struct training *s, const struct bench_work *wor
 
 enum rudd_status bench_train(int argc, char **argv, struct rudd_error *err)
 {
-    struct bench_work work = {
-        .arch = "tf_efficientnetv2_b0", .batch = 16, .repeat = 10, .warmup = 2, .classes = 15, .trains = true};
+    struct bench_work work = {.arch = "tf_efficientnetv2_b0",
+                              .batch = 16,
+                              .repeat = 10,
+                              .warmup = 2,
+                              .memory_limit = NN_BYTES_AUTO,
+                              .classes = 15,
+                              .trains = true};
     struct training s = {0};
     bool done;
     enum rudd_status status =

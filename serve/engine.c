@@ -13,6 +13,7 @@
  * Not here: which networks there are (models.c), who asked (predict.c). */
 #include "serve/engine.h"
 #include "data/preprocess.h"
+#include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/model.h"
 #include "serve/clock.h"
@@ -60,7 +61,8 @@ bool serve_batch_pays(double one_ms, double all_ms, int count)
     return count > 1 && all_ms < gain * count * one_ms;
 }
 
-enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, struct rudd_error *err)
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, size_t memory_limit,
+                                        struct rudd_error *err)
 {
     enum { ROUNDS = 3 }; /* of which the first one touches memory */
     const size_t side = (size_t)rudd_model_image_size(model);
@@ -70,8 +72,9 @@ enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int
     rudd_session *session = NULL;
     uint8_t *pixels = rudd_zalloc(side * side, 3);
     const uint8_t **pictures = rudd_zalloc((size_t)max, sizeof *pictures);
-    enum rudd_status status = pixels && pictures ? rudd_session_create(&session, model, max, err)
+    enum rudd_status status = pixels && pictures ? data_session_create(&session, model, max, memory_limit, err)
                                                  : rudd_fail(err, RUDD_NO_MEMORY, "out of memory to time a model");
+    const bool fits = status != RUDD_LIMIT;
     for (int i = 0; i < max && !status; i++) pictures[i] = pixels;
     kern_cap_threads(threads);
     for (int i = 0; i < 2 * ROUNDS && !status; i++) {
@@ -85,25 +88,37 @@ enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int
     rudd_session_destroy(session);
     rudd_free(pictures);
     rudd_free(pixels);
-    return status;
+    return fits ? status : RUDD_OK;
 }
 
 enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
                                 struct rudd_error *err)
 {
+    const struct nn_budget none = {.limit = 0};
+    return serve_net_init_within(net, model, calibrated, workers, max_batch, &none, err);
+}
+
+enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool calibrated, int workers,
+                                       int max_batch, const struct nn_budget *budget, struct rudd_error *err)
+{
+    size_t blocks = 0; /* of the sessions so far; their weights are the same */
     struct serve_net n = {.model = model, .workers = workers, .max_batch = max_batch};
     enum rudd_status status = RUDD_OK;
     n.sessions = rudd_zalloc((size_t)workers, sizeof(rudd_session *));
     if (!n.sessions) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d sessions", workers);
     for (int i = 0; i < workers && !status; i++) {
-        status = rudd_session_create(&n.sessions[i], model, max_batch, err);
+        status = data_session_create(&n.sessions[i], model, max_batch, nn_budget_rest(budget, blocks), err);
+        if (!status) blocks += nn_plan_bytes(data_session_plan(n.sessions[i]));
+        if (status == RUDD_LIMIT)
+            rudd_fail(err, status, "worker %d of %d, beside %.1f MiB of those before it: %s", i + 1, workers,
+                      (double)blocks / 1048576, err ? err->message : "");
         if (!status && calibrated) status = rudd_session_calibrate(n.sessions[i], err);
     }
     if (status)
         serve_net_free(&n);
     else
         *net = n;
-    return status;
+    return nn_budget_tell(budget, status, "fewer --workers, a smaller --max-batch or a smaller model", err);
 }
 
 void serve_net_free(struct serve_net *net)

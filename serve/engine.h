@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include "data/decode.h"
+#include "nn/budget.h"
 #include "nn/rudd.h"
 #include "nn/sha256.h"
 
@@ -32,13 +33,18 @@ enum {
     SERVE_WORKERS_MOST = 4 /* when nobody says how many workers: each has a plan's memory */
 };
 /* How many pictures runs of this model should take on this many processors: max if that many in one run take clearly less time than one after
- * another, else 1, for then sharing a run makes answers late and none of them early. Runs both a few times. No answer depends on it. */
-enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, struct rudd_error *err);
+ * another, else 1, for then sharing a run makes answers late and none of them early. Runs both a few times. No answer depends on it.
+ * memory_limit as in nn_plan_options: what does not fit does not pay. */
+enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int max, int threads, size_t memory_limit,
+                                        struct rudd_error *err);
 /* Its rule: one_ms for a run of one picture, all_ms for one of count. */
 bool serve_batch_pays(double one_ms, double all_ms, int count);
 /* The model must outlive the net. calibrated: probabilities by the model's temperature. */
 enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
                                 struct rudd_error *err);
+/* The same, with prepared weights and all sessions within the budget, whose figures are in the message else. */
+enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool calibrated, int workers,
+                                       int max_batch, const struct nn_budget *budget, struct rudd_error *err);
 void serve_net_free(struct serve_net *net); /* none of its jobs may be in an engine; all zero is fine */
 
 struct serve_job {

@@ -86,12 +86,21 @@ static enum rudd_status warm_up(struct serve_model *m, struct rudd_error *err)
 
 /* Pictures in one run: what was asked for, what the version before was found to need, or what is found now. */
 static enum rudd_status choose_batch(int *batch, const struct serve_model *m, const struct serve_model *before,
-                                     const struct serve_models_options *o, struct rudd_error *err)
+                                     const struct serve_models_options *o, size_t limit, struct rudd_error *err)
 {
     const bool alike = before && !strcmp(rudd_model_arch(before->model), rudd_model_arch(m->model)) &&
                        rudd_model_image_size(before->model) == rudd_model_image_size(m->model);
     *batch = o->max_batch ? o->max_batch : alike ? before->net.max_batch : 0;
-    return *batch ? RUDD_OK : serve_net_choose_batch(batch, m->model, SERVE_BATCH_MOST, o->share, err);
+    return *batch ? RUDD_OK : serve_net_choose_batch(batch, m->model, SERVE_BATCH_MOST, o->share, limit, err);
+}
+
+/* Beside the sessions each has two batches of prepared pictures (engine.c). What is asked later comes on top: pictures that are decoded, kept
+ * answers. */
+static void make_budget(struct nn_budget *budget, const struct serve_model *m, const struct serve_models_options *o)
+{
+    const size_t side = (size_t)rudd_model_image_size(m->model),
+                 batch = (size_t)(o->max_batch ? o->max_batch : SERVE_BATCH_MOST);
+    nn_budget_make(budget, o->memory_limit, 2 * batch * (size_t)o->workers * side * side * 3, o->workers * (1 + o->share));
 }
 
 /* before: the version whose place it shall take; NULL: none. */
@@ -99,6 +108,7 @@ static enum rudd_status load(struct serve_model **model, const char *path, const
                              const struct serve_models_options *o, struct rudd_error *err)
 {
     int batch = 1;
+    struct nn_budget budget;
     const struct weights_load_options as_it_is = {.predict_only = true, .hash = true}; /* answers name the file's hash */
     struct serve_model *m = rudd_zalloc(1, sizeof *m);
     if (!m) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
@@ -113,9 +123,12 @@ static enum rudd_status load(struct serve_model **model, const char *path, const
             snprintf(m->version, sizeof m->version, "%s", m->model->run);
         else
             snprintf(m->version, sizeof m->version, "%.12s", m->model->sha256);
-        status = choose_batch(&batch, m, before, o, err);
+        make_budget(&budget, m, o);
+        status = choose_batch(&batch, m, before, o, budget.limit, err);
     }
-    if (!status) status = serve_net_init(&m->net, m->model, o->calibrated, o->workers, batch, err);
+    if (!status) status = serve_net_init_within(&m->net, m->model, o->calibrated, o->workers, batch, &budget, err);
+    if (status == RUDD_LIMIT && !o->max_batch && batch > 1) /* nobody asked for so many */
+        status = serve_net_init_within(&m->net, m->model, o->calibrated, o->workers, 1, &budget, err);
     if (!status) {
         struct rudd_error why;
         status = warm_up(m, &why);

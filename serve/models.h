@@ -36,10 +36,12 @@ struct serve_models_options {
     const char *folder; /* its *.safetensors, by name, behind paths; may be NULL */
     const char *name;   /* for all of them; NULL: each its file's */
     bool calibrated;
-    int workers;            /* of the engine */
-    int share;              /* processors of a run when all workers run */
-    int max_batch;          /* pictures in one run; 0: what pays (serve_net_choose_batch) */
-    int watch_ms;           /* between two looks at the files; 0: never */
+    int workers;   /* of the engine */
+    int share;     /* processors of a run when all workers run */
+    int max_batch; /* pictures in one run; 0: what pays (serve_net_choose_batch) */
+    size_t
+        memory_limit; /* for prepared weights and sessions of a version, NN_BYTES_AUTO: what is left (nn/budget.h); 0: none */
+    int watch_ms;     /* between two looks at the files; 0: never */
     serve_model_news *news; /* may be NULL */
     void *user;
 };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 const struct serve_options serve_options_default = {.listen = "127.0.0.1:8080",
+                                                    .memory_limit = NN_BYTES_AUTO,
                                                     .watch_ms = 1000,
                                                     .decoders = 2,
                                                     .max_delay_us = 2000,
@@ -171,6 +172,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
                                                 .workers = o->workers,
                                                 .share = o->processors > o->workers ? o->processors / o->workers : 1,
                                                 .max_batch = o->max_batch,
+                                                .memory_limit = o->memory_limit,
                                                 .watch_ms = o->watch_ms,
                                                 .news = model_news,
                                                 .user = s};

@@ -18,6 +18,7 @@
 struct serve_options {
     struct nn_strings models;  /* files; the first answers when nobody chooses */
     const char *models_folder; /* more of them; may be NULL */
+    size_t memory_limit;       /* for weights and sessions of a model; NN_BYTES_AUTO: what is left; 0: none */
     int watch_ms;              /* between two looks whether they changed; 0: never */
     const char *name;          /* for all; NULL: each file's name without its ending */
     const char *listen;        /* "HOST:PORT", "[V6]:PORT", ":PORT" (loopback) or "PORT"; port 0: a free one */

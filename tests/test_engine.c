@@ -259,7 +259,7 @@ static void batches_must_pay(void **state)
     assert_false(serve_batch_pays(10, 1, 1)); /* one picture is no batch */
     for (int max = 1; max <= 3; max++) {
         int batch = 0;
-        assert_int_equal(serve_net_choose_batch(&batch, models[0], max, 1, &err), RUDD_OK);
+        assert_int_equal(serve_net_choose_batch(&batch, models[0], max, 1, 0, &err), RUDD_OK);
         assert_true(batch == 1 || batch == max);
     }
 }

@@ -93,7 +93,7 @@ static enum rudd_status answer(struct comparing *c, struct side *side, const str
         return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of the pictures", side->name);
     side->answers = rudd_zalloc((size_t)c->set->count, 1);
     if (!side->answers) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d answers", c->set->count);
-    enum rudd_status status = train_evaluator_create(&evaluator, side->model, c->set, NULL, c->batch, c->threads, 0, err);
+    enum rudd_status status = train_evaluator_within(&evaluator, side->model, c->set, c->batch, c->threads, NN_BYTES_AUTO, err);
     if (status == RUDD_OK) status = train_evaluate(&side->evaluation, evaluator, side == c->sides ? "A" : "B", events, err);
     const struct train_evaluation *e = &side->evaluation;
     const int classes = side->model->class_count;
@@ -163,7 +163,7 @@ enum rudd_status train_cmd_runs_compare(int argc, char **argv, struct rudd_error
         {"data", NN_OPTION_STRING, &c->data, "DIR", 0, 0, "one folder per class; else the test pictures of A's run"},
         {"json", NN_OPTION_FLAG, &c->json, NULL, 0, 0, "one JSON object instead of a table"},
         {"batch", NN_OPTION_INT, &c->batch, "N", 1, 4096, "pictures per pass"},
-        {"threads", NN_OPTION_INT, &c->threads, "N", 0, 64, "0: one per core"},
+        NN_OPTION_THREADS(&c->threads, "processors"),
         {"quiet", NN_OPTION_FLAG, &c->quiet, NULL, 0, 0, "no progress, no caution"},
     };
     struct nn_options options = {
@@ -180,7 +180,7 @@ enum rudd_status train_cmd_runs_compare(int argc, char **argv, struct rudd_error
         status = rudd_fail(err, RUDD_ARGUMENT, "%d models given, expected two: %s", options.argument_count, options.usage);
         goto done;
     }
-    kern_set_threads(c->threads);
+    kern_set_threads(kern_threads_within(c->threads));
     struct train_progress progress;
     struct train_events events = train_progress_events(&progress, c->quiet || c->json);
     for (int i = 0; i < 2 && status == RUDD_OK; i++) status = open_side(&c->sides[i], options.arguments[i], err);

@@ -12,6 +12,7 @@
 struct eval_settings {
     const char *model, *data;
     int batch, threads, views;
+    size_t memory_limit;
     bool json, quiet;
 };
 
@@ -33,7 +34,7 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
 
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
 {
-    struct eval_settings s = {.batch = 16, .views = 1};
+    struct eval_settings s = {.batch = 16, .views = 1, .memory_limit = NN_BYTES_AUTO};
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &s.model, "FILE", 0, 0, "model to evaluate"},
         {"data", NN_OPTION_REQUIRED, &s.data, "DIR", 0, 0, "one folder per class, by the model's class names"},
@@ -41,7 +42,8 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
         {"views", NN_OPTION_INT, &s.views, "N", 1, DATA_VIEWS,
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures per pass"},
-        {"threads", NN_OPTION_INT, &s.threads, "N", 0, 64, "0: one per core"},
+        NN_OPTION_THREADS(&s.threads, "processors"),
+        NN_OPTION_MEMORY(&s.memory_limit, "for activations and prepared weights: met by fewer pictures at a time"),
         {"quiet", NN_OPTION_FLAG, &s.quiet, NULL, 0, 0, "no progress, no names of unreadable pictures"},
     };
     struct nn_options options = {.usage = "rudd eval --model FILE --data DIR [--json]",
@@ -56,10 +58,10 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status != RUDD_OK || done) goto done;
-    kern_set_threads(s.threads);
+    kern_set_threads(kern_threads_within(s.threads));
     status = rudd_model_open(&model, s.model, err);
     if (status == RUDD_OK) status = train_labels_scan(&set, model, s.data, err);
-    if (status == RUDD_OK) status = train_evaluator_create(&evaluator, model, &set, NULL, s.batch, s.threads, 0, err);
+    if (status == RUDD_OK) status = train_evaluator_within(&evaluator, model, &set, s.batch, s.threads, s.memory_limit, err);
     if (status == RUDD_OK && s.views > 1) status = train_evaluator_set_views(evaluator, s.views, err);
     if (status != RUDD_OK) goto done;
 

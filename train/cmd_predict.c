@@ -5,6 +5,8 @@
 #include "data/npy.h"
 #include "data/preprocess.h"
 #include "data/session.h"
+#include "kernels/kern.h"
+#include "nn/budget.h"
 #include "nn/trace.h"
 #include "train/command.h"
 #include "weights/model_file.h"
@@ -174,10 +176,26 @@ static enum rudd_status predict_path(struct predicting *p, const char *path, int
     return predict_folder(p, path, depth, err);
 }
 
+/* One picture is decoded at a time. What folders hold is not known yet; the files named here are looked at. */
+static enum rudd_status open_session(struct predicting *p, size_t asked, char *const *files, int count, struct rudd_error *err)
+{
+    struct nn_budget budget;
+    size_t most = 0;
+    nn_budget_make(&budget, asked, 0, 0);
+    for (int i = 0; budget.found && i < count; i++) {
+        const size_t bytes = data_image_bytes(files[i]);
+        if (bytes > most) most = bytes;
+    }
+    nn_budget_make(&budget, asked, most, kern_threads() - 1);
+    enum rudd_status status = data_session_create(&p->session, p->model, 1, budget.limit, err);
+    return nn_budget_tell(&budget, status, "smaller pictures (--image-size) or a smaller model", err);
+}
+
 enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err)
 {
     const char *path = NULL;
     int threads = 0, size = 0, views = 1;
+    size_t memory_limit = NN_BYTES_AUTO;
     bool done, calibrated = false;
     struct rudd_error bad;
     struct nn_trace_log *trace = NULL;
@@ -192,7 +210,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         {"views", NN_OPTION_INT, &views, "N", 1, DATA_VIEWS,
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"image-size", NN_OPTION_INT, &size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
-        {"threads", NN_OPTION_INT, &threads, "N", 0, 1024, "0: one per core"},
+        NN_OPTION_THREADS(&threads, "processors"),
+        NN_OPTION_MEMORY(&memory_limit, "for activations and prepared weights"),
     };
     struct nn_options options = {.usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy ...",
                                  .about = "Classifies pictures (JPEG, PNG), folders of them, and normalised tensors (N,3,H,W).",
@@ -205,10 +224,10 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         status = rudd_fail(err, RUDD_ARGUMENT, "predict: no picture given; usage: %s", options.usage);
         goto out;
     }
-    rudd_set_threads(threads);
+    rudd_set_threads(kern_threads_within(threads));
     status = rudd_model_open(&p.model, path, err);
     if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
-    if (!status) status = rudd_session_create(&p.session, p.model, 1, err);
+    if (!status) status = open_session(&p, memory_limit, options.arguments, options.argument_count, err);
     if (!status) status = rudd_session_set_views(p.session, views, err);
     if (!status && calibrated) status = rudd_session_calibrate(p.session, err);
     if (!status) trace = nn_trace_begin(data_session_plan(p.session));

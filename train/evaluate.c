@@ -1,6 +1,8 @@
 /* evaluate.c - a model over a set of pictures: see evaluate.h. */
 #include "train/evaluate.h"
 
+#include "kernels/kern.h"
+#include "nn/budget.h"
 #include "nn/plan.h"
 #include <float.h>
 #include <math.h>
@@ -45,6 +47,27 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     }
     *evaluator = e;
     return RUDD_OK;
+}
+
+struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set, int batch, int threads)
+{
+    const struct data_loader_options loader = {
+        .batch = batch, .image_size = model->preprocess.image_size, .threads = threads, .preprocess = model->preprocess};
+    return data_loader_needs(set, &loader);
+}
+
+enum rudd_status train_evaluator_within(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
+                                        int batch, int threads, size_t asked, struct rudd_error *err)
+{
+    struct nn_budget budget;
+    const int loaders = threads ? kern_threads_within(threads) : 0;
+    nn_budget_make(&budget, asked, 0, 0);
+    if (budget.found) { /* else nobody asks how large the pictures are */
+        const struct data_loader_needs needs = train_evaluator_needs(model, set, batch, loaders);
+        nn_budget_make(&budget, asked, needs.bytes, needs.threads + kern_threads());
+    }
+    enum rudd_status status = train_evaluator_create(evaluator, model, set, NULL, batch, loaders, budget.limit, err);
+    return nn_budget_tell(&budget, status, "a smaller --batch, a smaller model or smaller pictures", err);
 }
 
 enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, int views, struct rudd_error *err)

@@ -33,6 +33,12 @@ struct train_evaluator;
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
                                         const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
                                         struct rudd_error *err);
+/* The same from pictures, for a user's --threads and --memory-limit (nn/budget.h). */
+enum rudd_status train_evaluator_within(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
+                                        int batch, int threads, size_t asked, struct rudd_error *err);
+/* What its loader takes beside the plan. */
+struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set, int batch,
+                                               int threads);
 /* From now on each picture is judged by the mean of its probabilities over the first `views` of its views (data/preprocess.h): 2 adds the
  * mirror, 10 all corners and their mirrors; its logits are the logarithms of that mean. At views times the price. Not with a frontier.
  * On failure the evaluator is as before. */

@@ -94,6 +94,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
 done:
     train_learner_swap(&f->learner);
     train_evaluation_free(&evaluation);
+    nn_budget_trim(&f->budget);
     return status;
 }
 
@@ -194,6 +195,12 @@ static enum rudd_status load_best(struct train_fit_run *f, struct rudd_error *er
     return status;
 }
 
+/* What the last evaluation may take: under a limit that was found the one before it is still there. */
+static size_t at_the_end(const struct train_fit_run *f)
+{
+    return nn_budget_rest(&f->budget, f->budget.found ? train_fit_validation_bytes(f) : 0);
+}
+
 /* Figures of the best model on the pictures that learning never saw, into all that reports them. ending is the run's status. */
 static enum rudd_status finish(struct train_fit_run *f, const char *ending, struct train_outcome *outcome,
                                struct rudd_error *err)
@@ -212,10 +219,12 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     /* Learning is over: its memory, which --memory-limit counts, goes to what judges. */
     nn_plan_destroy(f->learner.plan);
     f->learner.plan = NULL;
+    nn_budget_trim(&f->budget);
     enum rudd_status status = load_best(f, err);
+    nn_budget_trim(&f->budget);
     if (status == RUDD_OK)
-        status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, f->s.batch, f->s.threads,
-                                        f->s.memory_limit, err);
+        status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, f->s.batch, train_fit_loaders(f),
+                                        at_the_end(f), err);
     if (status == RUDD_OK) status = train_evaluate(&evaluation, evaluator, phase, f->events, err);
     if (status != RUDD_OK) goto done;
     const struct data_loader *loader = train_evaluator_loader(evaluator);
@@ -283,7 +292,7 @@ static enum rudd_status open_run(struct train_fit_run **run, const struct train_
     f->s = *settings;
     f->events = events;
     f->claim = -1;
-    kern_set_threads(settings->threads);
+    kern_set_threads(kern_threads_within(settings->threads));
     return train_fit_open(f, err);
 }
 

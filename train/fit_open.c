@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char smaller_pictures[] = "smaller pictures (--image-size)";
+
 /* Root hash of the three splits: a name for exactly these pictures in exactly this split. */
 static void hash_pictures(struct train_fit_run *f)
 {
@@ -112,6 +114,54 @@ static enum rudd_status open_last_model(struct train_fit_run *f, const char *las
     return RUDD_OK;
 }
 
+size_t train_fit_validation_bytes(const struct train_fit_run *f)
+{
+    if (!f->val) return 0;
+    const size_t weights = f->budget.found ? nn_plan_weight_bytes(train_evaluator_plan(f->val)) : 0;
+    return train_evaluator_bytes(f->val) + weights;
+}
+
+int train_fit_loaders(const struct train_fit_run *f)
+{
+    return f->s.threads ? kern_threads_within(f->s.threads) : 0;
+}
+
+/* The plan that saving a model makes for a moment, since its golden answer is computed anew (weights/golden.h). */
+static enum rudd_status measure_saving(struct train_fit_run *f, struct rudd_error *err)
+{
+    struct nn_plan *plan;
+    const struct nn_plan_options one = {
+        .batch = 1, .image_size = f->model->preprocess.image_size, .memory_limit = f->budget.limit};
+    enum rudd_status status = nn_plan_create(&plan, f->model, &one, err);
+    if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
+    f->saving = nn_plan_bytes(plan) + nn_plan_weight_bytes(plan);
+    nn_plan_destroy(plan);
+    return RUDD_OK;
+}
+
+/* What training takes beside its plans, and what is left for them. The weights are in memory by now: they count as used. */
+static enum rudd_status make_budget(struct train_fit_run *f, struct rudd_error *err)
+{
+    const struct train_settings *s = &f->s;
+    const size_t values = f->model->value_count * sizeof *f->model->values; /* as many gradients, averages */
+    const struct data_loader_options loader = {.batch = s->batch,
+                                               .image_size = f->model->preprocess.image_size,
+                                               .threads = train_fit_loaders(f),
+                                               .depth = s->prefetch ? s->prefetch : -1};
+    struct data_loader_needs train, val = {0, 0};
+    nn_budget_make(&f->budget, s->memory_limit, 0, 0);
+    if (!f->budget.found) return RUDD_OK;
+    enum rudd_status status = measure_saving(f, err);
+    if (status != RUDD_OK) return status;
+    train = data_loader_needs(&f->splits.train, &loader);
+    if (f->splits.val.count) val = train_evaluator_needs(f->model, &f->splits.val, s->batch, loader.threads);
+    nn_budget_trim(&f->budget); /* what measuring took is free again */
+    const size_t learning = values * (s->ema > 0 ? 2 : 1) + train_optim_bytes(f->model, (enum train_optim_kind)s->optimizer);
+    nn_budget_make(&f->budget, s->memory_limit, learning + f->saving + train.bytes + val.bytes,
+                   train.threads + val.threads + kern_threads());
+    return RUDD_OK;
+}
+
 static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct rudd_error *err)
 {
     const struct train_settings *s = &f->s;
@@ -122,7 +172,7 @@ static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct r
                                                         .augment = &s->view,
                                                         .seed = (uint64_t)s->seed,
                                                         .preprocess = f->model->preprocess},
-                                           .memory_limit = s->memory_limit};
+                                           .memory_limit = f->budget.limit};
     if (s->cache == TRAIN_CACHE_OFF || stage == 0) return RUDD_OK;
     if (!s->cache_views)
         train_note(f->events,
@@ -141,7 +191,32 @@ static void note_memory(const struct train_fit_run *f, int batch)
     if (l->options.plan.batch < batch)
         train_note(f->events,
                    "memory: a limit of %.0f MiB takes batches of %d instead of %d, %d to a step; batch norm sees those",
-                   (double)f->s.memory_limit / 1048576, l->options.plan.batch, batch, l->options.accumulate);
+                   (double)f->budget.limit / 1048576, l->options.plan.batch, batch, l->options.accumulate);
+}
+
+/* Learning does not fit. Under a limit that was found the words end with the --memory-limit that would make it run, where smaller batches do:
+ * they are tried, but it is the user's decision, since they learn something else. */
+static enum rudd_status too_much(const struct train_fit_run *f, const struct train_learner_options *options,
+                                 struct rudd_error *err)
+{
+    const size_t whole = f->budget.limit >> 20;
+    char advice[300] = "a smaller --batch or smaller pictures (--image-size)";
+    if (f->budget.found && whole && err) {
+        const struct nn_budget told = {.limit = whole << 20};
+        struct train_learner_options smaller = *options;
+        struct train_learner tried;
+        smaller.whole_batches = false;
+        smaller.plan.memory_limit = nn_budget_rest(&told, train_fit_validation_bytes(f));
+        if (train_learner_init(&tried, f->model, &f->splits.train, &smaller, NULL) == RUDD_OK) {
+            snprintf(
+                advice, sizeof advice,
+                "a smaller --batch, smaller pictures (--image-size), or --memory-limit %zuM, under which batches of %d, %d to "
+                "a step, are learned from, and batch norm sees those",
+                whole, tried.options.plan.batch, tried.options.accumulate);
+            train_learner_free(&tried);
+        }
+    }
+    return nn_budget_tell(&f->budget, RUDD_LIMIT, advice, err);
 }
 
 static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error *err)
@@ -153,20 +228,27 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         return rudd_fail(err, RUDD_ARGUMENT,
                          "--freeze: found \"%.40s\", expected all, none, stem, head, or a stage of %s from 1 to %d", s->freeze,
                          f->model->arch, nn_model_stage_count(f->model) - 3);
-    size_t limit = s->memory_limit;
-    enum rudd_status status = open_frozen(f, stage, err);
+    enum rudd_status status = make_budget(f, err);
     if (status != RUDD_OK) return status;
+    const size_t limit = f->budget.limit;
+    status = open_frozen(f, stage, err);
+    if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
     if (f->splits.val.count) {
         struct train_frontier at = train_frozen_frontier(f->frozen, &f->splits.val);
         const struct train_frontier *frontier = f->frozen ? &at : NULL;
         /* A quarter of the limit if one picture fits into that; learning makes better use of the rest. */
-        status =
-            train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, s->batch, s->threads, (limit + 3) / 4, err);
+        status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, s->batch, train_fit_loaders(f),
+                                        (limit + 3) / 4, err);
         if (status == RUDD_LIMIT)
-            status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, 1, s->threads, limit, err);
-        if (status != RUDD_OK) return status;
-        if (limit) limit -= train_evaluator_bytes(f->val);
-        if (s->memory_limit && !limit) limit = 1; /* 0 would mean none */
+            status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, 1, train_fit_loaders(f), limit, err);
+        if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
+    }
+    /* The last evaluation, whose plan follows the learner's, takes one picture at least. */
+    const size_t rest = nn_budget_rest(&f->budget, train_fit_validation_bytes(f));
+    if (f->budget.found && rest < f->saving) {
+        status = rudd_fail(err, RUDD_LIMIT, "%s at %d pixels, batch 1 needs %.1f MiB to be tested but the limit is %.1f MiB",
+                           f->model->arch, p->image_size, (double)f->saving / 1048576, (double)rest / 1048576);
+        return nn_budget_tell(&f->budget, status, smaller_pictures, err);
     }
     int batch = s->batch < f->splits.train.count ? s->batch : f->splits.train.count;
     struct train_learner_options options = {
@@ -178,10 +260,10 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                  .dropout = (float)s->dropout,
                  .drop_path = (float)s->drop_path,
                  .bn_momentum = (float)s->bn_momentum,
-                 .memory_limit = limit},
+                 .memory_limit = rest},
         .loader = {.batch = batch,
                    .image_size = p->image_size,
-                   .threads = s->threads,
+                   .threads = train_fit_loaders(f),
                    .depth = s->prefetch ? s->prefetch : -1,
                    .shuffle = s->optimizer != TRAIN_LBFGS,
                    .sampling = (enum data_sampling)s->sampling,
@@ -206,6 +288,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         .ema = s->ema,
         .epochs = s->epochs,
         .accumulate = s->accumulate,
+        .whole_batches = f->budget.found,
         .max_steps = (uint64_t)s->max_steps,
         .seed = (uint64_t)s->seed,
         .label_smoothing = (float)s->label_smoothing,
@@ -220,7 +303,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
     }
     status = train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
     if (status == RUDD_OK) note_memory(f, batch);
-    return status;
+    return status == RUDD_LIMIT ? too_much(f, &options, err) : status;
 }
 
 /* ---- where it stands ---------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #ifndef TRAIN_FIT_RUN_H
 #define TRAIN_FIT_RUN_H
 
+#include "nn/budget.h"
 #include "nn/sha256.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
@@ -21,6 +22,8 @@ struct train_fit_run {
     struct nn_model *model;
     struct train_frozen *frozen; /* NULL: the network runs from the pictures on */
     struct train_learner learner;
+    struct nn_budget budget;     /* of its plans */
+    size_t saving;               /* bytes that saving a model takes for a moment, where the budget was found */
     struct train_evaluator *val; /* NULL: no validation pictures */
     struct train_run_folder folder;
     struct train_state state;
@@ -35,6 +38,10 @@ struct train_fit_run {
 /* Opens all of it; events and s are set. The caller frees it, also after a failure. */
 enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err);
 void train_fit_close(struct train_fit_run *f);
+/* Of the budget, what validation has taken. A limit that was found counts its prepared weights; what --memory-limit says is for activations. */
+size_t train_fit_validation_bytes(const struct train_fit_run *f);
+/* Threads of each loader, as data_loader_options has them. */
+int train_fit_loaders(const struct train_fit_run *f);
 /* last.safetensors: where learner and state stand now, which may be between any two batches. */
 enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err);
 

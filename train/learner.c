@@ -22,7 +22,7 @@ static enum rudd_status make_plan(struct train_learner *l, struct rudd_error *er
 {
     struct train_learner_options *o = &l->options;
     enum rudd_status status = nn_plan_create(&l->plan, l->model, &o->plan, err);
-    while (status == RUDD_LIMIT && o->plan.batch > 2) { /* batch norm wants two */
+    while (status == RUDD_LIMIT && !o->whole_batches && o->plan.batch > 2) { /* batch norm wants two */
         o->loader.batch = o->plan.batch = (o->plan.batch + 1) / 2;
         o->accumulate *= 2;
         status = nn_plan_create(&l->plan, l->model, &o->plan, err);
@@ -45,6 +45,7 @@ enum rudd_status train_learner_init(struct train_learner *learner, struct nn_mod
         status = train_teacher_open(&l.teacher, options->teacher, model, options->plan.batch, *limit, err);
         if (status != RUDD_OK) goto failed;
         theirs = train_teacher_bytes(l.teacher);
+        if (options->whole_batches) theirs += train_teacher_weight_bytes(l.teacher);
         if (*limit) *limit = *limit > theirs ? *limit - theirs : 1; /* 0 would mean none */
     } else {
         l.options.loss.distill = 0;

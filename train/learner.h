@@ -36,6 +36,8 @@ struct train_learner_options {
     int unfreeze_epochs; /* the classifier learns first, a stage more every so many epochs, down to plan.freeze_stage; 0: all at
                             once. ULMFiT, arXiv:1801.06146, section 3.3 */
     int epochs, accumulate;
+    bool
+        whole_batches; /* a plan.memory_limit that batches of this size do not fit is a failure, not a reason for smaller ones */
     uint64_t max_steps; /* optimiser steps in all; 0: no limit */
     uint64_t seed;
     float label_smoothing;
@@ -81,7 +83,8 @@ struct train_learner {
     double resting; /* train_now() - tally.seconds while it learns */
 };
 
-/* model and set must outlive it. Under plan.memory_limit the batch may become smaller and accumulate larger: see learner->options. */
+/* model and set must outlive it. Under plan.memory_limit the batch may become smaller and accumulate larger, unless
+ * whole_batches: see learner->options. */
 enum rudd_status train_learner_init(struct train_learner *learner, struct nn_model *model, const struct data_set *set,
                                     const struct train_learner_options *options, struct rudd_error *err);
 void train_learner_free(struct train_learner *learner);

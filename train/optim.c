@@ -38,6 +38,11 @@ enum rudd_status train_optim_init(struct train_optim *optim, const struct nn_mod
     return RUDD_OK;
 }
 
+size_t train_optim_bytes(const struct nn_model *model, enum train_optim_kind kind)
+{
+    return (size_t)kinds[kind].moments * model->value_count * sizeof(float);
+}
+
 void train_optim_free(struct train_optim *optim)
 {
     for (int i = 0; i < TRAIN_MOMENTS; i++) rudd_free(optim->moments[i]);

@@ -54,6 +54,7 @@ struct train_optim {
 /* model and trains must outlive it. RUDD_NO_MEMORY. */
 enum rudd_status train_optim_init(struct train_optim *optim, const struct nn_model *model, const bool *trains,
                                   const struct train_optim_options *options, struct rudd_error *err);
+size_t train_optim_bytes(const struct nn_model *model, enum train_optim_kind kind); /* of the moments that one takes */
 void train_optim_free(struct train_optim *optim);
 
 /* The rate of a stage, before the schedule's factor. */

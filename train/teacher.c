@@ -99,6 +99,11 @@ size_t train_teacher_bytes(const struct train_teacher *teacher)
     return teacher ? nn_plan_bytes(teacher->plan) : 0;
 }
 
+size_t train_teacher_weight_bytes(const struct train_teacher *teacher)
+{
+    return teacher ? nn_plan_weight_bytes(teacher->plan) : 0;
+}
+
 const float *train_teacher_run(struct train_teacher *teacher, const float *x, int n)
 {
     struct train_teacher *t = teacher;

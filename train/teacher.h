@@ -17,7 +17,8 @@ struct train_teacher;
 enum rudd_status train_teacher_open(struct train_teacher **teacher, const char *path, const struct nn_model *student, int batch,
                                     size_t memory_limit, struct rudd_error *err);
 void train_teacher_close(struct train_teacher *teacher);
-size_t train_teacher_bytes(const struct train_teacher *teacher); /* of its plan */
+size_t train_teacher_bytes(const struct train_teacher *teacher);        /* of its plan */
+size_t train_teacher_weight_bytes(const struct train_teacher *teacher); /* of its prepared weights */
 
 /* Logits [n, classes] for x [n, size, size, 3]; valid until the next call. */
 const float *train_teacher_run(struct train_teacher *teacher, const float *x, int n);
