@@ -2,13 +2,14 @@
  *
  * A group's files lie in a folder that two files of the kernel name together:
  *
- *     /proc/self/cgroup      4:memory:/docker/f00/child                 the group, below the hierarchy's root
- *     /proc/self/mountinfo   .. /docker/f00 /sys/fs/cgroup/memory ..    the hierarchy from /docker/f00 on is mounted there
- *                            -->  /sys/fs/cgroup/memory/child, and every folder above it up to the mount point
+ *     /proc/self/cgroup     4:memory:/docker/f00/child               the group, in its hierarchy
+ *     /proc/self/mountinfo  .. /docker/f00 /sys/fs/cgroup/memory ..  what is mounted from it, where
+ *          --> /sys/fs/cgroup/memory/child, and every folder above it up to the mount point
  *
- * A limit holds for all groups below it, so each of these folders is asked and the least counts. Within a namespace both paths
- * begin at the namespace's own root and may lead out of it by /.. : a mount shows this process's groups only when its root is
- * the group or one above it. Where the names between are hidden, the mount point alone can be asked.
+ * A limit holds for all groups below it, so each of these folders is asked and the least counts.
+ * Within a namespace both paths begin at the namespace's own root and may lead out of it by /.. :
+ * a mount shows this process's groups only when its root is the group or one above it. Where the
+ * names between are hidden, the mount point alone can be asked.
  *
  *                  version 1 (fstype cgroup)                     version 2 (cgroup2)
  *     processors   cpu.cfs_quota_us / cpu.cfs_period_us          cpu.max: "quota period"
@@ -16,10 +17,12 @@
  *                  hierarchical_memory_limit: the least above
  *     in use       memory.usage_in_bytes                         memory.current
  *
- * In use counts the page cache, which the kernel gives up before it kills anybody: what memory.stat calls inactive_file and
- * active_file is taken off, except for what is mapped (programs and libraries, which would be read in again at once).
+ * In use counts the page cache, which the kernel gives up before it kills anybody: what
+ * memory.stat calls inactive_file and active_file is taken off, except for what is mapped
+ * (programs and libraries, which would be read in again at once).
  *
- * Sources: cgroups(7), proc(5), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux.
+ * Sources: cgroups(7), proc(5), Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst
+ * of Linux.
  *
  * Not here: ulimits and affinity (limits.c), swap, cpusets (affinity has them in it). */
 #include "kernels/cgroup.h"
@@ -29,9 +32,10 @@
 #include <string.h>
 
 enum { PATH = 4096, LINE = 3 * PATH };
-static const uint64_t no_limit = UINT64_C(1) << 62; /* version 1 writes LONG_MAX in whole pages for none */
+/* Version 1 writes LONG_MAX in whole pages for none. */
+static const uint64_t no_limit = UINT64_C(1) << 62;
 
-/* ---- small files --------------------------------------------------------------------------------------------------- */
+/* ---- small files ----------------------------------------------------------------------------- */
 
 static FILE *open_in(const char *folder, const char *name)
 {
@@ -56,7 +60,8 @@ static bool next_line(char line[LINE], FILE *f)
     return false;
 }
 
-/* A whole number of digits alone, which ends at one of `ends` or with the text; *text then stands there. */
+/* A whole number of digits alone, which ends at one of `ends` or with the text; *text then stands
+ * there. */
 static bool number(uint64_t *value, const char **text, const char *ends)
 {
     const char *p = *text;
@@ -96,7 +101,7 @@ static bool read_stat(uint64_t *value, const char *folder, const char *name)
     return found;
 }
 
-/* ---- where the groups are ------------------------------------------------------------------------------------------ */
+/* ---- where the groups are -------------------------------------------------------------------- */
 
 /* Whether `word` is among those of a list with commas between. */
 static bool listed(const char *list, const char *word)
@@ -184,7 +189,8 @@ static const char *group_below(const char *mount_root, const char *group)
     return group[n] == 0 || group[n] == '/' ? group + n : NULL;
 }
 
-/* One folder of a group; own: the process is in it, else in one below. name: the folder's as seen from `root`. */
+/* One folder of a group; own: the process is in it, else in one below. name: the folder's as seen
+ * from `root`. */
 typedef void visit(void *user, const char *folder, const char *name, bool v2, bool own);
 
 static void visit_mount(const struct mount *m, const char *root, const char *controller, visit *see, void *user)
@@ -215,7 +221,7 @@ static void visit_groups(const char *root, const char *controller, visit *see, v
     if (f) fclose(f);
 }
 
-/* ---- processors ---------------------------------------------------------------------------------------------------- */
+/* ---- processors ------------------------------------------------------------------------------ */
 
 static bool read_quota(uint64_t *quota, uint64_t *period, const char *folder, bool v2)
 {
@@ -245,7 +251,7 @@ int kern_cgroup_processors(const char *root)
     return least;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 struct found {
     struct kern_memory memory;

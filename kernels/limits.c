@@ -1,9 +1,11 @@
 /* limits.c - what this process may use: see limits.h.
  *
  *     processors   sched_getaffinity(2) (cpusets are in it), cgroup quotas
- *     memory       cgroups; RLIMIT_AS - size of the address space; RLIMIT_DATA - private writable memory (/proc/self/statm)
+ *     memory       cgroups; RLIMIT_AS less the address space, RLIMIT_DATA less private writable
+ *                  memory, by /proc/self/statm
  *
- * Sources: getrlimit(2), proc(5). Not here: control groups (cgroup.c), who runs how many threads (threads.c). */
+ * Sources: getrlimit(2), proc(5). Not here: control groups (cgroup.c), who runs how many threads
+ * (threads.c). */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "kernels/limits.h"
 
@@ -33,7 +35,8 @@ int kern_threads_within(int asked)
     return asked > 0 && asked < most ? asked : most;
 }
 
-/* What a thread's stack takes of the address space: what `ulimit -s` says, glibc's own figure where that is no limit. */
+/* What a thread's stack takes of the address space: what `ulimit -s` says, glibc's own figure
+ * where that is no limit. */
 static uint64_t stack_bytes(void)
 {
     struct rlimit limit;
@@ -54,7 +57,8 @@ static void take_ulimit(struct kern_memory *least, bool *limited, int resource, 
 
 bool kern_memory_left(struct kern_memory *memory, int threads)
 {
-    /* glibc's malloc reserves a heap of 64 MiB for each thread that allocates (HEAP_MAX_SIZE in malloc/arena.c). */
+    /* glibc's malloc reserves a heap of 64 MiB for each thread that allocates (HEAP_MAX_SIZE in
+     * malloc/arena.c). */
     const uint64_t arena = (uint64_t)64 << 20, stack = stack_bytes(), page = (uint64_t)sysconf(_SC_PAGESIZE);
     const uint64_t coming = threads > 0 ? (uint64_t)threads : 0;
     unsigned long long size = 0, data = 0;

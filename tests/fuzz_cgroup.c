@@ -1,6 +1,8 @@
-/* fuzz_cgroup.c - the kernel's files on control groups, of any bytes: figures make sense or there are none.
+/* fuzz_cgroup.c - the kernel's files on control groups, of any bytes: figures make sense or there
+ * are none.
  *
- * The input is cut at lines of "==" into the files of a machine, which lies in memory where there is /dev/shm. */
+ * The input is cut at lines of "==" into the files of a machine, which lies in memory where there
+ * is /dev/shm. */
 #define _GNU_SOURCE /* memmem */
 #include "kernels/cgroup.h"
 

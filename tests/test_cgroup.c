@@ -1,5 +1,5 @@
-/* test_cgroup.c - what a process may use: control groups of both versions in folders that stand for machines, real ones where this
- * test may make them, affinity and ulimits. */
+/* test_cgroup.c - what a process may use: control groups of both versions in folders that stand
+ * for machines, real ones where this test may make them, affinity and ulimits. */
 #define _GNU_SOURCE /* sched_setaffinity */
 #include "kernels/kern.h"
 #include "kernels/limits.h"
@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* ---- folders that stand for machines ------------------------------------------------------------------------------- */
+/* ---- folders that stand for machines --------------------------------------------------------- */
 
 static char root[] = "/tmp/rudd_cgroup_XXXXXX";
 
@@ -81,7 +81,7 @@ static int end(void **state)
     return rmdir(root);
 }
 
-/* ---- claims -------------------------------------------------------------------------------------------------------- */
+/* ---- claims ---------------------------------------------------------------------------------- */
 
 /* A part of a processor is one; what makes no sense is no limit. */
 static void quotas_are_rounded_up(void **state)
@@ -159,7 +159,8 @@ static void both_versions_count(void **state)
     assert_int_equal(kern_cgroup_processors(root), 3);
 }
 
-/* Which folder a mount shows of a group, in containers with and without a namespace. group NULL: none, there is no limit. */
+/* Which folder a mount shows of a group, in containers with and without a namespace. group NULL:
+ * none, there is no limit. */
 static void containers(void **state)
 {
     (void)state;
@@ -204,7 +205,8 @@ static void containers(void **state)
     }
 }
 
-/* Memory: what cannot be reclaimed is used, the group that leaves least is named, no limit is none. */
+/* Memory: what cannot be reclaimed is used, the group that leaves least is named, no limit is
+ * none. */
 static void memory_of_version_1(void **state)
 {
     (void)state;
@@ -225,7 +227,8 @@ static void memory_of_version_1(void **state)
     assert_int_equal(m.left, 140 << 20);
     assert_string_equal(m.from, "/sys/fs/cgroup/memory/a/memory.limit_in_bytes");
 
-    /* Full, and more: nothing is left. A group above that nobody shows is in the group's own figures. */
+    /* Full, and more: nothing is left. A group above that nobody shows is in the group's own
+     * figures. */
     put("sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "73400320\n");
     put("sys/fs/cgroup/memory/a/b/memory.stat", "hierarchical_memory_limit 52428800\ntotal_inactive_file 99999999999\n");
     assert_true(kern_cgroup_memory(&m, root));
@@ -261,7 +264,8 @@ static void memory_of_version_2(void **state)
     }
 }
 
-/* Files that are missing, cut anywhere, endless, or of other bytes: no limit or the limit, never an end. */
+/* Files that are missing, cut anywhere, endless, or of other bytes: no limit or the limit, never
+ * an end. */
 static void any_bytes_will_do(void **state)
 {
     (void)state;
@@ -306,9 +310,10 @@ static void any_bytes_will_do(void **state)
     free(endless);
 }
 
-/* ---- this machine -------------------------------------------------------------------------------------------------- */
+/* ---- this machine ---------------------------------------------------------------------------- */
 
-/* What `claim` says in a process of its own, which may take anything away from itself: 0 kept, else the line that is not. */
+/* What `claim` says in a process of its own, which may take anything away from itself: 0 kept,
+ * else the line that is not. */
 static int in_child(int (*claim)(void))
 {
     int status;

@@ -1,5 +1,5 @@
-/* test_limits.c - commands in processes that `ulimit -v` holds down: they fit by computing again, to the same bits, or refuse with
- * figures before they begin.
+/* test_limits.c - commands in processes that `ulimit -v` holds down: they fit by computing again,
+ * to the same bits, or refuse with figures before they begin.
  *
  * Each run is the program itself in a process of its own, since a limit once set stays. */
 #include "tests/sanitized.h"
@@ -19,7 +19,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* Runs build/rudd with words separated by '|' within so much address space; 0: any. Its exit status; said [2000] is its stderr. */
+/* Runs build/rudd with words separated by '|' within so much address space; 0: any. Its exit
+ * status; said [2000] is its stderr. */
 static int run_within(size_t mib, char *said, const char *line)
 {
     char binary[PATH_MAX + 16], copy[2000], *argv[64];
@@ -61,8 +62,9 @@ static double lacking(const char *said)
     return strtod(needs + 6, NULL) - strtod(limit + 13, NULL);
 }
 
-/* MiB that a program which has just begun takes of the address space, by a refusal of one with `threads` to come (72 MiB each: limits.c).
- * Limits below it are no test: OpenBLAS, which starts before main, asks for its 128 MiB until it gets them. */
+/* MiB that a program which has just begun takes of the address space, by a refusal of one with
+ * `threads` to come (72 MiB each: limits.c). Limits below it are no test: OpenBLAS, which starts
+ * before main, asks for its 128 MiB until it gets them. */
 static size_t start_mib(const char *said, int threads)
 {
     const char *used = strstr(said, "ulimit -v leaves: of ");
@@ -84,8 +86,9 @@ static double plan_bytes(const char *run)
 #define RUN                                                                                                                    \
     "train|--quiet|--data|%s|--out|%s|--arch|rudd_nano|--image-size|160|--batch|8|--epochs|1|--threads|1|--max-steps|2%s"
 
-/* The least limit that is accepted: learning computes again and ends with the same bits. A little less is refused, and the words name the
- * --memory-limit that learns from smaller batches, which the user may choose. */
+/* The least limit that is accepted: learning computes again and ends with the same bits. A little
+ * less is refused, and the words name the --memory-limit that learns from smaller batches, which
+ * the user may choose. */
 static void training_fits_or_refuses(void **state)
 {
     (void)state;
