@@ -189,6 +189,15 @@ static enum rudd_status learn_batch(struct train_learner *l, const struct data_b
     return RUDD_OK;
 }
 
+/* Only what trains has gradients: of a frozen network, the classifier's few. */
+static void clear_grads(struct train_learner *l)
+{
+    for (int i = 0; i < l->model->param_count; i++) {
+        const struct nn_param *p = &l->model->params[i];
+        if (l->trains[i]) memset(l->grads + p->offset, 0, p->count * sizeof *l->grads);
+    }
+}
+
 static enum rudd_status take_step(struct train_learner *l, struct rudd_error *err)
 {
     const uint64_t step = l->optim.steps;
@@ -199,7 +208,7 @@ static enum rudd_status take_step(struct train_learner *l, struct rudd_error *er
         return rudd_fail(err, RUDD_LIMIT, "epoch %d, batch %d: the gradient is not finite; try a lower --lr or --warmup-epochs",
                          l->epoch, (int)l->tally.batches);
     if (l->ema.values) train_ema_update(&l->ema, l->model->values);
-    memset(l->grads, 0, sizeof *l->grads * l->model->value_count);
+    clear_grads(l);
     l->tally.step_mass = 0;
     return RUDD_OK;
 }
