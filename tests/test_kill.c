@@ -39,6 +39,14 @@ enum { FILES = sizeof files / sizeof *files };
 static const char *const recipes[] = {"|--mixup|0.2", "|--freeze|all"};
 static const char *recipe;
 
+/* When it saves: behind every epoch and within them; behind some epochs, so that others are
+ * repeated; within epochs alone. None changes the run, so each process draws one of the first
+ * paces_drawn. */
+static const char *const paces[] = {"|--checkpoint-steps|3|--checkpoint-seconds|0",
+                                    "|--checkpoint-steps|0|--checkpoint-seconds|0.1",
+                                    "|--checkpoint-steps|4|--checkpoint-seconds|1e6"};
+static unsigned paces_drawn = 1;
+
 /* Of a run by this recipe that nobody disturbs: how long it takes, and how many events each file of it has. */
 static double straight_seconds;
 static int straight_events[FILES];
@@ -48,7 +56,7 @@ static int straight_events[FILES];
 struct watch {
     int fd, total, events[FILES];
     int file;     /* of the last event; -1: none yet */
-    bool arrived; /* that was the file's arrival under its own name, not work on its temporary form */
+    bool arrived; /* that was under the file's own name, not work on its temporary form */
 };
 
 /* Watches the folder of a run, which it makes: rudd takes an empty one. */
@@ -72,10 +80,12 @@ static void watch_events(struct watch *w, int ms)
         const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
         for (int i = 0; i < FILES && e->len; i++) {
             if (strncmp(e->name, files[i], strlen(files[i])) != 0) continue;
+            const bool own = strcmp(e->name, files[i]) == 0;
+            if (own && e->mask & IN_CLOSE_WRITE) continue; /* metrics.jsonl, open until death */
             w->total++;
             w->events[i]++;
             w->file = i;
-            w->arrived = e->mask & IN_MOVED_TO;
+            w->arrived = own; /* by a rename, or a line of metrics.jsonl by one write */
         }
         at += sizeof *e + e->len;
     }
@@ -133,13 +143,14 @@ static const char *train_line(const char *run)
 {
     static char line[LINE];
     int threads = 1 + (int)nn_rng_below(&rng, 2), prefetch = (int)nn_rng_below(&rng, 4);
+    const char *pace = paces[nn_rng_below(&rng, paces_drawn)];
     if (access(file_of(run, "run.json"), F_OK) == 0)
-        snprintf(line, sizeof line, "train|--resume|%s|--threads|%d|--prefetch|%d", in_root(run), threads, prefetch);
+        snprintf(line, sizeof line, "train|--resume|%s|--threads|%d|--prefetch|%d%s", in_root(run), threads, prefetch, pace);
     else
         snprintf(line, sizeof line,
                  "train|--data|%s|--out|%s|--threads|%d|--prefetch|%d|--arch|rudd_nano|--image-size|48|--batch|8|--epochs|%d"
-                 "|--ema|0.9|--accumulate|2|--checkpoint-steps|3%s",
-                 in_root("drawn"), in_root(run), threads, prefetch, EPOCHS, recipe);
+                 "|--ema|0.9|--accumulate|2%s%s",
+                 in_root("drawn"), in_root(run), threads, prefetch, EPOCHS, recipe, pace);
     return line;
 }
 
@@ -163,6 +174,7 @@ static void run_straight(const char *with)
     int status;
     remove_run("straight");
     recipe = with;
+    paces_drawn = 1;
     struct watch watch = watch_run("straight");
     double began = train_now();
     pid_t pid = start(train_line("straight"));
@@ -219,6 +231,7 @@ static bool run_or_kill(struct watch *watch)
 static void kill_runs(int wanted)
 {
     int within[FILES] = {0}, behind[FILES] = {0}, kills = 0, runs = 0;
+    paces_drawn = sizeof paces / sizeof *paces;
     for (; kills < wanted; runs++) {
         struct watch watch = watch_run("killed");
         bool killed = true;

@@ -152,30 +152,145 @@ static void stops_behind_the_last_step(void **state)
     assert_same_metrics("cut", "cut_stopped", 2);
 }
 
-/* A run that dies at any file it writes and is started again ends with the same bytes as one that never died. */
-static void survives_every_write(void **state)
+static void assert_five_files(const char *run)
+{
+    char line[400];
+    snprintf(line, sizeof line, "ls '%s' | wc -l | grep -qx 5", in_root(run));
+    assert_int_equal(system(line), 0); /* and no left-overs */
+}
+
+static int count_lines(const char *path)
+{
+    size_t length;
+    char *text = read_all(path, &length);
+    int lines = 0;
+    for (size_t i = 0; i < length; i++) lines += text[i] == '\n';
+    assert_true(length > 0 && text[length - 1] == '\n'); /* no half line */
+    rudd_free(text);
+    return lines;
+}
+
+/* Goes on with a run that has died, with other times between checkpoints, and compares. */
+static void assert_survives(const char *run, const char *options, int epochs)
+{
+    /* Without run.json nothing had begun: the same command starts it. Else it goes on. */
+    bool begun = access(file_of(run, "run.json"), F_OK) == 0;
+    must(begun ? resume(run, "") : train(run, options));
+    assert_same_run("whole", run);
+    assert_same_metrics("whole", run, epochs);
+    assert_int_equal(count_lines(file_of(run, "metrics.jsonl")), epochs);
+    assert_five_files(run);
+    remove_run(run);
+}
+
+/* When checkpoints follow epochs: each one; the last one alone, unless the run is stopped. */
+static const char *const paces[] = {"|--checkpoint-seconds|0", "|--checkpoint-seconds|1e6"};
+
+/* A run that dies at any file it replaces and is started again ends with the same bytes as one that
+ * never died. */
+static void survives_every_rename(void **state)
 {
     (void)state;
-    static const char options[] = "|--arch|rudd_nano|--epochs|2|--warmup-epochs|0|--checkpoint-steps|2";
-    int deaths = 0;
-    must(train("whole", options));
-    for (int fatal = 0;; fatal++) {
-        renames_left = fatal;
-        enum rudd_status status = train("dies", options);
-        renames_left = -1;
-        if (status == RUDD_OK) break;
-        assert_int_equal(status, RUDD_IO);
-        deaths++;
-        /* Without run.json nothing had begun: the same command starts it. Else it goes on. */
-        bool begun = access(file_of("dies", "run.json"), F_OK) == 0;
-        must(begun ? resume("dies", "") : train("dies", options));
-        assert_same_run("whole", "dies");
-        char line[400];
-        snprintf(line, sizeof line, "ls '%s' | wc -l | grep -qx 5", in_root("dies"));
-        assert_int_equal(system(line), 0); /* the five files and no left-overs */
-        remove_run("dies");
+    static const int least[] = {10, 8};
+    for (int pace = 0; pace < 2; pace++) {
+        char options[300];
+        int deaths = 0;
+        snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|2|--warmup-epochs|0|--checkpoint-steps|2%s", paces[pace]);
+        if (pace == 0) must(train("whole", options));
+        for (int fatal = 0;; fatal++) {
+            renames_left = fatal;
+            enum rudd_status status = train("dies", options);
+            renames_left = -1;
+            if (status == RUDD_OK) break;
+            assert_int_equal(status, RUDD_IO);
+            deaths++;
+            assert_survives("dies", options, 2);
+        }
+        assert_true(deaths >= least[pace]);
+        assert_survives("dies", options, 2);
     }
-    assert_true(deaths >= 10);
+    remove_run("whole");
+}
+
+/* The same of the lines that are appended to metrics.jsonl. A line that is cut short is taken back. */
+static void survives_every_append(void **state)
+{
+    (void)state;
+    enum { MANY = 5 };
+    for (int pace = 0; pace < 2; pace++) {
+        char options[300];
+        int deaths = 0;
+        snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|%d|--warmup-epochs|0%s", MANY, paces[pace]);
+        if (pace == 0) must(train("whole", options));
+        for (int fatal = 0;; fatal++) {
+            appends_left = fatal;
+            enum rudd_status status = train("dies", options);
+            appends_left = -1;
+            if (status == RUDD_OK) break;
+            assert_int_equal(status, RUDD_IO);
+            assert_non_null(strstr(err.message, "metrics.jsonl: cannot write: "));
+            assert_int_equal(count_lines(file_of("dies", "metrics.jsonl")), 1 + fatal);
+            assert_int_equal(access(file_of("dies", "last.safetensors"), F_OK) == 0, pace == 0);
+            deaths++;
+            assert_survives("dies", options, MANY);
+        }
+        assert_int_equal(deaths, MANY - 1); /* the first line comes with the file */
+        assert_survives("dies", options, MANY);
+    }
+    remove_run("whole");
+}
+
+/* What a run of so many epochs does to the disk. */
+static struct disk_work work_of(int epochs, const char *more)
+{
+    char options[300];
+    snprintf(options, sizeof options, "|--arch|rudd_nano|--freeze|all|--epochs|%d%s", epochs, more);
+    disk_work = (struct disk_work){0};
+    must(train("work", options));
+    assert_int_equal(count_lines(file_of("work", "metrics.jsonl")), epochs);
+    remove_run("work");
+    return disk_work;
+}
+
+/* An epoch behind which no checkpoint is due appends one line, syncs nothing and replaces no file. */
+static void epochs_cost_a_line(void **state)
+{
+    (void)state;
+    const struct disk_work few = work_of(3, paces[1]), many = work_of(40, paces[1]);
+    assert_int_equal(many.appends - few.appends, 37);
+    assert_int_equal(many.renames, few.renames);
+    assert_int_equal(many.syncs, few.syncs);
+    assert_true(few.renames >= 6 && few.syncs >= 2 * few.renames); /* they are counted */
+
+    /* Where each is due, it costs a checkpoint: the metrics' sync, and for a file two. */
+    const struct disk_work two = work_of(2, paces[0]), five = work_of(5, paces[0]);
+    const int files = five.renames - two.renames;
+    assert_int_equal(five.appends - two.appends, 3);
+    assert_true(files >= 3 && files <= 6); /* model.safetensors, where it is a better one */
+    assert_int_equal(five.syncs - two.syncs, 3 + 2 * files);
+}
+
+/* Values that wait for a checkpoint are those of the best epoch, whatever came behind it. */
+static void the_best_waits(void **state)
+{
+    (void)state;
+    static const char *const recipes[] = {"|--lr|0.1|--head-lr|0.1", "|--lr|0.1|--head-lr|0.1|--ema|0.5",
+                                          "|--freeze|all|--head-lr|1", "|--freeze|3|--lr|0.1|--head-lr|0.1"};
+    int behind = 0;
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++) {
+        char options[300];
+        for (int pace = 0; pace < 2; pace++) {
+            snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|12%s%s", recipes[i], paces[pace]);
+            must(train(pace ? "later" : "now", options));
+        }
+        assert_same_run("now", "later");
+        json_t *record = record_of("now");
+        behind += json_integer_value(json_object_get(json_object_get(record, "final"), "epoch")) < 12;
+        json_decref(record);
+        remove_run("now");
+        remove_run("later");
+    }
+    assert_true(behind > 0); /* the last epoch's values would not do */
 }
 
 /* Checkpoints by steps and by minutes are written when they are due, and no others. */
@@ -190,7 +305,7 @@ static void writes_checkpoints_when_due(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char options[200];
         enum { MANY = 1000 };
-        snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|2%s", cases[i].options);
+        snprintf(options, sizeof options, "|--arch|rudd_nano|--epochs|2|--checkpoint-seconds|0%s", cases[i].options);
         renames_left = MANY;
         must(train("due", options));
         int files = MANY - renames_left;
@@ -238,6 +353,32 @@ static void any_end_leaves_the_best(void **state)
     nn_model_destroy(model);
     must(resume("wild", "|--lr|1e-3|--head-lr|1e-2|--warmup-epochs|0.5"));
     assert_same_run("tame", "wild");
+}
+
+/* Learning diverges with its best epochs still in memory: they are judged as if on the disk. */
+static void divergence_keeps_what_waits(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"now", "later"};
+    for (int pace = 0; pace < 2; pace++) {
+        char options[300];
+        snprintf(options, sizeof options,
+                 "|--arch|rudd_nano|--epochs|60|--optimizer|sgd|--lr|100|--head-lr|1000|--warmup-epochs|60%s", paces[pace]);
+        assert_int_equal(train(names[pace], options), RUDD_LIMIT);
+        assert_non_null(strstr(err.message, "finite"));
+        assert_int_equal(access(file_of(names[pace], "last.safetensors"), F_OK) == 0, pace == 0);
+        assert_status(names[pace], "failed");
+    }
+    const int lines = count_lines(file_of("now", "metrics.jsonl"));
+    assert_true(lines >= 2);
+    assert_int_equal(count_lines(file_of("later", "metrics.jsonl")), lines);
+    assert_files_equal(file_of("now", "model.safetensors"), file_of("later", "model.safetensors"));
+    /* Both go on, the one from its last epoch, the other from the start. */
+    for (int pace = 0; pace < 2; pace++) {
+        must(resume(names[pace], "|--lr|1e-3|--head-lr|1e-2|--warmup-epochs|0|--max-steps|20"));
+        assert_status(names[pace], "done");
+        remove_run(names[pace]);
+    }
 }
 
 /* One process at a time; what a killed one left half written goes, what is the user's stays. */
@@ -298,9 +439,13 @@ int main(void)
         cmocka_unit_test(stops_anywhere),
         cmocka_unit_test(crawls),
         cmocka_unit_test(stops_behind_the_last_step),
-        cmocka_unit_test(survives_every_write),
+        cmocka_unit_test(survives_every_rename),
+        cmocka_unit_test(survives_every_append),
+        cmocka_unit_test(epochs_cost_a_line),
+        cmocka_unit_test(the_best_waits),
         cmocka_unit_test(writes_checkpoints_when_due),
         cmocka_unit_test(any_end_leaves_the_best),
+        cmocka_unit_test(divergence_keeps_what_waits),
         cmocka_unit_test(a_run_has_one_owner),
         cmocka_unit_test(damaged_counters),
     };

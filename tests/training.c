@@ -19,17 +19,45 @@
 
 /* ---- a disk that dies -------------------------------------------------------------------------------------------- */
 
-int renames_left = -1;
+int renames_left = -1, appends_left = -1;
+struct disk_work disk_work;
 
-/* Takes libc's place in this program. Every file of a run arrives by one rename; from the fatal one on, all fail. */
+/* These take libc's place in this program. Every file of a run arrives by one rename; from the
+ * fatal one on, all fail. */
 int rename(const char *from, const char *to)
 {
+    disk_work.renames++;
     if (renames_left == 0) {
         errno = ENOSPC;
         return -1;
     }
     if (renames_left > 0) renames_left--;
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* Appended to are the files that are opened so. */
+ssize_t write(int fd, const void *bytes, size_t length)
+{
+    static bool full;
+    if (!(fcntl(fd, F_GETFL) & O_APPEND) || fd <= 2) return syscall(SYS_write, fd, bytes, length);
+    disk_work.appends++;
+    if (appends_left > 0)
+        appends_left--;
+    else if (appends_left == 0 && full) {
+        full = false;
+        errno = ENOSPC;
+        return -1;
+    } else if (appends_left == 0) {
+        full = true;
+        length /= 2;
+    }
+    return syscall(SYS_write, fd, bytes, length);
+}
+
+int fsync(int fd)
+{
+    disk_work.syncs++;
+    return (int)syscall(SYS_fsync, fd);
 }
 
 /* ---- pictures and runs ------------------------------------------------------------------------------------------- */

@@ -22,6 +22,13 @@ void remove_run(const char *name);
 
 /* How many files still arrive before every rename fails, as on a full disk; -1: all. */
 extern int renames_left;
+/* How many lines are still appended before the disk is full, in the middle of one; -1: all. */
+extern int appends_left;
+/* Files that arrived, lines appended, syncs of files and folders so far. */
+struct disk_work {
+    int renames, appends, syncs;
+};
+extern struct disk_work disk_work;
 
 /* Runs a command with words separated by '|'. */
 enum rudd_status command(train_command *run, const char *line);

@@ -1,11 +1,14 @@
 /* fit.c - a whole training run.
  *
  *     pictures --scan, hash--> splits        weights file | last.safetensors | nothing --> model
- *     per epoch:  learn -> (average in) validate -> better? model.safetensors -> metrics.jsonl -> last.safetensors
+ *     per epoch:  learn -> (average in) validate -> better? keep it -> a line in metrics.jsonl
+ *     checkpoint: model.safetensors, if better -> metrics.jsonl synced -> last.safetensors
  *     at the end: best model back -> test -> metrics into model.safetensors -> run.json, report.html
  *
- * Files are written in that order so that a run that dies between any two of them goes on from last.safetensors, which is never
- * ahead of the others, and writes those again, the same.
+ * A checkpoint follows an epoch when the one before is some seconds old, since a small epoch takes
+ * less time than a file that is synced. Its files are written in that order so that a run that dies
+ * between any two of them goes on from last.safetensors, which is never ahead of the others, and
+ * writes those again, the same.
  *
  * Better: higher validation top-1, then lower validation loss; without validation pictures, lower training loss. */
 #include "train/fit.h"
@@ -33,15 +36,13 @@ static enum rudd_status set_metrics(struct train_fit_run *f, json_t *metrics, st
     return status;
 }
 
-/* Writes the present values as the best model. val NULL: no validation pictures. */
-static enum rudd_status save_best(struct train_fit_run *f, int epoch, const struct train_metrics *val, struct rudd_error *err)
+/* The present values are the best model. val NULL: no validation pictures. */
+static enum rudd_status keep_best(struct train_fit_run *f, int epoch, const struct train_metrics *val, struct rudd_error *err)
 {
-    char path[TRAIN_PATH];
     json_t *metrics = json_pack("{s:i,s:o*}", "epoch", epoch, "val", val ? train_metrics_json(val, NULL, false) : NULL);
     enum rudd_status status = set_metrics(f, metrics, err);
     json_decref(metrics);
-    if (status != RUDD_OK) return status;
-    return weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
+    return status != RUDD_OK ? status : train_fit_keep_best(f, err);
 }
 
 static bool is_better(const struct train_fit_run *f, const struct train_epoch *e)
@@ -82,7 +83,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
     }
     *best = is_better(f, e);
     if (*best && f->val) train_evaluation_calibrate(&evaluation, f->model);
-    if (*best) status = save_best(f, (int)e->epoch, f->val ? &evaluation.metrics : NULL, err);
+    if (*best) status = keep_best(f, (int)e->epoch, f->val ? &evaluation.metrics : NULL, err);
     if (*best && status == RUDD_OK) {
         f->state.best_epoch = e->epoch;
         f->state.best_accuracy = f->val ? e->val_accuracy : 0;
@@ -155,7 +156,7 @@ static enum rudd_status run_epoch(struct train_fit_run *f, int epoch, struct rud
     f->state.epoch = epoch;
     f->learner.tally = (struct train_tally){0};
     status = train_run_folder_add(&f->folder, &e, err);
-    if (status == RUDD_OK) status = train_fit_save(f, err);
+    if (status == RUDD_OK && train_fit_is_due(f)) status = train_fit_save(f, err);
     if (status == RUDD_OK && f->events && f->events->epoch) f->events->epoch(f->events->user, &e, f->s.epochs, best);
     return status;
 }
@@ -249,7 +250,8 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     if (status == RUDD_OK && f->frozen && !f->s.cache_dir) train_frozen_remove(f->frozen);
     if (status == RUDD_OK && outcome) {
         const struct train_metrics *m = &evaluation.metrics;
-        *outcome = (struct train_outcome){.best_epoch = (int)f->state.best_epoch,
+        /* The file's epoch. After a divergence it may be one behind the checkpoint. */
+        *outcome = (struct train_outcome){.best_epoch = (int)json_integer_value(json_object_get(final, "epoch")),
                                           .phase = phase,
                                           .images = m->images,
                                           .top1 = m->top1,
@@ -263,6 +265,15 @@ done:
     train_evaluation_free(&evaluation);
     train_evaluator_destroy(evaluator);
     return status;
+}
+
+/* Writes what epochs have left in memory, when learning ends with this status. */
+static enum rudd_status settle(struct train_fit_run *f, enum rudd_status status, struct rudd_error *err)
+{
+    if (status == RUDD_CANCELLED) return train_fit_save(f, err);
+    if (status == RUDD_OK) return f->state.epoch > f->saved_epoch ? train_fit_save(f, err) : train_fit_save_best(f, err);
+    /* Values that diverged go into no checkpoint. The best ones before them are judged. */
+    return status == RUDD_LIMIT ? train_fit_save_best(f, NULL) : RUDD_OK;
 }
 
 /* What a run that ends early leaves besides its checkpoint. The first failure is the one to report; the record of it is as good
@@ -307,7 +318,7 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
         if (f->frozen && f->s.cache_dir) status = train_folder_make_all(folder, err);
         if (f->frozen && status == RUDD_OK) status = train_frozen_fill(f->frozen, folder, f->events, err);
         if (status == RUDD_OK) status = run_epochs(f, err);
-        enum rudd_status saved = status == RUDD_CANCELLED ? train_fit_save(f, err) : RUDD_OK;
+        enum rudd_status saved = settle(f, status, err);
         if (saved != RUDD_OK) status = saved;
         if (status == RUDD_OK) status = finish(f, "done", outcome, err);
         if (status != RUDD_OK) status = end_early(f, status, err);

@@ -314,9 +314,59 @@ static struct train_checkpoint checkpoint_of(struct train_fit_run *f)
                                      f->learner.grads};
 }
 
+bool train_fit_is_due(const struct train_fit_run *f)
+{
+    return train_now() - f->saved_at >= f->s.checkpoint_seconds;
+}
+
+static enum rudd_status write_model(struct train_fit_run *f, struct rudd_error *err)
+{
+    char path[TRAIN_PATH];
+    f->best_pending = false;
+    return weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
+}
+
+/* The first value that learning may change: a frozen part keeps all of its own. */
+static size_t first_changing(const struct train_fit_run *f)
+{
+    const struct nn_model *m = f->model;
+    size_t first = m->value_count;
+    if (f->learner.ema.values) return 0; /* averages of equal values may be rounded */
+    for (int i = 0; i < m->param_count; i++)
+        if (m->params[i].stage >= f->learner.options.plan.freeze_stage && m->params[i].offset < first)
+            first = m->params[i].offset;
+    return first;
+}
+
+enum rudd_status train_fit_keep_best(struct train_fit_run *f, struct rudd_error *err)
+{
+    const struct nn_model *m = f->model;
+    if (train_fit_is_due(f)) return write_model(f, err);
+    const size_t first = f->best ? first_changing(f) : 0;
+    if (!f->best) f->best = rudd_alloc(m->value_count * sizeof *f->best);
+    if (!f->best) return write_model(f, err); /* slower, but it goes on */
+    memcpy(f->best + first, m->values + first, (m->value_count - first) * sizeof *f->best);
+    f->best_pending = true;
+    return RUDD_OK;
+}
+
+enum rudd_status train_fit_save_best(struct train_fit_run *f, struct rudd_error *err)
+{
+    float *present = f->model->values;
+    enum rudd_status status = RUDD_OK;
+    if (f->best_pending) {
+        f->model->values = f->best; /* no plan runs meanwhile */
+        status = write_model(f, err);
+        f->model->values = present;
+    }
+    return status != RUDD_OK ? status : train_run_folder_sync(&f->folder, err);
+}
+
 enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err)
 {
     char path[TRAIN_PATH];
+    enum rudd_status status = train_fit_save_best(f, err);
+    if (status != RUDD_OK) return status;
     const struct train_schedule *schedule = &f->learner.schedule;
     struct train_checkpoint checkpoint = checkpoint_of(f);
     f->state.tally = f->learner.tally;
@@ -326,9 +376,9 @@ enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err)
     f->state.plateau_best = schedule->best;
     f->state.plateau_stale = schedule->stale;
     f->state.plateau_epochs = schedule->epochs;
-    enum rudd_status status =
-        train_checkpoint_write(train_run_path(path, f->folder.path, "last.safetensors"), &checkpoint, &f->state, err);
+    status = train_checkpoint_write(train_run_path(path, f->folder.path, "last.safetensors"), &checkpoint, &f->state, err);
     f->saved_steps = f->learner.optim.steps;
+    f->saved_epoch = (int)f->state.epoch;
     f->saved_at = train_now();
     return status;
 }
@@ -345,6 +395,7 @@ static enum rudd_status restore_checkpoint(struct train_fit_run *f, const char *
     schedule->epochs = (int)f->state.plateau_epochs;
     f->learner.tally = f->state.tally;
     f->saved_steps = f->learner.optim.steps;
+    f->saved_epoch = (int)f->state.epoch;
     train_note(f->events, "%s: goes on in epoch %d, behind %d of its batches", f->folder.path, (int)f->state.epoch + 1,
                (int)f->state.tally.batches);
     return RUDD_OK;
@@ -388,6 +439,7 @@ void train_fit_close(struct train_fit_run *f)
     train_evaluator_destroy(f->val);
     train_frozen_destroy(f->frozen);
     train_run_folder_free(&f->folder);
+    rudd_free(f->best);
     nn_model_destroy(f->model);
     data_splits_free(&f->splits);
 }

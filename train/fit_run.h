@@ -31,7 +31,12 @@ struct train_fit_run {
     int bad_noted, bad_val_noted; /* unreadable training and validation pictures told of so far */
     int claim;                    /* of the folder, train_run_claim; -1: none */
 
-    uint64_t saved_steps; /* optimiser steps and train_now() of the last checkpoint */
+    /* The best model, when no file holds it yet: its values, or NULL. Its texts are in model. */
+    float *best;
+    bool best_pending;
+
+    uint64_t saved_steps; /* optimiser steps, epochs and train_now() of the last checkpoint */
+    int saved_epoch;
     double saved_at;
 };
 
@@ -42,8 +47,16 @@ void train_fit_close(struct train_fit_run *f);
 size_t train_fit_validation_bytes(const struct train_fit_run *f);
 /* Threads of each loader, as data_loader_options has them. */
 int train_fit_loaders(const struct train_fit_run *f);
-/* last.safetensors: where learner and state stand now, which may be between any two batches. */
+/* Whether a checkpoint is due behind an epoch. */
+bool train_fit_is_due(const struct train_fit_run *f);
+/* The checkpoint: last.safetensors, where learner and state stand now, which may be between any two
+ * batches. What it refers to is written first: model.safetensors and metrics.jsonl. */
 enum rudd_status train_fit_save(struct train_fit_run *f, struct rudd_error *err);
+/* The present values are the best so far. They are written now when a checkpoint is due, else with
+ * the next one. */
+enum rudd_status train_fit_keep_best(struct train_fit_run *f, struct rudd_error *err);
+/* model.safetensors and metrics.jsonl as they stand, without a checkpoint. */
+enum rudd_status train_fit_save_best(struct train_fit_run *f, struct rudd_error *err);
 
 /* Starts run.json for a fresh run, and gives the model the run's id and the data set's hash. */
 enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_error *err);

@@ -130,36 +130,82 @@ enum rudd_status train_run_folder_open(struct train_run_folder *folder, const ch
 void train_run_folder_free(struct train_run_folder *folder)
 {
     rudd_free(folder->epochs);
+    if (folder->bytes) close(folder->fd);
     folder->epochs = NULL;
     folder->count = folder->capacity = 0;
+    folder->bytes = 0;
 }
 
-enum rudd_status train_run_folder_add(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err)
+/* Writes an epoch's line to text[LINE_LENGTH]. Returns its length; 0: no memory. */
+static size_t print_line(char *text, const struct train_epoch *epoch)
+{
+    json_t *object = train_record_json((const double *)epoch, train_epoch_names, TRAIN_EPOCH_COUNT);
+    size_t n = object ? json_dumpb(object, text, LINE_LENGTH - 1, JSON_REAL_PRECISION(9)) : 0;
+    json_decref(object);
+    if (n == 0 || n >= LINE_LENGTH) return 0;
+    text[n] = '\n';
+    return n + 1;
+}
+
+/* Replaces metrics.jsonl by one of all epochs, and opens it for the lines to come. */
+static enum rudd_status begin_metrics(struct train_run_folder *folder, struct rudd_error *err)
 {
     char file[TRAIN_PATH];
-    enum rudd_status status = keep(folder, epoch, err);
-    if (status != RUDD_OK) return status;
-    char *text = rudd_zalloc((size_t)folder->count, LINE_LENGTH);
-    size_t used = 0;
-    for (int i = 0; text && i < folder->count; i++) {
-        json_t *object = train_record_json((const double *)&folder->epochs[i], train_epoch_names, TRAIN_EPOCH_COUNT);
-        size_t n = object ? json_dumpb(object, text + used, LINE_LENGTH - 1, JSON_REAL_PRECISION(9)) : 0;
-        json_decref(object);
-        if (n == 0 || n >= LINE_LENGTH) {
-            rudd_free(text);
-            text = NULL;
-            break;
-        }
-        used += n;
-        text[used++] = '\n';
-    }
-    if (text)
+    char *text = rudd_alloc((size_t)folder->count * LINE_LENGTH);
+    size_t used = 0, n = 1;
+    for (int i = 0; text && n && i < folder->count; i++) used += n = print_line(text + used, &folder->epochs[i]);
+    enum rudd_status status;
+    if (text && n)
         status = weights_write_bytes(train_run_path(file, folder->path, "metrics.jsonl"), text, used, err);
     else
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the metrics", folder->path);
     rudd_free(text);
+    if (status != RUDD_OK) return status;
+    folder->fd = open(file, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (folder->fd < 0) return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", file, strerror(errno));
+    folder->bytes = used;
+    folder->synced = folder->count;
+    return RUDD_OK;
+}
+
+/* Adds the last epoch's line to metrics.jsonl, or leaves the file as it is. */
+static enum rudd_status append_line(struct train_run_folder *folder, struct rudd_error *err)
+{
+    char line[LINE_LENGTH];
+    const size_t n = print_line(line, &folder->epochs[folder->count - 1]);
+    if (n == 0) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for the metrics", folder->path);
+    for (size_t written = 0; written < n;) {
+        ssize_t now = write(folder->fd, line + written, n - written);
+        if (now < 0 && errno == EINTR) continue;
+        if (now <= 0) {
+            rudd_fail(err, RUDD_IO, "%s/metrics.jsonl: cannot write: %s", folder->path, strerror(now ? errno : ENOSPC));
+            (void)!ftruncate(folder->fd, (off_t)folder->bytes); /* --resume cuts it off, too */
+            return RUDD_IO;
+        }
+        written += (size_t)now;
+    }
+    folder->bytes += n;
+    return RUDD_OK;
+}
+
+enum rudd_status train_run_folder_add(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err)
+{
+    enum rudd_status status = keep(folder, epoch, err);
+    if (status != RUDD_OK) return status;
+    status = folder->bytes ? append_line(folder, err) : begin_metrics(folder, err);
     if (status != RUDD_OK) folder->count--;
     return status;
+}
+
+enum rudd_status train_run_folder_sync(struct train_run_folder *folder, struct rudd_error *err)
+{
+    if (folder->count == 0) return RUDD_OK;
+    if (folder->bytes == 0) return begin_metrics(folder, err);
+    if (folder->synced == folder->count) return RUDD_OK;
+    if (fsync(folder->fd) != 0)
+        return rudd_fail(err, RUDD_IO, "%s/metrics.jsonl: cannot sync to disk: %s", folder->path, strerror(errno));
+    folder->synced = folder->count;
+    return RUDD_OK;
 }
 
 enum rudd_status train_run_json_write(const char *path, const json_t *json, struct rudd_error *err)

@@ -1,12 +1,15 @@
 /* run_folder.h - the folder in which a run leaves everything it has to show.
  *
  *     RUN/run.json           every option, data set, weights, machine, versions, final figures; written at start and at the end
- *         metrics.jsonl      one line per epoch
+ *         metrics.jsonl      one line per epoch, appended as the epoch ends
  *         model.safetensors  the best model
  *         last.safetensors   the checkpoint
  *         report.html        the picture
  *
- * All files are replaced whole and atomically, metrics.jsonl too (it is small): a reader never meets half a line. */
+ * All other files are replaced whole and atomically. metrics.jsonl is so once in a process, at its
+ * first epoch. Then it grows by a line an epoch, which is synced with the next checkpoint. A reader
+ * may meet the beginning of a last line, which has no newline yet. After a crash of the machine,
+ * what lies behind the checkpoint's epochs may be anything; --resume does not read it. */
 #ifndef TRAIN_RUN_FOLDER_H
 #define TRAIN_RUN_FOLDER_H
 
@@ -19,6 +22,8 @@ struct train_run_folder {
     char path[TRAIN_PATH - 64]; /* room for the file names */
     struct train_epoch *epochs; /* what metrics.jsonl holds */
     int count, capacity;
+    int fd, synced; /* metrics.jsonl, and how many of its lines are surely on the disk */
+    size_t bytes;   /* of metrics.jsonl; 0: not begun by this process, fd is none */
 };
 
 /* Makes path, parents included; NULL: the first free of runs/1, runs/2, ... RUDD_ARGUMENT when a run is there already. */
@@ -37,8 +42,10 @@ void train_run_release(int claim); /* -1: nothing */
 /* path/name, into out[TRAIN_PATH]. Returns out. */
 const char *train_run_path(char out[TRAIN_PATH], const char *path, const char *name);
 
-/* One more epoch, and metrics.jsonl with it. On failure the line is not added. */
+/* One more epoch, and its line in metrics.jsonl. On failure the line is not added. */
 enum rudd_status train_run_folder_add(struct train_run_folder *folder, const struct train_epoch *epoch, struct rudd_error *err);
+/* metrics.jsonl is on the disk, with these epochs and no later ones. Without an epoch: nothing. */
+enum rudd_status train_run_folder_sync(struct train_run_folder *folder, struct rudd_error *err);
 
 /* run.json: written from, and read as, one JSON object. json is not taken over. */
 enum rudd_status train_run_json_write(const char *path, const json_t *json, struct rudd_error *err);

@@ -19,6 +19,7 @@ const struct train_settings train_settings_default = {
     .prefetch = 2,
     .memory_limit = NN_BYTES_AUTO,
     .checkpoint_minutes = 10,
+    .checkpoint_seconds = 10,
     .optimizer = TRAIN_ADAMW,
     .schedule = TRAIN_COSINE,
     .layer_decay = 1,
@@ -74,6 +75,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"prefetch", NN_OPTION_INT, &s->prefetch, "N", 0, 64, "batches loaded ahead of the network; changes the speed only"},
         {"checkpoint-steps", NN_OPTION_INT, &s->checkpoint_steps, "N", 0, 1000000000, "save every N optimiser steps, not only after epochs; 0: no"},
         {"checkpoint-minutes", NN_OPTION_DOUBLE, &s->checkpoint_minutes, "X", 0, 1e6, "save when the last checkpoint is so old; 0: no"},
+        {"checkpoint-seconds", NN_OPTION_DOUBLE, &s->checkpoint_seconds, "X", 0, 1e6, "save after an epoch when the last checkpoint is so old; 0: after each"},
         NN_OPTION_MEMORY(&s->memory_limit, "for activations: met by recomputing, then, if given, by accumulating smaller batches"),
 
         {"optimizer", NN_OPTION_CHOICE, &s->optimizer, "adamw|sgd|rmsprop|lion|lbfgs", 0, 0, "how gradients become steps; lbfgs: with --freeze all, the best classifier at once"},
@@ -133,10 +135,11 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
 
 bool train_settings_incidental(const char *name)
 {
+    /* clang-format off */
     static const char *const names[] = {
-        "data",    "weights",      "out",       "resume",    "labels",   "config",           "quiet",
-        "threads", "memory-limit", "max-steps", "cache-dir", "prefetch", "checkpoint-steps", "checkpoint-minutes",
-        "find-lr"};
+        "data", "weights", "out", "resume", "labels", "config", "quiet", "threads", "memory-limit", "max-steps",
+        "cache-dir", "prefetch", "checkpoint-steps", "checkpoint-minutes", "checkpoint-seconds", "find-lr"};
+    /* clang-format on */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

@@ -44,8 +44,9 @@ struct train_settings {
     double dropout, drop_path, bn_momentum;
     bool freeze_bn;
     size_t memory_limit;
-    int checkpoint_steps; /* and minutes: 0: none but behind each epoch */
+    int checkpoint_steps; /* and minutes: 0: none but behind epochs */
     double checkpoint_minutes;
+    double checkpoint_seconds; /* behind an epoch, the least age of the checkpoint before; 0: behind each */
 
     bool augment;
     double jitter; /* stands for brightness, contrast and saturation where those are -1; itself -1: not given */
