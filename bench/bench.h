@@ -5,6 +5,7 @@
 #define BENCH_H
 
 #include <stdbool.h>
+#include "bench/beside.h"
 #include "nn/options.h"
 #include "nn/plan.h"
 
@@ -21,10 +22,12 @@ struct bench_work {
     bool trains;            /* the model's values are needed */
     double opened_ms;       /* when bench_open began with the model */
     struct nn_model *model; /* bench_open's */
+    int beside;             /* busy loops that run meanwhile */
+    struct bench_beside loops;
 };
 
-/* Reads the options and opens the model; size 0 becomes the model's own. *done: help was printed. The caller destroys
- * work->model, also on failure. */
+/* Reads the options, starts the busy loops and opens the model; size 0 becomes the model's own.
+ * *done: help was printed. bench_close must follow, also on failure. */
 enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char **argv, const char *usage, const char *about,
                             struct rudd_error *err);
 
@@ -33,9 +36,13 @@ enum rudd_status bench_plan(struct nn_plan **plan, const struct bench_work *work
                             size_t beside, struct rudd_error *err);
 
 /* With RUDD_TRACE=1 in the environment the report ends with what each step of the plan took (nn/trace.h).
- * Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's. */
-enum rudd_status bench_measure(const struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
+ * Runs step(user) work->warmup + work->repeat times and prints the report; what: "infer" or "train"; plan: step's.
+ * The busy loops end after the last run. */
+enum rudd_status bench_measure(struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
                                void *user, struct rudd_error *err);
+
+/* Ends the busy loops, if they still run, and destroys the model. Passes status on. */
+enum rudd_status bench_close(struct bench_work *work, enum rudd_status status, struct rudd_error *err);
 
 /* Fills count floats with a fixed pattern of normalised-pixel size. */
 void bench_fill(float *x, size_t count);

@@ -26,6 +26,5 @@ enum rudd_status bench_infer(int argc, char **argv, struct rudd_error *err)
         }
     }
     nn_plan_destroy(plan);
-    nn_model_destroy(work.model);
-    return status;
+    return bench_close(&work, status, err);
 }

@@ -2,7 +2,9 @@
  *
  * first_ms is from the beginning of opening the model to the end of its first run: with --model, what a program that predicts once
  * waits, but for decoding. Median and minimum of wall-clock times: the median is what a user waits, the minimum what the machine can do when nothing
- * else runs. peak_rss_mb is the process's high-water mark, so it includes the model and the program itself. */
+ * else runs. peak_rss_mb is the process's high-water mark, so it includes the model and the program itself.
+ *
+ * Busy loops (--beside) run from before the model is opened until the last measured run has ended. */
 #include "bench/bench.h"
 #include "kernels/kern.h"
 #include "nn/budget.h"
@@ -28,10 +30,13 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
         {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "measured runs"},
         {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before those"},
         NN_OPTION_MEMORY(&work->memory_limit, "for activations and prepared weights"),
+        {"beside", NN_OPTION_INT, &work->beside, "N", 0, BENCH_BESIDE_MOST,
+         "busy loops meanwhile: other processes, each as busy as it can be"},
         {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
     };
     struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
     enum rudd_status status = train_command_parse(&options, done, argc, argv, err);
+    if (!status && !*done) status = bench_beside_start(&work->loops, work->beside, err);
     if (!status && !*done) {
         kern_set_threads(kern_threads_within(work->threads));
         work->opened_ms = bench_now_ms();
@@ -58,6 +63,12 @@ enum rudd_status bench_plan(struct nn_plan **plan, const struct bench_work *work
     o.memory_limit = budget.limit;
     enum rudd_status status = nn_plan_create(plan, work->model, &o, err);
     return nn_budget_tell(&budget, status, "a smaller --batch or --size", err);
+}
+
+enum rudd_status bench_close(struct bench_work *work, enum rudd_status status, struct rudd_error *err)
+{
+    nn_model_destroy(work->model);
+    return bench_beside_stop(&work->loops, status, err);
 }
 
 void bench_fill(float *x, size_t count)
@@ -98,17 +109,18 @@ static void print_report(const struct bench_work *w, const char *what, const str
     /* Architecture names come from a table or a checked model file: letters, digits and _ only, so no escaping. */
     const char *form =
         w->json ? "{\"what\":\"%s\",\"arch\":\"%s\",\"size\":%d,\"batch\":%d,\"threads\":%d,\"isa\":\"%s\",\"repeat\":%d,"
-                  "\"median_ms\":%.3f,\"min_ms\":%.3f,\"ms_per_image\":%.3f,\"images_per_second\":%.2f,"
+                  "\"beside\":%d,\"median_ms\":%.3f,\"min_ms\":%.3f,"
+                  "\"ms_per_image\":%.3f,\"images_per_second\":%.2f,"
                   "\"first_ms\":%.1f,\"plan_mb\":%.1f,\"peak_rss_mb\":%.1f}\n"
-                : "%s %s   %d pixels, batch %d, %d threads, %s, %d runs\n"
+                : "%s %s   %d pixels, batch %d, %d threads, %s, %d runs, %d busy loops beside\n"
                   "  median            %10.2f ms\n  minimum           %10.2f ms\n  an image          %10.2f ms\n"
                   "  images a second   %10.2f\n  first done after  %10.2f ms\n  plan              %10.1f MB\n  peak memory     "
                   "  %10.1f MB\n";
-    printf(form, what, w->model->arch, w->size, w->batch, kern_threads(), kern_isa(), w->repeat, r->median_ms, r->min_ms,
-           ms_per_image, images_per_second, r->first_ms, r->plan_mb, r->peak_rss_mb);
+    printf(form, what, w->model->arch, w->size, w->batch, kern_threads(), kern_isa(), w->repeat, w->beside, r->median_ms,
+           r->min_ms, ms_per_image, images_per_second, r->first_ms, r->plan_mb, r->peak_rss_mb);
 }
 
-enum rudd_status bench_measure(const struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
+enum rudd_status bench_measure(struct bench_work *work, const char *what, struct nn_plan *plan, void (*step)(void *user),
                                void *user, struct rudd_error *err)
 {
     size_t n = (size_t)work->repeat;
@@ -122,6 +134,7 @@ enum rudd_status bench_measure(const struct bench_work *work, const char *what, 
         if (i == 0) first_ms = bench_now_ms() - work->opened_ms;
         if (i >= work->warmup) times[i - work->warmup] = bench_now_ms() - start;
     }
+    const enum rudd_status status = bench_beside_stop(&work->loops, RUDD_OK, err);
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     double median = bench_median(times, n);
@@ -130,8 +143,8 @@ enum rudd_status bench_measure(const struct bench_work *work, const char *what, 
                             .first_ms = first_ms,
                             .plan_mb = (double)nn_plan_bytes(plan) / (1 << 20),
                             .peak_rss_mb = (double)use.ru_maxrss / 1024};
-    print_report(work, what, &report);
+    if (!status) print_report(work, what, &report);
     nn_trace_end(stdout, trace);
     rudd_free(times);
-    return RUDD_OK;
+    return status;
 }

@@ -32,12 +32,14 @@ enum { MOST_CLIENTS = 1024, WARM = 8 };
 struct bench {
     const char *arch, *model;
     int size, classes, clients, side, flood, swaps;
+    int beside; /* busy loops that run meanwhile */
     double seconds, soak;
     bool json;
     char **server_options;
     int server_option_count;
 
     struct bench_child child;
+    struct bench_beside loops;
     struct bench_picture small, large;
     char head[256], large_head[256];
     uint8_t *warm[WARM]; /* pictures that stay the same */
@@ -156,14 +158,34 @@ static enum rudd_status predict(struct bench *b, struct bench_load_result *resul
 
 /* ---- the rows -------------------------------------------------------------------------------------------------------------------------- */
 
+static void print_heading(const struct bench *b)
+{
+    const char *name = b->model ? b->model : b->arch;
+    const int height = b->side * 3 / 4;
+    printf("rudd-serve, %s, JPEG of %d x %d in %zu bytes, ", name, b->side, height, b->small.length);
+    printf("%d clients, %d busy loops beside\n  %-22s", b->clients, b->beside, "");
+    printf(" %10s %9s %9s %9s %9s", "requests/s", "p50 ms", "p95 ms", "p99 ms", "answers");
+    printf(" %7s %7s\n", "busy", "errors");
+}
+
+/* What every row begins with: its name and, in JSON, what ran beside. */
+static void begin_row(const struct bench *b, const char *name)
+{
+    if (b->json)
+        printf("{\"row\":\"%s\",\"beside\":%d,", name, b->beside);
+    else
+        printf("  %-22s", name);
+}
+
 static void print_row(const struct bench *b, const char *name, const struct bench_load_result *r)
 {
     const double p50 = bench_percentile(r->ms, r->count, 0.5), p95 = bench_percentile(r->ms, r->count, 0.95),
                  p99 = bench_percentile(r->ms, r->count, 0.99), rate = r->seconds > 0 ? (double)r->ok / r->seconds : 0;
-    printf(b->json ? "{\"row\":\"%s\",\"requests_per_second\":%.2f,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
+    begin_row(b, name);
+    printf(b->json ? "\"requests_per_second\":%.2f,\"p50_ms\":%.3f,\"p95_ms\":%.3f,\"p99_ms\":%.3f,"
                      "\"answers\":%ld,\"busy\":%ld,\"errors\":%ld}\n"
-                   : "  %-22s %10.1f %9.2f %9.2f %9.2f %9ld %7ld %7ld\n",
-           name, rate, p50, p95, p99, r->ok, r->busy, r->errors);
+                   : " %10.1f %9.2f %9.2f %9.2f %9ld %7ld %7ld\n",
+           rate, p50, p95, p99, r->ok, r->busy, r->errors);
     fflush(stdout);
 }
 
@@ -187,8 +209,9 @@ static enum rudd_status row_large(struct bench *b, struct rudd_error *err)
     struct bench_load_result result = {0};
     enum rudd_status status = predict(b, &result, &a, &load, err);
     if (status) return status;
-    printf(b->json ? "{\"row\":\"12 megapixels\",\"bytes\":%zu,\"decode_ms\":%.2f,\"resize_ms\":%.2f,\"errors\":%ld}\n"
-                   : "  12 megapixels (%zu bytes): decode %.1f ms + resize %.1f ms; %ld errors\n",
+    begin_row(b, "12 megapixels");
+    printf(b->json ? "\"bytes\":%zu,\"decode_ms\":%.2f,\"resize_ms\":%.2f,\"errors\":%ld}\n"
+                   : " %zu bytes: decode %.1f ms + resize %.1f ms; %ld errors\n",
            b->large.length, a.decode_ms, a.resize_ms, result.errors);
     rudd_free(result.ms);
     return RUDD_OK;
@@ -281,9 +304,10 @@ static enum rudd_status soak(struct bench *b, struct rudd_error *err)
     }
     if (status) return status;
     const double growth = warm > 0 ? 100 * (now / warm - 1) : 0;
-    printf(b->json ? "{\"row\":\"soak\",\"seconds\":%.0f,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"warm_mb\":%.2f,"
+    begin_row(b, "soak");
+    printf(b->json ? "\"seconds\":%.0f,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"warm_mb\":%.2f,"
                      "\"end_mb\":%.2f,\"most_mb\":%.2f,\"growth_percent\":%.2f}\n"
-                   : "  soak of %.0f s: %ld answers, %ld busy, %ld errors; resident memory %.1f MB warm, %.1f MB at the end, "
+                   : " %.0f s: %ld answers, %ld busy, %ld errors; resident memory %.1f MB warm, %.1f MB at the end, "
                      "%.1f MB at most: %+.2f %%\n",
            b->soak, sum.ok, sum.busy, sum.errors, warm / 1e6, now / 1e6, most / 1e6, growth);
     fflush(stdout);
@@ -354,10 +378,12 @@ static enum rudd_status row_swaps(struct bench *b, struct rudd_error *err)
         status = f->status;
         if (err) *err = f->err;
     }
-    if (!status)
-        printf(b->json ? "{\"row\":\"swaps\",\"swaps\":%d,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"versions\":%d}\n"
-                       : "  %d swaps under load: %ld answers, %ld busy, %ld errors; each of one of %d models\n",
+    if (!status) {
+        begin_row(b, "swaps");
+        printf(b->json ? "\"swaps\":%d,\"answers\":%ld,\"busy\":%ld,\"errors\":%ld,\"versions\":%d}\n"
+                       : " %d under load: %ld answers, %ld busy, %ld errors; each of one of %d models\n",
                b->swaps, f->result.ok, f->result.busy, f->result.errors, f->asking.versions);
+    }
     /* Back to the first: what is in the cache is its. */
     if (!status && b->swaps % 2) status = swap(b, b->child.other[0], err);
     if (!status && b->swaps > 1 && (f->asking.versions != 2 || f->asking.confidence[0] == f->asking.confidence[1]))
@@ -432,9 +458,10 @@ static enum rudd_status compare(struct bench *b, struct rudd_error *err)
         equal = c.ok == (double)b->ok && c.busy == (double)b->busy && c.predictions == (double)b->ok;
     }
     b->unequal = !equal;
-    printf(b->json ? "{\"row\":\"counters\",\"equal\":%s,\"ok\":%ld,\"ok_server\":%.0f,\"busy\":%ld,\"busy_server\":%.0f,"
+    begin_row(b, "counters");
+    printf(b->json ? "\"equal\":%s,\"ok\":%ld,\"ok_server\":%.0f,\"busy\":%ld,\"busy_server\":%.0f,"
                      "\"predictions_server\":%.0f}\n"
-                   : "  counters %s: %ld answers (server %.0f), %ld busy (server %.0f), predictions %.0f\n",
+                   : " %s: %ld answers (server %.0f), %ld busy (server %.0f), predictions %.0f\n",
            b->json ? (equal ? "true" : "false") : (equal ? "equal" : "DIFFER"), b->ok, c.ok, b->busy, c.busy, c.predictions);
     return RUDD_OK;
 }
@@ -482,10 +509,7 @@ static enum rudd_status warm(struct bench *b, struct rudd_error *err)
 static enum rudd_status measure(struct bench *b, struct rudd_error *err)
 {
     enum rudd_status status = warm(b, err);
-    if (!status && !b->json)
-        printf("rudd-serve, %s, JPEG of %d x %d in %zu bytes, %d clients\n  %-22s %10s %9s %9s %9s %9s %7s %7s\n",
-               b->model ? b->model : b->arch, b->side, b->side * 3 / 4, b->small.length, b->clients, "", "requests/s", "p50 ms",
-               "p95 ms", "p99 ms", "answers", "busy", "errors");
+    if (!status && !b->json) print_heading(b);
     if (!status) status = row(b, "uncached", 0, err);
     if (!status) status = row(b, "65 % cached", 0.65, err);
     if (!status) status = row(b, "cached", 1, err);
@@ -515,6 +539,8 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         {"seconds", NN_OPTION_DOUBLE, &b.seconds, "X", 0.05, 3600, "for each row"},
         {"soak", NN_OPTION_DOUBLE, &b.soak, "SECONDS", 0, 1e6, "full load for so long, watching memory; 0: not"},
         {"swap", NN_OPTION_INT, &b.swaps, "N", 0, 100000, "models swapped under load, so many times; not with --model"},
+        {"beside", NN_OPTION_INT, &b.beside, "N", 0, BENCH_BESIDE_MOST,
+         "busy loops beside server and load: other processes, each as busy as it can be"},
         {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
     };
     struct nn_options options = {.usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
@@ -531,7 +557,9 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         b.server_option_count = options.argument_count;
         if (b.model && b.swaps) status = rudd_fail(err, RUDD_ARGUMENT, "--swap makes its own models; leave --model out");
         if (!status) status = prepare(&b, err);
+        if (!status) status = bench_beside_start(&b.loops, b.beside, err);
         if (!status) status = measure(&b, err);
+        status = bench_beside_stop(&b.loops, status, err);
         status = bench_child_stop(&b.child, status, err);
     }
     for (int i = 0; i < WARM; i++) rudd_free(b.warm[i]);

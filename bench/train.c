@@ -81,6 +81,5 @@ enum rudd_status bench_train(int argc, char **argv, struct rudd_error *err)
     rudd_free(s.m);
     rudd_free(s.v);
     rudd_free(s.q);
-    nn_model_destroy(work.model);
-    return status;
+    return bench_close(&work, status, err);
 }

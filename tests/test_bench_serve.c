@@ -169,7 +169,7 @@ static void broken_servers_are_errors(void **state)
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
 
-/* With too little room in the queue, too: 503s are no errors, and are counted on both sides. */
+/* With too little room in the queue and beside other load, too: 503s are no errors, and are counted on both sides. */
 static void the_server_counts_the_same(void **state)
 {
     (void)state;
@@ -178,8 +178,9 @@ static void the_server_counts_the_same(void **state)
                     "48",      "--clients", "3",
                     "--flood", "24",        "--seconds",
                     "0.3",     "--soak",    "0.5",
-                    "--swap",  "3",         "--json",
-                    "--",      "--queue",   "2"};
+                    "--swap",  "3",         "--beside",
+                    "2",       "--json",    "--",
+                    "--queue", "2"};
     if (bench_serve(sizeof argv / sizeof *argv, argv, &err)) fail_msg("%s", err.message);
     char *wrong[] = {"serve", "--arch", "efficientnet_b0", "--", "--no-such-option"};
     assert_int_equal(bench_serve(5, wrong, &err), RUDD_IO);
