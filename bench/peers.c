@@ -7,65 +7,30 @@
  * rudd runs in this process, each peer in one of its own (peer.h, peer.py), all of them on files that are written here and removed
  * afterwards: the ONNX file, the model file (for PyTorch, through timm), the input, and rudd's logits, against which every peer
  * compares its own, so that nobody is fast by being wrong. */
-#include "bench/bench.h"
-#include "bench/peer.h"
+#include "bench/peers.h"
 #include "kernels/kern.h"
 #include "train/command.h"
-#include "weights/model_file.h"
-#include "weights/onnx_write.h"
-#include "weights/replace.h"
-#include <errno.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { CLASSES = 1000, WARM_ROUNDS = 2, PAUSE_MS = 50 };
 /* torch.compile builds C++ for minutes; a run of the largest network takes seconds. */
 static const double start_seconds = 900, run_seconds = 120;
 
-static const char *const kinds[] = {"onnxruntime", "openvino", "torch"};
-enum { KINDS = sizeof kinds / sizeof *kinds };
+const char *const peers_kinds[PEERS_KINDS] = {"onnxruntime", "openvino", "torch"};
 
-struct work {
-    const char *arch;
-    int size, batch; /* size 0: the network's own */
-};
-static const struct work usual[] = {{"efficientnet_b4", 380, 1},
-                                    {"efficientnet_b4", 224, 1},
-                                    {"efficientnet_b4", 380, 8},
-                                    {"efficientnet_b4", 224, 8},
-                                    {"tf_efficientnetv2_b0", 224, 1}};
+static const struct peers_work usual[] = {{"efficientnet_b4", 380, 1},
+                                          {"efficientnet_b4", 224, 1},
+                                          {"efficientnet_b4", 380, 8},
+                                          {"efficientnet_b4", 224, 8},
+                                          {"tf_efficientnetv2_b0", 224, 1}};
 
-struct settings {
-    struct work one; /* arch NULL, size and batch 0: the usual ones */
-    const char *python;
-    int threads, rounds, only; /* only: 0 all, else 1 + index in kinds */
-    bool json;
-};
-
-/* One of the other engines while a row is measured. */
-struct side {
-    const char *kind;
-    struct bench_peer process;
-    char name[32], version[64];
-    char trouble[2100]; /* why it does not take part, or no longer; "" while it does */
-    bool missing;       /* not installed: no fault */
-    double *times, median, min, difference;
-};
-
-struct row {
-    const struct settings *settings;
-    struct work work;
-    struct nn_model *model;
-    struct nn_plan *plan;
-    char folder[256];
-    double *times, median, min; /* rudd's; one block, each side's behind it */
-    struct side sides[KINDS];
-};
+bool peers_takes_part(const struct peers_settings *settings, int kind)
+{
+    return !settings->only || settings->only == kind + 1;
+}
 
 static volatile sig_atomic_t stopped;
 static void stop(int signal_number)
@@ -74,79 +39,17 @@ static void stop(int signal_number)
     stopped = 1;
 }
 
-/* ---- the files --------------------------------------------------------------------------------------------------- */
-
-enum { ONNX, MODEL, INPUT, LOGITS, FILES };
-static const char *const file_names[FILES] = {"model.onnx", "model.safetensors", "input.f32", "logits.f32"};
-enum { PATH = 300 };
-
-static const char *path_of(char out[PATH], const struct row *r, int file)
-{
-    snprintf(out, PATH, "%s/%s", r->folder, file_names[file]);
-    return out;
-}
-
-static enum rudd_status make_folder(struct row *r, struct rudd_error *err)
-{
-    const char *base = getenv("TMPDIR");
-    int n = snprintf(r->folder, sizeof r->folder, "%s/rudd-peers-XXXXXX", base && *base ? base : P_tmpdir);
-    if (n < (int)sizeof r->folder && mkdtemp(r->folder)) return RUDD_OK;
-    enum rudd_status status =
-        rudd_fail(err, RUDD_IO, "cannot make a temporary folder %.200s: %s; set TMPDIR to one that is writable", r->folder,
-                  n < (int)sizeof r->folder ? strerror(errno) : "its name is too long");
-    r->folder[0] = 0;
-    return status;
-}
-
-static void remove_folder(const struct row *r)
-{
-    char path[PATH];
-    if (!r->folder[0]) return;
-    for (int i = 0; i < FILES; i++) unlink(path_of(path, r, i));
-    rmdir(r->folder);
-}
-
-/* The plan's input [n,h,w,3], for everyone else [n,3,h,w]. */
-static enum rudd_status write_input(const struct row *r, struct rudd_error *err)
-{
-    size_t n = (size_t)r->work.batch, hw = (size_t)r->work.size * (size_t)r->work.size;
-    const float *nhwc = nn_plan_input(r->plan);
-    float *nchw = rudd_alloc(sizeof *nchw * n * hw * 3);
-    char path[PATH];
-    if (!nchw) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %zu pictures", n);
-    for (size_t i = 0; i < n; i++)
-        for (size_t c = 0; c < 3; c++)
-            for (size_t p = 0; p < hw; p++) nchw[(i * 3 + c) * hw + p] = nhwc[(i * hw + p) * 3 + c];
-    enum rudd_status status = weights_write_bytes(path_of(path, r, INPUT), nchw, sizeof *nchw * n * hw * 3, err);
-    rudd_free(nchw);
-    return status;
-}
-
-static enum rudd_status write_files(struct row *r, struct rudd_error *err)
-{
-    const struct weights_onnx_options onnx = {.image_size = r->work.size};
-    char path[PATH];
-    enum rudd_status status = make_folder(r, err);
-    if (!status) status = weights_onnx_write(path_of(path, r, ONNX), r->model, &onnx, err);
-    if (!status) status = weights_model_save(path_of(path, r, MODEL), r->model, NULL, WEIGHTS_TIMM, err);
-    if (!status) status = write_input(r, err);
-    if (status) return status;
-    nn_plan_forward(r->plan, r->work.batch);
-    return weights_write_bytes(path_of(path, r, LOGITS), nn_plan_logits(r->plan),
-                               sizeof(float) * (size_t)r->work.batch * (size_t)r->model->class_count, err);
-}
-
 /* ---- the peers --------------------------------------------------------------------------------------------------- */
 
 /* The side drops out, the others go on; only a wish to stop ends the row. */
-static enum rudd_status drop_out(struct side *s, enum rudd_status status, const char *why, struct rudd_error *err)
+static enum rudd_status drop_out(struct peers_side *s, enum rudd_status status, const char *why, struct rudd_error *err)
 {
     snprintf(s->trouble, sizeof s->trouble, "%s", why);
     bench_peer_stop(&s->process);
     return status == RUDD_CANCELLED ? rudd_fail(err, RUDD_CANCELLED, "stopped by a signal") : RUDD_OK;
 }
 
-static enum rudd_status start_side(struct side *s, const struct row *r, struct rudd_error *err)
+static enum rudd_status start_side(struct peers_side *s, const struct peers_row *r, struct rudd_error *err)
 {
     char size[16], batch[16], classes[16], threads[16];
     snprintf(size, sizeof size, "%d", r->work.size);
@@ -178,7 +81,7 @@ static enum rudd_status start_side(struct side *s, const struct row *r, struct r
 }
 
 /* One inference of one peer; round < 0: warming up. */
-static enum rudd_status side_turn(struct side *s, int round, struct rudd_error *err)
+static enum rudd_status side_turn(struct peers_side *s, int round, struct rudd_error *err)
 {
     struct bench_answer answer;
     struct rudd_error trouble;
@@ -192,7 +95,7 @@ static enum rudd_status side_turn(struct side *s, int round, struct rudd_error *
     return RUDD_OK;
 }
 
-static void rudd_turn(struct row *r, int round)
+static void rudd_turn(struct peers_row *r, int round)
 {
     nn_plan_forward(r->plan, r->work.batch);
     double start = bench_now_ms();
@@ -207,13 +110,13 @@ static enum rudd_status rest(struct rudd_error *err)
     return stopped ? rudd_fail(err, RUDD_CANCELLED, "stopped by a signal") : RUDD_OK;
 }
 
-static enum rudd_status take_turns(struct row *r, struct rudd_error *err)
+static enum rudd_status take_turns(struct peers_row *r, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
     for (int round = -WARM_ROUNDS; round < r->settings->rounds && !status; round++) {
         rudd_turn(r, round);
         status = rest(err);
-        for (int i = 0; i < KINDS && !status; i++) {
+        for (int i = 0; i < PEERS_KINDS && !status; i++) {
             if (r->sides[i].trouble[0]) continue;
             status = side_turn(&r->sides[i], round, err);
             if (!status) status = rest(err);
@@ -223,8 +126,8 @@ static enum rudd_status take_turns(struct row *r, struct rudd_error *err)
     size_t n = (size_t)r->settings->rounds;
     r->median = bench_median(r->times, n);
     r->min = r->times[0];
-    for (int i = 0; i < KINDS; i++) {
-        struct side *s = &r->sides[i];
+    for (int i = 0; i < PEERS_KINDS; i++) {
+        struct peers_side *s = &r->sides[i];
         if (s->trouble[0]) continue;
         s->median = bench_median(s->times, n);
         s->min = s->times[0];
@@ -232,121 +135,44 @@ static enum rudd_status take_turns(struct row *r, struct rudd_error *err)
     return RUDD_OK;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
-
-/* The side with the smallest median; NULL when none took part. */
-static const struct side *fastest(const struct row *r)
-{
-    const struct side *best = NULL;
-    for (int i = 0; i < KINDS; i++)
-        if (!r->sides[i].trouble[0] && (!best || r->sides[i].median < best->median)) best = &r->sides[i];
-    return best;
-}
-
-static bool takes_part(const struct settings *settings, int kind)
-{
-    return !settings->only || settings->only == kind + 1;
-}
-
-static void print_heading(const struct settings *settings)
-{
-    printf("%d threads, %s, float32, random weights; medians of %d rounds in turn; rudd/peer below 1: rudd is faster\n\n",
-           kern_threads(), kern_isa(), settings->rounds);
-    printf("%-36s %9s  %-28s %9s %10s %11s\n", "work", "rudd ms", "peer", "peer ms", "rudd/peer", "logits off");
-}
-
-static void print_row(const struct row *r)
-{
-    char work[80], peer[100];
-    snprintf(work, sizeof work, "%s, %d, batch %d", r->model->arch, r->work.size, r->work.batch);
-    printf("%-36s %9.2f", work, r->median);
-    for (int i = 0, lines = 0; i < KINDS; i++) {
-        const struct side *s = &r->sides[i];
-        if (!takes_part(r->settings, i)) continue;
-        if (lines++) printf("%46s", "");
-        if (s->trouble[0]) {
-            printf("  %-28s %s: %s\n", s->kind, s->missing ? "missing" : "failed", s->trouble);
-            continue;
-        }
-        snprintf(peer, sizeof peer, "%s %s", s->name, s->version);
-        printf("  %-28s %9.2f %10.3f %11.1e\n", peer, s->median, r->median / s->median, s->difference);
-    }
-    const struct side *best = fastest(r);
-    if (best)
-        printf("%46s  fastest peer: %s %s; %s\n", "", best->name, best->version,
-               r->median <= best->median ? "rudd is faster" : "rudd is slower");
-    fflush(stdout); /* a row takes minutes: show it now, also through a pipe */
-}
-
-static enum rudd_status print_json(const struct row *r, struct rudd_error *err)
-{
-    const struct side *best = fastest(r);
-    json_t *peers = json_array();
-    for (int i = 0; i < KINDS; i++) {
-        const struct side *s = &r->sides[i];
-        if (!takes_part(r->settings, i)) continue;
-        json_t *one = s->trouble[0] ? json_pack("{s:s, s:s}", "peer", s->kind, s->missing ? "missing" : "failed", s->trouble)
-                                    : json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f}", "peer", s->kind, "name", s->name,
-                                                "version", s->version, "median_ms", s->median, "min_ms", s->min, "ratio",
-                                                r->median / s->median, "worst_difference", s->difference);
-        if (!one || json_array_append_new(peers, one)) {
-            json_decref(peers);
-            return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a line of JSON, or a peer's words are not UTF-8");
-        }
-    }
-    json_t *line =
-        json_pack("{s:s, s:i, s:i, s:i, s:s, s:i, s:f, s:f, s:o, s:s?}", "arch", r->model->arch, "size", r->work.size, "batch",
-                  r->work.batch, "threads", kern_threads(), "isa", kern_isa(), "rounds", r->settings->rounds, "rudd_ms",
-                  r->median, "rudd_min_ms", r->min, "peers", peers, "fastest_peer", best ? best->kind : NULL);
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(line);
-    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a line of JSON");
-    puts(text);
-    fflush(stdout);
-    free(text);
-    return RUDD_OK;
-}
-
 /* ---- a row ------------------------------------------------------------------------------------------------------- */
 
-static enum rudd_status prepare(struct row *r, struct rudd_error *err)
+static enum rudd_status prepare(struct peers_row *r, struct rudd_error *err)
 {
     enum rudd_status status = nn_model_create(&r->model, r->work.arch, CLASSES, err);
     if (status) return status;
     if (!r->work.size) r->work.size = r->model->preprocess.image_size;
     size_t rounds = (size_t)r->settings->rounds;
-    r->times = rudd_zalloc((KINDS + 1) * rounds, sizeof *r->times);
+    r->times = rudd_zalloc((PEERS_KINDS + 1) * rounds, sizeof *r->times);
     if (!r->times) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the times of %zu rounds", rounds);
-    for (int i = 0; i < KINDS; i++) {
-        r->sides[i].kind = kinds[i];
+    for (int i = 0; i < PEERS_KINDS; i++) {
+        r->sides[i].kind = peers_kinds[i];
         r->sides[i].times = r->times + (size_t)(i + 1) * rounds;
         r->sides[i].difference = -1;
-        if (!takes_part(r->settings, i)) strcpy(r->sides[i].trouble, "not asked for");
+        if (!peers_takes_part(r->settings, i)) strcpy(r->sides[i].trouble, "not asked for");
     }
     const struct nn_plan_options options = {.batch = r->work.batch, .image_size = r->work.size};
     status = nn_plan_create(&r->plan, r->model, &options, err);
     if (status) return status;
     bench_fill(nn_plan_input(r->plan), (size_t)r->work.batch * (size_t)r->work.size * (size_t)r->work.size * 3);
     nn_plan_prepare(r->plan);
-    return write_files(r, err);
+    return peers_write_files(r, err);
 }
 
-static enum rudd_status measure_row(const struct settings *settings, const struct work *work, struct rudd_error *err)
+static enum rudd_status measure_row(const struct peers_settings *settings, const struct peers_work *work,
+                                    struct rudd_error *err)
 {
-    struct row *r = rudd_zalloc(1, sizeof *r);
+    struct peers_row *r = rudd_zalloc(1, sizeof *r);
     if (!r) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a row");
     r->settings = settings;
     r->work = *work;
     enum rudd_status status = prepare(r, err);
-    for (int i = 0; i < KINDS && !status; i++)
-        if (takes_part(settings, i)) status = start_side(&r->sides[i], r, err);
+    for (int i = 0; i < PEERS_KINDS && !status; i++)
+        if (peers_takes_part(settings, i)) status = start_side(&r->sides[i], r, err);
     if (!status) status = take_turns(r, err);
-    for (int i = 0; i < KINDS; i++) bench_peer_stop(&r->sides[i].process);
-    remove_folder(r); /* before printing, which may end the program when nobody reads */
-    if (!status && settings->json)
-        status = print_json(r, err);
-    else if (!status)
-        print_row(r);
+    for (int i = 0; i < PEERS_KINDS; i++) bench_peer_stop(&r->sides[i].process);
+    peers_remove_files(r); /* before printing, which may end the program when nobody reads */
+    if (!status) status = peers_print_row(r, err);
     nn_plan_destroy(r->plan);
     nn_model_destroy(r->model);
     rudd_free(r->times);
@@ -356,11 +182,11 @@ static enum rudd_status measure_row(const struct settings *settings, const struc
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
-static enum rudd_status measure_rows(const struct settings *settings, struct rudd_error *err)
+static enum rudd_status measure_rows(const struct peers_settings *settings, struct rudd_error *err)
 {
-    const struct work *rows = usual;
+    const struct peers_work *rows = usual;
     size_t count = sizeof usual / sizeof *usual;
-    struct work one = settings->one;
+    struct peers_work one = settings->one;
     if (one.arch || one.size || one.batch) {
         if (!one.arch) one.arch = "efficientnet_b4";
         if (!one.batch) one.batch = 1;
@@ -370,7 +196,7 @@ static enum rudd_status measure_rows(const struct settings *settings, struct rud
     struct sigaction on_stop = {.sa_handler = stop}, old_int, old_term; /* without SA_RESTART: waiting ends at once */
     sigaction(SIGINT, &on_stop, &old_int);
     sigaction(SIGTERM, &on_stop, &old_term);
-    if (!settings->json) print_heading(settings);
+    if (!settings->json) peers_print_heading(settings);
     enum rudd_status status = RUDD_OK;
     for (size_t i = 0; i < count && !status; i++) status = measure_row(settings, &rows[i], err);
     sigaction(SIGINT, &old_int, NULL);
@@ -380,7 +206,7 @@ static enum rudd_status measure_rows(const struct settings *settings, struct rud
 
 enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
 {
-    struct settings s = {.python = "python3", .rounds = 11};
+    struct peers_settings s = {.python = "python3", .rounds = 11};
     const struct nn_option rows[] = {
         {"arch", NN_OPTION_STRING, &s.one.arch, "NAME", 0, 0,
          "one row of this architecture; without these three: the usual five rows"},

@@ -1,0 +1,55 @@
+/* peers.h - what the parts of rudd-bench peers share: a row of its table and who is measured in it. */
+#ifndef BENCH_PEERS_H
+#define BENCH_PEERS_H
+
+#include <stdbool.h>
+#include "bench/bench.h"
+#include "bench/peer.h"
+
+struct peers_work {
+    const char *arch;
+    int size, batch; /* size 0: the network's own */
+};
+
+struct peers_settings {
+    struct peers_work one; /* arch NULL, size and batch 0: the usual ones */
+    const char *python;
+    int threads, rounds, only; /* only: 0 all, else 1 + index in peers_kinds */
+    bool json;
+};
+
+enum { PEERS_KINDS = 3 };
+extern const char *const peers_kinds[PEERS_KINDS];
+
+/* One of the other engines while a row is measured. */
+struct peers_side {
+    const char *kind;
+    struct bench_peer process;
+    char name[32], version[64];
+    char trouble[2100]; /* why it does not take part, or no longer; "" while it does */
+    bool missing;       /* not installed: no fault */
+    double *times, median, min, difference;
+};
+
+struct peers_row {
+    const struct peers_settings *settings;
+    struct peers_work work;
+    struct nn_model *model;
+    struct nn_plan *plan;
+    char folder[256];
+    double *times, median, min; /* rudd's; one block, each side's behind it */
+    struct peers_side sides[PEERS_KINDS];
+};
+
+bool peers_takes_part(const struct peers_settings *settings, int kind);
+
+/* Runs the plan once and writes what the peers read into a new folder (peers_files.c). */
+enum rudd_status peers_write_files(struct peers_row *r, struct rudd_error *err);
+/* Fine when there is no folder. */
+void peers_remove_files(struct peers_row *r);
+
+/* The table, or lines of JSON (peers_report.c). */
+void peers_print_heading(const struct peers_settings *settings);
+enum rudd_status peers_print_row(const struct peers_row *r, struct rudd_error *err);
+
+#endif
