@@ -20,8 +20,8 @@ struct bench_beside {
     int count;
 };
 
-/* Starts count loops, at most BENCH_BESIDE_MOST; they run at once. When one cannot be started, none
- * is left. They die with the calling thread, however it ends. */
+/* Starts count loops, at most BENCH_BESIDE_MOST, and waits until they run. When one cannot be
+ * started, none is left. They die with the calling thread, however it ends, and while they rest. */
 enum rudd_status bench_beside_start(struct bench_beside *b, int count, struct rudd_error *err);
 
 /* Lets all loops run, or all of them rest. Those that do already go on doing so. */
