@@ -131,7 +131,7 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 
 $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
 $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
-$(B)/tests/test_beside: | $(B)/rudd-bench
+$(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
 $(addprefix $(B)/tests/test_,decode resize augment loader predict runs views engine models libraries): $(B)/tests/pictures.o

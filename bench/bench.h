@@ -51,5 +51,8 @@ void bench_fill(float *x, size_t count);
 double bench_now_ms(void);
 /* Sorts times [n], n >= 1, and returns their median. */
 double bench_median(double *times, size_t n);
+/* The 95 % interval of the median of what sorted [n] was drawn from: two of its values, as far from
+ * its beginning as from its end. It holds for any distribution. False: n < 6, too few to tell. */
+bool bench_interval(double *low, double *high, const double *sorted, size_t n);
 
 #endif

@@ -11,6 +11,7 @@
 #include "nn/trace.h"
 #include "train/command.h"
 #include "weights/model_file.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,24 @@ double bench_median(double *times, size_t n)
 {
     qsort(times, n, sizeof *times, by_value);
     return (times[(n - 1) / 2] + times[n / 2]) / 2;
+}
+
+/* A value is below the median as a coin falls: P(fewer than k of n) = sum of C(n, i) / 2^n, i < k.
+ * The k-th values from both ends hold the median unless fewer than k lie on one of its sides. */
+bool bench_interval(double *low, double *high, const double *sorted, size_t n)
+{
+    const double each_side = 0.025, count = (double)n;
+    double below = 0;
+    size_t k = 0;
+    for (; k < n; k++) {
+        const double i = (double)k, ways = lgamma(count + 1) - lgamma(i + 1) - lgamma(count - i + 1);
+        below += exp(ways - count * log(2));
+        if (below > each_side) break;
+    }
+    if (k == 0) return false;
+    *low = sorted[k - 1];
+    *high = sorted[n - k];
+    return true;
 }
 
 struct report {

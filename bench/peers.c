@@ -4,6 +4,10 @@
  *
  * Turns, because a shared machine changes its speed by the minute: what slows one down slows all. The pause lets threads that spin after
  * their work fall asleep. Before each measured inference stands one that is not, so that everyone starts with his own caches.
+ *
+ * Some rows are measured a second time in the same turns, beside busy loops (beside.h). The loops are
+ * started before anything else and rest while they are not wanted.
+ *
  * rudd runs in this process, each peer in one of its own (peer.h, peer.py), all of them on files that are written here and removed
  * afterwards: the ONNX file, the model file (for PyTorch, through timm), the input, and rudd's logits, against which every peer
  * compares its own, so that nobody is fast by being wrong. */
@@ -21,11 +25,11 @@ static const double start_seconds = 900, run_seconds = 120;
 
 const char *const peers_kinds[PEERS_KINDS] = {"onnxruntime", "openvino", "torch"};
 
-static const struct peers_work usual[] = {{"efficientnet_b4", 380, 1},
-                                          {"efficientnet_b4", 224, 1},
-                                          {"efficientnet_b4", 380, 8},
-                                          {"efficientnet_b4", 224, 8},
-                                          {"tf_efficientnetv2_b0", 224, 1}};
+static const struct peers_work usual[] = {{"efficientnet_b4", 380, 1, false},
+                                          {"efficientnet_b4", 224, 1, true},
+                                          {"efficientnet_b4", 380, 8, false},
+                                          {"efficientnet_b4", 224, 8, false},
+                                          {"tf_efficientnetv2_b0", 224, 1, true}};
 
 bool peers_takes_part(const struct peers_settings *settings, int kind)
 {
@@ -91,7 +95,8 @@ static enum rudd_status side_turn(struct peers_side *s, int round, struct rudd_e
         return drop_out(s, RUDD_OK, answer.kind == BENCH_FAILED ? answer.text : "answered `run` without a time", err);
     if (answer.difference >= 0) s->difference = answer.difference;
     if (round == 0 && s->difference < 0) return drop_out(s, RUDD_OK, "never said how its logits compare", err);
-    if (round >= 0) s->times[round] = answer.ms;
+    if (answer.ms <= 0) return drop_out(s, RUDD_OK, "gave a time of 0 ms", err);
+    if (round >= 0) s->times.each[round] = answer.ms;
     return RUDD_OK;
 }
 
@@ -100,7 +105,7 @@ static void rudd_turn(struct peers_row *r, int round)
     nn_plan_forward(r->plan, r->work.batch);
     double start = bench_now_ms();
     nn_plan_forward(r->plan, r->work.batch);
-    if (round >= 0) r->times[round] = bench_now_ms() - start;
+    if (round >= 0) r->rudd.each[round] = bench_now_ms() - start;
 }
 
 static enum rudd_status rest(struct rudd_error *err)
@@ -114,6 +119,7 @@ static enum rudd_status take_turns(struct peers_row *r, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
     for (int round = -WARM_ROUNDS; round < r->settings->rounds && !status; round++) {
+        bench_beside_run(r->loops, r->beside > 0); /* each time: a shell's `fg` wakes them, too */
         rudd_turn(r, round);
         status = rest(err);
         for (int i = 0; i < PEERS_KINDS && !status; i++) {
@@ -122,32 +128,65 @@ static enum rudd_status take_turns(struct peers_row *r, struct rudd_error *err)
             if (!status) status = rest(err);
         }
     }
+    return status;
+}
+
+static void sum_up(struct peers_times *t, size_t n)
+{
+    t->median = bench_median(t->each, n);
+    t->min = t->each[0];
+    t->low = t->each[n / 4];
+    t->high = t->each[n - 1 - n / 4];
+}
+
+/* Before either is summed up, which sorts it. */
+static void compare(struct peers_ratio *ratio, double *scratch, const struct peers_times *ours,
+                    const struct peers_times *theirs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) scratch[i] = ours->each[i] / theirs->each[i];
+    ratio->median = bench_median(scratch, n);
+    ratio->has_interval = bench_interval(&ratio->low, &ratio->high, scratch, n);
+}
+
+/* The row beside so many loops, measured and printed. */
+static enum rudd_status measure_beside(struct peers_row *r, int loops, struct rudd_error *err)
+{
+    const size_t n = (size_t)r->settings->rounds;
+    r->beside = loops;
+    enum rudd_status status = take_turns(r, err);
     if (status) return status;
-    size_t n = (size_t)r->settings->rounds;
-    r->median = bench_median(r->times, n);
-    r->min = r->times[0];
     for (int i = 0; i < PEERS_KINDS; i++) {
         struct peers_side *s = &r->sides[i];
         if (s->trouble[0]) continue;
-        s->median = bench_median(s->times, n);
-        s->min = s->times[0];
+        compare(&s->ratio, r->ratios, &r->rudd, &s->times, n);
+        sum_up(&s->times, n);
     }
-    return RUDD_OK;
+    sum_up(&r->rudd, n);
+    return peers_print_row(r, err);
 }
 
 /* ---- a row ------------------------------------------------------------------------------------------------------- */
+
+static enum rudd_status prepare_times(struct peers_row *r, struct rudd_error *err)
+{
+    const size_t rounds = (size_t)r->settings->rounds;
+    double *next = r->block = rudd_zalloc((PEERS_KINDS + 2) * rounds, sizeof *next);
+    if (!next) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %zu rounds", rounds);
+    r->ratios = next;
+    r->rudd.each = next += rounds;
+    for (int i = 0; i < PEERS_KINDS; i++) r->sides[i].times.each = next += rounds;
+    return RUDD_OK;
+}
 
 static enum rudd_status prepare(struct peers_row *r, struct rudd_error *err)
 {
     enum rudd_status status = nn_model_create(&r->model, r->work.arch, CLASSES, err);
     if (status) return status;
     if (!r->work.size) r->work.size = r->model->preprocess.image_size;
-    size_t rounds = (size_t)r->settings->rounds;
-    r->times = rudd_zalloc((PEERS_KINDS + 1) * rounds, sizeof *r->times);
-    if (!r->times) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the times of %zu rounds", rounds);
+    status = prepare_times(r, err);
+    if (status) return status;
     for (int i = 0; i < PEERS_KINDS; i++) {
         r->sides[i].kind = peers_kinds[i];
-        r->sides[i].times = r->times + (size_t)(i + 1) * rounds;
         r->sides[i].difference = -1;
         if (!peers_takes_part(r->settings, i)) strcpy(r->sides[i].trouble, "not asked for");
     }
@@ -160,22 +199,23 @@ static enum rudd_status prepare(struct peers_row *r, struct rudd_error *err)
 }
 
 static enum rudd_status measure_row(const struct peers_settings *settings, const struct peers_work *work,
-                                    struct rudd_error *err)
+                                    const struct bench_beside *loops, struct rudd_error *err)
 {
     struct peers_row *r = rudd_zalloc(1, sizeof *r);
     if (!r) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for a row");
     r->settings = settings;
     r->work = *work;
+    r->loops = loops;
     enum rudd_status status = prepare(r, err);
     for (int i = 0; i < PEERS_KINDS && !status; i++)
         if (peers_takes_part(settings, i)) status = start_side(&r->sides[i], r, err);
-    if (!status) status = take_turns(r, err);
+    peers_remove_files(r); /* everyone has read them */
+    if (!status) status = measure_beside(r, 0, err);
+    if (!status && work->beside && loops->count) status = measure_beside(r, loops->count, err);
     for (int i = 0; i < PEERS_KINDS; i++) bench_peer_stop(&r->sides[i].process);
-    peers_remove_files(r); /* before printing, which may end the program when nobody reads */
-    if (!status) status = peers_print_row(r, err);
     nn_plan_destroy(r->plan);
     nn_model_destroy(r->model);
-    rudd_free(r->times);
+    rudd_free(r->block);
     rudd_free(r);
     return status;
 }
@@ -190,23 +230,27 @@ static enum rudd_status measure_rows(const struct peers_settings *settings, stru
     if (one.arch || one.size || one.batch) {
         if (!one.arch) one.arch = "efficientnet_b4";
         if (!one.batch) one.batch = 1;
+        one.beside = true;
         rows = &one;
         count = 1;
     }
+    struct bench_beside loops;
+    enum rudd_status status = bench_beside_start(&loops, settings->beside, err);
+    if (status) return status;
+    bench_beside_run(&loops, false);
     struct sigaction on_stop = {.sa_handler = stop}, old_int, old_term; /* without SA_RESTART: waiting ends at once */
     sigaction(SIGINT, &on_stop, &old_int);
     sigaction(SIGTERM, &on_stop, &old_term);
     if (!settings->json) peers_print_heading(settings);
-    enum rudd_status status = RUDD_OK;
-    for (size_t i = 0; i < count && !status; i++) status = measure_row(settings, &rows[i], err);
+    for (size_t i = 0; i < count && !status; i++) status = measure_row(settings, &rows[i], &loops, err);
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
-    return status;
+    return bench_beside_stop(&loops, status, err);
 }
 
 enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
 {
-    struct peers_settings s = {.python = "python3", .rounds = 11};
+    struct peers_settings s = {.python = "python3", .rounds = 11, .beside = 8};
     const struct nn_option rows[] = {
         {"arch", NN_OPTION_STRING, &s.one.arch, "NAME", 0, 0,
          "one row of this architecture; without these three: the usual five rows"},
@@ -215,6 +259,8 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
         NN_OPTION_THREADS(&s.threads, "processors for each"),
         {"rounds", NN_OPTION_INT, &s.rounds, "N", 1, 10000, "measured turns of each"},
         {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch", 0, 0, "rudd and this peer alone"},
+        {"beside", NN_OPTION_INT, &s.beside, "N", 0, BENCH_BESIDE_MOST,
+         "B4 and V2-B0 at 224, batch 1, also beside N busy loops; 0: not"},
         {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "the Python in which the peers are installed"},
         {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "a line of JSON per row instead of a table"},
     };

@@ -9,17 +9,31 @@
 struct peers_work {
     const char *arch;
     int size, batch; /* size 0: the network's own */
+    bool beside;     /* measured a second time, beside busy loops */
 };
 
 struct peers_settings {
     struct peers_work one; /* arch NULL, size and batch 0: the usual ones */
     const char *python;
     int threads, rounds, only; /* only: 0 all, else 1 + index in peers_kinds */
+    int beside;                /* busy loops; 0: no rows beside them */
     bool json;
 };
 
 enum { PEERS_KINDS = 3 };
 extern const char *const peers_kinds[PEERS_KINDS];
+
+/* Somebody's rounds. sorted once they are summed up. */
+struct peers_times {
+    double *each;                  /* [rounds], milliseconds */
+    double median, min, low, high; /* low, high: quartiles */
+};
+
+/* Of two in the same round: the median over the rounds, and its 95 % interval if there is one. */
+struct peers_ratio {
+    double median, low, high;
+    bool has_interval;
+};
 
 /* One of the other engines while a row is measured. */
 struct peers_side {
@@ -28,7 +42,9 @@ struct peers_side {
     char name[32], version[64];
     char trouble[2100]; /* why it does not take part, or no longer; "" while it does */
     bool missing;       /* not installed: no fault */
-    double *times, median, min, difference;
+    double difference;  /* of logits; -1: not said yet */
+    struct peers_times times;
+    struct peers_ratio ratio; /* rudd / it */
 };
 
 struct peers_row {
@@ -37,7 +53,11 @@ struct peers_row {
     struct nn_model *model;
     struct nn_plan *plan;
     char folder[256];
-    double *times, median, min; /* rudd's; one block, each side's behind it */
+    const struct bench_beside *loops; /* they rest unless the row is measured beside them */
+    int beside;                       /* how many run now */
+    double *block;                    /* what all `each` point into */
+    double *ratios;                   /* [rounds], scratch */
+    struct peers_times rudd;
     struct peers_side sides[PEERS_KINDS];
 };
 

@@ -10,22 +10,35 @@ static const struct peers_side *fastest(const struct peers_row *r)
 {
     const struct peers_side *best = NULL;
     for (int i = 0; i < PEERS_KINDS; i++)
-        if (!r->sides[i].trouble[0] && (!best || r->sides[i].median < best->median)) best = &r->sides[i];
+        if (!r->sides[i].trouble[0] && (!best || r->sides[i].times.median < best->times.median)) best = &r->sides[i];
     return best;
 }
 
 void peers_print_heading(const struct peers_settings *settings)
 {
-    printf("%d threads, %s, float32, random weights; medians of %d rounds in turn; rudd/peer below 1: rudd is faster\n\n",
-           kern_threads(), kern_isa(), settings->rounds);
-    printf("%-36s %9s  %-28s %9s %10s %11s\n", "work", "rudd ms", "peer", "peer ms", "rudd/peer", "logits off");
+    printf("%d threads, %s, float32, random weights; ", kern_threads(), kern_isa());
+    printf("medians of %d rounds in turn, of times and of each round's rudd/peer; ", settings->rounds);
+    printf("below 1: rudd is faster\n\n");
+    printf("%-36s %9s  %-28s %9s ", "work", "rudd ms", "peer", "peer ms");
+    printf("%10s %13s %11s\n", "rudd/peer", "95 % interval", "logits off");
+}
+
+/* Ends a line of the table. */
+static void print_ratio(const struct peers_ratio *ratio)
+{
+    char interval[40] = "-";
+    if (ratio->has_interval) snprintf(interval, sizeof interval, "%.3f..%.3f", ratio->low, ratio->high);
+    printf(" %10.3f %13s", ratio->median, interval);
 }
 
 static void print_table(const struct peers_row *r)
 {
     char work[80], peer[100];
-    snprintf(work, sizeof work, "%s, %d, batch %d", r->model->arch, r->work.size, r->work.batch);
-    printf("%-36s %9.2f", work, r->median);
+    if (r->beside)
+        snprintf(work, sizeof work, "  the same, beside %d busy loops", r->beside);
+    else
+        snprintf(work, sizeof work, "%s, %d, batch %d", r->model->arch, r->work.size, r->work.batch);
+    printf("%-36s %9.2f", work, r->rudd.median);
     for (int i = 0, lines = 0; i < PEERS_KINDS; i++) {
         const struct peers_side *s = &r->sides[i];
         if (!peers_takes_part(r->settings, i)) continue;
@@ -35,38 +48,76 @@ static void print_table(const struct peers_row *r)
             continue;
         }
         snprintf(peer, sizeof peer, "%s %s", s->name, s->version);
-        printf("  %-28s %9.2f %10.3f %11.1e\n", peer, s->median, r->median / s->median, s->difference);
+        printf("  %-28s %9.2f", peer, s->times.median);
+        print_ratio(&s->ratio);
+        printf(" %11.1e\n", s->difference);
     }
     const struct peers_side *best = fastest(r);
     if (best)
         printf("%46s  fastest peer: %s %s; %s\n", "", best->name, best->version,
-               r->median <= best->median ? "rudd is faster" : "rudd is slower");
+               r->rudd.median <= best->times.median ? "rudd is faster" : "rudd is slower");
     fflush(stdout); /* a row takes minutes: show it now, also through a pipe */
 }
 
-static enum rudd_status print_json(const struct peers_row *r, struct rudd_error *err)
+/* Takes part over into whole, both objects; NULL is a failure of either. */
+static json_t *join(json_t *whole, json_t *part)
+{
+    const bool failed = !whole || !part || json_object_update(whole, part);
+    json_decref(part);
+    if (!failed) return whole;
+    json_decref(whole);
+    return NULL;
+}
+
+static json_t *times_json(const char *median, const char *prefix, const struct peers_times *t)
+{
+    char min[32], quartiles[32];
+    snprintf(min, sizeof min, "%smin_ms", prefix);
+    snprintf(quartiles, sizeof quartiles, "%squartiles_ms", prefix);
+    return json_pack("{s:f, s:f, s:[f,f]}", median, t->median, min, t->min, quartiles, t->low, t->high);
+}
+
+static json_t *ratio_json(const struct peers_ratio *r)
+{
+    if (!r->has_interval) return json_pack("{s:f, s:n}", "ratio", r->median, "ratio_interval");
+    return json_pack("{s:f, s:[f,f]}", "ratio", r->median, "ratio_interval", r->low, r->high);
+}
+
+static json_t *side_json(const struct peers_side *s)
+{
+    json_t *one = json_pack("{s:s}", "peer", s->kind);
+    const char *why = s->missing ? "missing" : "failed";
+    if (s->trouble[0]) return join(one, json_pack("{s:s}", why, s->trouble));
+    one = join(one, json_pack("{s:s, s:s}", "name", s->name, "version", s->version));
+    one = join(one, times_json("median_ms", "", &s->times));
+    one = join(one, ratio_json(&s->ratio));
+    return join(one, json_pack("{s:f}", "worst_difference", s->difference));
+}
+
+static json_t *row_json(const struct peers_row *r)
 {
     const struct peers_side *best = fastest(r);
     json_t *peers = json_array();
     for (int i = 0; i < PEERS_KINDS; i++) {
-        const struct peers_side *s = &r->sides[i];
         if (!peers_takes_part(r->settings, i)) continue;
-        json_t *one = s->trouble[0] ? json_pack("{s:s, s:s}", "peer", s->kind, s->missing ? "missing" : "failed", s->trouble)
-                                    : json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f}", "peer", s->kind, "name", s->name,
-                                                "version", s->version, "median_ms", s->median, "min_ms", s->min, "ratio",
-                                                r->median / s->median, "worst_difference", s->difference);
-        if (!one || json_array_append_new(peers, one)) {
+        if (json_array_append_new(peers, side_json(&r->sides[i]))) {
             json_decref(peers);
-            return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a line of JSON, or a peer's words are not UTF-8");
+            return NULL;
         }
     }
-    json_t *line =
-        json_pack("{s:s, s:i, s:i, s:i, s:s, s:i, s:f, s:f, s:o, s:s?}", "arch", r->model->arch, "size", r->work.size, "batch",
-                  r->work.batch, "threads", kern_threads(), "isa", kern_isa(), "rounds", r->settings->rounds, "rudd_ms",
-                  r->median, "rudd_min_ms", r->min, "peers", peers, "fastest_peer", best ? best->kind : NULL);
+    json_t *line = json_pack("{s:s, s:i, s:i}", "arch", r->model->arch, "size", r->work.size, "batch", r->work.batch);
+    line = join(line, json_pack("{s:i, s:s}", "threads", kern_threads(), "isa", kern_isa()));
+    line = join(line, json_pack("{s:i, s:i}", "rounds", r->settings->rounds, "beside", r->beside));
+    line = join(line, times_json("rudd_ms", "rudd_", &r->rudd));
+    return join(line, json_pack("{s:o, s:s?}", "peers", peers, "fastest_peer", best ? best->kind : NULL));
+}
+
+static enum rudd_status print_json(const struct peers_row *r, struct rudd_error *err)
+{
+    json_t *line = row_json(r);
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(line);
-    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a line of JSON");
+    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a line of JSON, or a peer's words are not UTF-8");
     puts(text);
     fflush(stdout);
     free(text);

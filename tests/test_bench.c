@@ -199,6 +199,25 @@ static void median_is_the_middle(void **state)
     assert_true(bench_median(odd, 3) == 3 && bench_median(even, 4) == 3 && bench_median(one, 1) == 7);
 }
 
+/* The ranks are those of printed tables of the sign test. */
+static void interval_has_the_ranks_of_tables(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        int low, high; /* counted from 1 */
+    } table[] = {{6, 1, 6}, {8, 1, 8}, {9, 2, 8}, {11, 2, 10}, {12, 3, 10}, {20, 6, 15}, {100, 40, 61}};
+    double sorted[10000], low, high;
+    for (int i = 0; i < 10000; i++) sorted[i] = i + 1;
+    for (size_t n = 0; n < 6; n++) assert_false(bench_interval(&low, &high, sorted, n));
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        assert_true(bench_interval(&low, &high, sorted, table[i].n));
+        assert_true(low == table[i].low && high == table[i].high);
+    }
+    assert_true(bench_interval(&low, &high, sorted, 10000));
+    assert_true(low > 4898 && low < 4906 && low + high == 10001); /* 5000 - 1.96 * 50 */
+}
+
 /* The script inside the program is the protocol's other half, whole and ending in a 0. */
 static void script_is_embedded(void **state)
 {
@@ -266,11 +285,17 @@ static void trace_lines_are_bench_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound_lines_are_taken_apart), cmocka_unit_test(other_lines_are_refused),
-        cmocka_unit_test(long_lines_stay_in_bounds),   cmocka_unit_test(a_good_peer_is_understood),
-        cmocka_unit_test(bad_peers_are_described),     cmocka_unit_test(telling_the_dead_is_an_error),
-        cmocka_unit_test(stopping_always_ends),        cmocka_unit_test(median_is_the_middle),
-        cmocka_unit_test(script_is_embedded),          cmocka_unit_test(trace_lines_are_bench_arguments),
+        cmocka_unit_test(sound_lines_are_taken_apart),
+        cmocka_unit_test(other_lines_are_refused),
+        cmocka_unit_test(long_lines_stay_in_bounds),
+        cmocka_unit_test(a_good_peer_is_understood),
+        cmocka_unit_test(bad_peers_are_described),
+        cmocka_unit_test(telling_the_dead_is_an_error),
+        cmocka_unit_test(stopping_always_ends),
+        cmocka_unit_test(median_is_the_middle),
+        cmocka_unit_test(interval_has_the_ranks_of_tables),
+        cmocka_unit_test(script_is_embedded),
+        cmocka_unit_test(trace_lines_are_bench_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
