@@ -155,11 +155,10 @@ static enum rudd_status wait_for(struct bench_peer *peer, double until_ms, doubl
                           : rudd_fail(err, RUDD_IO, "cannot be listened to: %s", strerror(errno));
 }
 
-enum rudd_status bench_peer_ask(struct bench_answer *answer, struct bench_peer *peer, const char *question, double seconds,
-                                struct rudd_error *err)
+enum rudd_status bench_peer_read(char line[BENCH_PEER_LINE], struct bench_peer *peer, double seconds, struct rudd_error *err)
 {
-    double until_ms = bench_now_ms() + seconds * 1e3;
-    enum rudd_status status = question ? say(peer, question, err) : RUDD_OK;
+    const double until_ms = bench_now_ms() + seconds * 1e3;
+    enum rudd_status status = RUDD_OK;
     char *end = NULL;
     while (!status && !(end = memchr(peer->buffer, '\n', peer->used))) {
         if (peer->used == sizeof peer->buffer)
@@ -174,15 +173,23 @@ enum rudd_status bench_peer_ask(struct bench_answer *answer, struct bench_peer *
             status = explain_end(peer, err);
     }
     if (status) return status;
-    *end = 0;
-    bool sound = strlen(peer->buffer) == (size_t)(end - peer->buffer) && bench_answer_parse(answer, peer->buffer);
-    if (!sound) {
-        for (char *p = peer->buffer; *p; p++) /* it may reach a terminal */
-            if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
-        status = rudd_fail(err, RUDD_FORMAT, "said \"%.80s\"; expected `ready NAME VERSION`, a time, `missing` or `failed`",
-                           peer->buffer);
+    const size_t length = (size_t)(end - peer->buffer);
+    for (size_t i = 0; i < length; i++) { /* it may reach a terminal */
+        const unsigned char c = (unsigned char)peer->buffer[i];
+        line[i] = c < ' ' || c == 127 ? '?' : peer->buffer[i];
     }
-    peer->used -= (size_t)(end + 1 - peer->buffer);
+    line[length] = 0;
+    peer->used -= length + 1;
     memmove(peer->buffer, end + 1, peer->used);
-    return status;
+    return RUDD_OK;
+}
+
+enum rudd_status bench_peer_ask(struct bench_answer *answer, struct bench_peer *peer, const char *question, double seconds,
+                                struct rudd_error *err)
+{
+    char line[BENCH_PEER_LINE];
+    enum rudd_status status = question ? say(peer, question, err) : RUDD_OK;
+    if (!status) status = bench_peer_read(line, peer, seconds, err);
+    if (status || bench_answer_parse(answer, line)) return status;
+    return rudd_fail(err, RUDD_FORMAT, "said \"%.80s\"; expected `ready NAME VERSION`, a time, `missing` or `failed`", line);
 }

@@ -20,14 +20,18 @@ struct bench_answer {
 /* line without its line end. False, and *answer undefined, when it is none of the protocol's. */
 bool bench_answer_parse(struct bench_answer *answer, const char *line);
 
+enum { BENCH_PEER_LINE = 1024 };
 struct bench_peer {
     pid_t pid; /* 0: none */
     int fd;
-    char buffer[512]; /* received, not yet a whole line */
+    char buffer[BENCH_PEER_LINE]; /* received, not yet a whole line */
     size_t used;
 };
 /* argv[0] is looked up in PATH. When it succeeds, bench_peer_stop must follow. */
 enum rudd_status bench_peer_start(struct bench_peer *peer, const char *const *argv, struct rudd_error *err);
+/* Waits for one line, and gives it without its end; '?' stands for a character that is none to print.
+ * Fails as bench_peer_ask does. */
+enum rudd_status bench_peer_read(char line[BENCH_PEER_LINE], struct bench_peer *peer, double seconds, struct rudd_error *err);
 /* Says question (a line; NULL: nothing), and waits for one line. RUDD_IO: it died, or said nothing for seconds; RUDD_FORMAT: nonsense;
  * RUDD_CANCELLED: a signal came. */
 enum rudd_status bench_peer_ask(struct bench_answer *answer, struct bench_peer *peer, const char *question, double seconds,

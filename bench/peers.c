@@ -5,6 +5,9 @@
  * Turns, because a shared machine changes its speed by the minute: what slows one down slows all. The pause lets threads that spin after
  * their work fall asleep. Before each measured inference stands one that is not, so that everyone starts with his own caches.
  *
+ * Another build of rudd-bench (--old) takes part in a process of its own for each turn, and beside it,
+ * in the same way, this one: that ratio compares the builds and nothing else.
+ *
  * Some rows are measured a second time in the same turns, beside busy loops (beside.h). The loops are
  * started before anything else and rest while they are not wanted.
  *
@@ -12,12 +15,16 @@
  * afterwards: the ONNX file, the model file (for PyTorch, through timm), the input, and rudd's logits, against which every peer
  * compares its own, so that nobody is fast by being wrong. */
 #include "bench/peers.h"
+#include "bench/build.h"
 #include "kernels/kern.h"
 #include "train/command.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CLASSES = 1000, WARM_ROUNDS = 2, PAUSE_MS = 50 };
 /* torch.compile builds C++ for minutes; a run of the largest network takes seconds. */
@@ -115,6 +122,36 @@ static enum rudd_status rest(struct rudd_error *err)
     return stopped ? rudd_fail(err, RUDD_CANCELLED, "stopped by a signal") : RUDD_OK;
 }
 
+/* A measurement of each build. Who begins changes with the round: what the first leaves behind is
+ * the second's in one round and the first's in the next. */
+static enum rudd_status builds_turn(struct peers_row *r, int round, struct rudd_error *err)
+{
+    struct peers_builds *b = &r->builds;
+    const struct bench_build_work work = {r->model->arch, r->work.size, r->work.batch, kern_threads()};
+    enum rudd_status status = RUDD_OK;
+    for (int i = 0; i < 2 && !status; i++) {
+        const bool old = (round + i) & 1;
+        const char *program = old ? r->settings->old : "/proc/self/exe";
+        struct rudd_error trouble;
+        double ms = 0;
+        status = bench_build_ask(&ms, program, &work, run_seconds, &trouble);
+        if (status == RUDD_CANCELLED) return rudd_fail(err, status, "%s", trouble.message);
+        if (status) {
+            const char *name = old ? "" : "this build: ";
+            snprintf(b->trouble, sizeof b->trouble, "%s%.500s", name, trouble.message);
+            return RUDD_OK;
+        }
+        if (round >= 0) (old ? &b->old : &b->now)->each[round] = ms;
+        status = rest(err);
+    }
+    return status;
+}
+
+static bool builds_take_part(const struct peers_row *r)
+{
+    return r->settings->old && !r->builds.trouble[0];
+}
+
 static enum rudd_status take_turns(struct peers_row *r, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
@@ -127,6 +164,7 @@ static enum rudd_status take_turns(struct peers_row *r, struct rudd_error *err)
             status = side_turn(&r->sides[i], round, err);
             if (!status) status = rest(err);
         }
+        if (!status && builds_take_part(r)) status = builds_turn(r, round, err);
     }
     return status;
 }
@@ -162,6 +200,11 @@ static enum rudd_status measure_beside(struct peers_row *r, int loops, struct ru
         sum_up(&s->times, n);
     }
     sum_up(&r->rudd, n);
+    if (builds_take_part(r)) {
+        compare(&r->builds.ratio, r->ratios, &r->builds.now, &r->builds.old, n);
+        sum_up(&r->builds.now, n);
+        sum_up(&r->builds.old, n);
+    }
     return peers_print_row(r, err);
 }
 
@@ -170,10 +213,12 @@ static enum rudd_status measure_beside(struct peers_row *r, int loops, struct ru
 static enum rudd_status prepare_times(struct peers_row *r, struct rudd_error *err)
 {
     const size_t rounds = (size_t)r->settings->rounds;
-    double *next = r->block = rudd_zalloc((PEERS_KINDS + 2) * rounds, sizeof *next);
+    double *next = r->block = rudd_zalloc((PEERS_KINDS + 4) * rounds, sizeof *next);
     if (!next) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %zu rounds", rounds);
     r->ratios = next;
     r->rudd.each = next += rounds;
+    r->builds.old.each = next += rounds;
+    r->builds.now.each = next += rounds;
     for (int i = 0; i < PEERS_KINDS; i++) r->sides[i].times.each = next += rounds;
     return RUDD_OK;
 }
@@ -195,7 +240,8 @@ static enum rudd_status prepare(struct peers_row *r, struct rudd_error *err)
     if (status) return status;
     bench_fill(nn_plan_input(r->plan), (size_t)r->work.batch * (size_t)r->work.size * (size_t)r->work.size * 3);
     nn_plan_prepare(r->plan);
-    return peers_write_files(r, err);
+    const bool alone = r->settings->only > PEERS_KINDS;
+    return alone ? RUDD_OK : peers_write_files(r, err);
 }
 
 static enum rudd_status measure_row(const struct peers_settings *settings, const struct peers_work *work,
@@ -248,6 +294,16 @@ static enum rudd_status measure_rows(const struct peers_settings *settings, stru
     return bench_beside_stop(&loops, status, err);
 }
 
+/* The other build's whole path: its name is not looked up among the system's programs. */
+static enum rudd_status find_old(struct peers_settings *s, char **path, struct rudd_error *err)
+{
+    if (!s->old) return RUDD_OK;
+    *path = realpath(s->old, NULL);
+    if (!*path || access(*path, X_OK)) return rudd_fail(err, RUDD_IO, "--old: %.300s: %s", s->old, strerror(errno));
+    s->old = *path;
+    return RUDD_OK;
+}
+
 enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
 {
     struct peers_settings s = {.python = "python3", .rounds = 11, .beside = 8};
@@ -258,7 +314,8 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
         {"batch", NN_OPTION_INT, &s.one.batch, "N", 0, 1024, "and so many at a time; 0: one"},
         NN_OPTION_THREADS(&s.threads, "processors for each"),
         {"rounds", NN_OPTION_INT, &s.rounds, "N", 1, 10000, "measured turns of each"},
-        {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch", 0, 0, "rudd and this peer alone"},
+        {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch|none", 0, 0, "rudd and this peer alone"},
+        {"old", NN_OPTION_STRING, &s.old, "PROGRAM", 0, 0, "another build of rudd-bench, measured in the same turns"},
         {"beside", NN_OPTION_INT, &s.beside, "N", 0, BENCH_BESIDE_MOST,
          "B4 and V2-B0 at 224, batch 1, also beside N busy loops; 0: not"},
         {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "the Python in which the peers are installed"},
@@ -273,12 +330,15 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
                                           "PyTorch 1 frozen and optimised by its jit.",
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows};
+    char *old = NULL;
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
         kern_set_threads(kern_threads_within(s.threads));
-        status = measure_rows(&s, err);
+        status = find_old(&s, &old, err);
+        if (!status) status = measure_rows(&s, err);
     }
+    free(old);
     nn_options_free(&options);
     return status;
 }

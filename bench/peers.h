@@ -1,4 +1,4 @@
-/* peers.h - what the parts of rudd-bench peers share: a row of its table and who is measured in it. */
+/* peers.h - what the parts of rudd-bench peers share: a row of its table, who is measured in it. */
 #ifndef BENCH_PEERS_H
 #define BENCH_PEERS_H
 
@@ -15,7 +15,8 @@ struct peers_work {
 struct peers_settings {
     struct peers_work one; /* arch NULL, size and batch 0: the usual ones */
     const char *python;
-    int threads, rounds, only; /* only: 0 all, else 1 + index in peers_kinds */
+    const char *old;           /* another build of rudd-bench; NULL: none */
+    int threads, rounds, only; /* only: 0 all, 1 + index in peers_kinds, or beyond: none */
     int beside;                /* busy loops; 0: no rows beside them */
     bool json;
 };
@@ -47,6 +48,13 @@ struct peers_side {
     struct peers_ratio ratio; /* rudd / it */
 };
 
+/* Another build, and this one in the same way: each in a process of its own (build.h). */
+struct peers_builds {
+    char trouble[600]; /* "" while all is well */
+    struct peers_times old, now;
+    struct peers_ratio ratio; /* now / old */
+};
+
 struct peers_row {
     const struct peers_settings *settings;
     struct peers_work work;
@@ -58,6 +66,7 @@ struct peers_row {
     double *block;                    /* what all `each` point into */
     double *ratios;                   /* [rounds], scratch */
     struct peers_times rudd;
+    struct peers_builds builds;
     struct peers_side sides[PEERS_KINDS];
 };
 

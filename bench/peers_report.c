@@ -1,4 +1,4 @@
-/* peers_report.c - what rudd-bench peers prints: a table for people, a line of JSON a row for programs. */
+/* peers_report.c - what rudd-bench peers prints: a table for people, or a line of JSON a row. */
 #include "bench/peers.h"
 #include "kernels/kern.h"
 #include <jansson.h>
@@ -17,8 +17,10 @@ static const struct peers_side *fastest(const struct peers_row *r)
 void peers_print_heading(const struct peers_settings *settings)
 {
     printf("%d threads, %s, float32, random weights; ", kern_threads(), kern_isa());
-    printf("medians of %d rounds in turn, of times and of each round's rudd/peer; ", settings->rounds);
-    printf("below 1: rudd is faster\n\n");
+    printf("medians of %d rounds in turn, of times and of each round's ratio; ", settings->rounds);
+    printf("rudd/peer below 1: rudd is faster\n");
+    if (settings->old) printf("old: %s; its ratio is this build in processes, too, / old\n", settings->old);
+    printf("\n");
     printf("%-36s %9s  %-28s %9s ", "work", "rudd ms", "peer", "peer ms");
     printf("%10s %13s %11s\n", "rudd/peer", "95 % interval", "logits off");
 }
@@ -31,6 +33,19 @@ static void print_ratio(const struct peers_ratio *ratio)
     printf(" %10.3f %13s", ratio->median, interval);
 }
 
+static void print_builds(const struct peers_builds *b)
+{
+    char now[40];
+    if (b->trouble[0]) {
+        printf("  %-28s failed: %s\n", "old", b->trouble);
+        return;
+    }
+    snprintf(now, sizeof now, "old (this build %.2f ms)", b->now.median);
+    printf("  %-28s %9.2f", now, b->old.median);
+    print_ratio(&b->ratio);
+    printf("\n");
+}
+
 static void print_table(const struct peers_row *r)
 {
     char work[80], peer[100];
@@ -39,7 +54,8 @@ static void print_table(const struct peers_row *r)
     else
         snprintf(work, sizeof work, "%s, %d, batch %d", r->model->arch, r->work.size, r->work.batch);
     printf("%-36s %9.2f", work, r->rudd.median);
-    for (int i = 0, lines = 0; i < PEERS_KINDS; i++) {
+    int lines = 0;
+    for (int i = 0; i < PEERS_KINDS; i++) {
         const struct peers_side *s = &r->sides[i];
         if (!peers_takes_part(r->settings, i)) continue;
         if (lines++) printf("%46s", "");
@@ -52,6 +68,11 @@ static void print_table(const struct peers_row *r)
         print_ratio(&s->ratio);
         printf(" %11.1e\n", s->difference);
     }
+    if (r->settings->old) {
+        if (lines++) printf("%46s", "");
+        print_builds(&r->builds);
+    }
+    if (!lines) printf("\n");
     const struct peers_side *best = fastest(r);
     if (best)
         printf("%46s  fastest peer: %s %s; %s\n", "", best->name, best->version,
@@ -94,6 +115,16 @@ static json_t *side_json(const struct peers_side *s)
     return join(one, json_pack("{s:f}", "worst_difference", s->difference));
 }
 
+static json_t *builds_json(const struct peers_row *r)
+{
+    const struct peers_builds *b = &r->builds;
+    json_t *one = json_pack("{s:s}", "program", r->settings->old);
+    if (b->trouble[0]) return join(one, json_pack("{s:s}", "failed", b->trouble));
+    one = join(one, times_json("median_ms", "", &b->old));
+    one = join(one, times_json("this_build_ms", "this_build_", &b->now));
+    return join(one, ratio_json(&b->ratio));
+}
+
 static json_t *row_json(const struct peers_row *r)
 {
     const struct peers_side *best = fastest(r);
@@ -109,6 +140,7 @@ static json_t *row_json(const struct peers_row *r)
     line = join(line, json_pack("{s:i, s:s}", "threads", kern_threads(), "isa", kern_isa()));
     line = join(line, json_pack("{s:i, s:i}", "rounds", r->settings->rounds, "beside", r->beside));
     line = join(line, times_json("rudd_ms", "rudd_", &r->rudd));
+    if (r->settings->old) line = join(line, json_pack("{s:o}", "old", builds_json(r)));
     return join(line, json_pack("{s:o, s:s?}", "peers", peers, "fastest_peer", best ? best->kind : NULL));
 }
 

@@ -143,7 +143,7 @@ static void bad_peers_are_described(void **state)
         {"sleep 20", "no answer within", RUDD_IO},
         {"echo hello", "said \"hello\"", RUDD_FORMAT},
         {"printf 'a\\033b\\n'", "said \"a?b\"", RUDD_FORMAT},
-        {"printf '1\\0002\\n'", "said \"1\"", RUDD_FORMAT},
+        {"printf '1\\0002\\n'", "said \"1?2\"", RUDD_FORMAT},
         {"while :; do printf xxxxxxxxxxxxxxxx; done", "a line of more than", RUDD_FORMAT},
         {"printf 'ready x 1'", "exit status 0", RUDD_IO},
     };

@@ -1,5 +1,5 @@
-/* test_bench_peers.c - rudd-bench peers as a whole, with a shell script in a peer's place: its rows at
- * rest and beside busy loops. No time is judged. */
+/* test_bench_peers.c - rudd-bench peers as a whole, with a shell script in the place of a peer or
+ * of another build: its rows at rest and beside busy loops. No time is judged. */
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +40,7 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-/* Runs `rudd-bench peers` on the smallest network, its errors among its output. Returns its status. */
+/* Runs `rudd-bench peers` on the smallest network, its errors among its output. Its status. */
 static int run_peers(char *out, size_t size, const char *arguments)
 {
     char path[4096], command[8192];
@@ -48,8 +48,10 @@ static int run_peers(char *out, size_t size, const char *arguments)
     assert_true(n > 0);
     path[n] = 0;
     strcpy(strrchr(path, '/'), "/../rudd-bench");
-    snprintf(command, sizeof command, "%s peers --arch rudd_nano --size 32 --rounds 6 --python %s --only %s 2>&1", path, script,
-             arguments);
+    /* One thread: several wait for each other, for long where loops run. */
+    const char *form = "%s peers --arch rudd_nano --size 32 --rounds 6 --threads 1 --python %s "
+                       "--only %s 2>&1";
+    snprintf(command, sizeof command, form, path, script, arguments);
     FILE *f = popen(command, "r");
     assert_non_null(f);
     out[fread(out, 1, size - 1, f)] = 0;
@@ -138,11 +140,61 @@ static void a_failed_peer_has_no_figures(void **state)
     assert_non_null(strstr(out, "\"ratio_interval\":null"));
 }
 
+/* Another build is one more contestant in every row, and this build is asked in the same way. */
+static void another_build_takes_part(void **state)
+{
+    (void)state;
+    static char out[16384], arguments[256];
+    const char *at = out;
+    write_script("echo \"$@\" >> \"$0.log\"; echo '{\"median_ms\":2.5}'; echo and more");
+    snprintf(arguments, sizeof arguments, "none --beside 1 --json --old %s", script);
+    assert_int_equal(run_peers(out, sizeof out, arguments), 0);
+    for (int beside = 0; beside < 2; beside++) {
+        json_t *line = next_line(&at);
+        const json_t *old = json_object_get(line, "old");
+        assert_true(number(line, "beside") == beside);
+        assert_true(number(old, "median_ms") == 2.5 && number(old, "this_build_ms") > 0);
+        assert_within(old, "this_build_quartiles_ms", "this_build_ms");
+        assert_within(old, "ratio_interval", "ratio");
+        assert_int_equal(json_array_size(json_object_get(line, "peers")), 0);
+        json_decref(line);
+    }
+    char log[160], asked[256];
+    snprintf(log, sizeof log, "%s.log", script);
+    FILE *f = fopen(log, "r");
+    assert_true(f && fgets(asked, sizeof asked, f));
+    fclose(f);
+    unlink(log);
+    assert_non_null(strstr(asked, "infer --arch rudd_nano --size 32 --batch 1"));
+    assert_null(strstr(asked, "--beside")); /* an old build does not know it */
+}
+
+/* Whatever is wrong with it is said in its place, and the row goes on. */
+static void a_bad_build_is_described(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {{"exit 3", "failed: ended without an answer: exit"},
+                                         {"echo hello", "failed: said \"hello\"; expected JSON"},
+                                         {"echo '{\"median_ms\":0}'", "expected JSON with"},
+                                         {"echo '[]'", "expected JSON with a median_ms"}};
+    static char out[16384], arguments[256];
+    snprintf(arguments, sizeof arguments, "none --beside 0 --old %s", script);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_script(bad[i][0]);
+        assert_int_equal(run_peers(out, sizeof out, arguments), 0);
+        if (!strstr(out, bad[i][1])) fail_msg("%s: %s", bad[i][0], out);
+    }
+    assert_int_equal(run_peers(out, sizeof out, "none --old /nowhere/rudd-bench"), 1);
+    assert_non_null(strstr(out, "--old: /nowhere/rudd-bench: No such file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_has_a_twin_beside_loops),
         cmocka_unit_test(a_failed_peer_has_no_figures),
+        cmocka_unit_test(another_build_takes_part),
+        cmocka_unit_test(a_bad_build_is_described),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
