@@ -4,12 +4,19 @@
     pip install torch==2.13.0 timm                     or Debian's python3-torch and timm from pip
     python3 bench/train_torch.py [--rounds 5] [--rows b4:224:16 v2b0:224:16 ...]
 
-A round is some steps of each, then a pause; the table has the medians of the rounds, their ratio, and the peaks of resident memory. PyTorch runs as its users
+A round is some steps of each; the table has the medians of the rounds, their ratio, and the peaks of resident memory. PyTorch runs as its users
 run it on a processor: eager, contiguous and channels-last, whichever is faster. Both train with dropout 0.2, stochastic depth 0.2, label smoothing
 0.1, 15 classes, on random pixels.
+
+--old PROGRAM: another build of rudd-bench takes part in every round, before this one or after it in
+turn; below the row stands this build / old, the median of the rounds' ratios and its 95 % interval.
+--beside N: each row is measured a second time, beside N busy loops; they run for everybody alike.
+--without-torch: rudd and the old build alone.
 """
+import contextlib
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -68,25 +75,97 @@ def rudd(program, arch, size, batch, threads, limit):
     return answer["min_ms"], answer["peak_rss_mb"]
 
 
-def row(text, args):
+# A busy loop: another process that dies with this one (prctl's PR_SET_PDEATHSIG, SIGKILL).
+LOOP = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]): sys.exit()
+print("runs", flush=True)
+n = 0
+while True: n = n + 1 & 0xffff
+"""
+
+
+@contextlib.contextmanager
+def busy(count):
+    loops = []
+    try:
+        for _ in range(count):
+            command = [sys.executable, "-c", LOOP, str(os.getpid())]
+            loops.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        for loop in loops:
+            loop.stdout.readline()
+        yield
+        early = sum(loop.poll() is not None for loop in loops)
+        if early:
+            sys.exit(f"{early} of {count} busy loops ended early; measure again")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def interval(values):
+    """The 95 % interval of the median by order statistics; None: fewer than six."""
+    n, k, below = len(values), 0, 1
+    while below / 2 ** n <= 0.025:
+        k += 1
+        below += math.comb(n, k)
+    return (sorted(values)[k - 1], sorted(values)[n - k]) if k else None
+
+
+def rudd_round(args, number, *work):
+    """Both builds, who begins changes with the round: milliseconds and peak of each."""
+    programs = [args.rudd] + ([args.old] if args.old else [])
+    order = -1 if number % 2 else 1
+    answers = [rudd(program, *work, args.threads, args.memory_limit) for program in programs[::order]]
+    return answers[::order]
+
+
+def measure(arch, size, batch, args):
+    """Rounds of rudd's builds, and PyTorch's times and peaks by memory format."""
+    rounds, theirs, peaks, version = [], {}, {}, None
+    for channels_last in [None] if args.without_torch else [False, True]:
+        if channels_last is not None:
+            process = start(arch, size, batch, args.threads, channels_last)
+            version = process.stdout.readline().split()[1]
+        for _ in range(args.rounds):
+            if channels_last is not None:
+                ms, peaks[channels_last] = ask(process)
+                theirs.setdefault(channels_last, []).append(ms)
+            rounds.append(rudd_round(args, len(rounds), arch, size, batch))
+        if channels_last is not None:
+            process.stdin.close()
+            process.wait()
+    return rounds, theirs, peaks, version
+
+
+def print_old(rounds, batch):
+    old_ms = statistics.median(old[0] for _, old in rounds)
+    old_peak = max(old[1] for _, old in rounds)
+    ratios = [now[0] / old[0] for now, old in rounds]
+    ends = interval(ratios)
+    text = f"{ends[0]:.3f}..{ends[1]:.3f}" if ends else "six rounds at least"
+    print(f"{'  old':38} {old_ms / batch:9.1f} {old_peak:8.0f}   this build / old"
+          f" {statistics.median(ratios):.3f}, 95 % interval {text}", flush=True)
+
+
+def row(text, args, beside):
     name, size, batch = text.split(":")
     arch, size, batch = NAMES.get(name, name), int(size), int(batch)
-    ours, theirs, peaks = [], {False: [], True: []}, {}
-    version = None
-    for channels_last in (False, True):
-        process = start(arch, size, batch, args.threads, channels_last)
-        version = process.stdout.readline().split()[1]
-        for _ in range(args.rounds):
-            ms, peaks[channels_last] = ask(process)
-            theirs[channels_last].append(ms)
-            ours.append(rudd(args.rudd, arch, size, batch, args.threads, args.memory_limit))
-        process.stdin.close()
-        process.wait()
-    best = min(theirs, key=lambda kind: statistics.median(theirs[kind]))
-    ms, peer_ms = statistics.median(m for m, _ in ours), statistics.median(theirs[best])
-    peak = max(p for _, p in ours)
-    print(f"{arch + ', ' + str(size) + ', batch ' + str(batch):38} {ms / batch:9.1f} {peak:8.0f}   {peer_ms / batch:9.1f} {peaks[best]:8.0f}"
-          f"   {ms / peer_ms:6.2f} {peak / peaks[best]:7.2f}   {version}{' channels last' if best else ''}", flush=True)
+    with busy(beside):
+        rounds, theirs, peaks, version = measure(arch, size, batch, args)
+    ms, peak = statistics.median(r[0][0] for r in rounds), max(r[0][1] for r in rounds)
+    work = f"  the same, beside {beside} busy loops" if beside else f"{arch}, {size}, batch {batch}"
+    line = f"{work:38} {ms / batch:9.1f} {peak:8.0f}"
+    if theirs:
+        best = min(theirs, key=lambda kind: statistics.median(theirs[kind]))
+        peer_ms, peer_peak = statistics.median(theirs[best]), peaks[best]
+        line += f"   {peer_ms / batch:9.1f} {peer_peak:8.0f}   {ms / peer_ms:6.2f} {peak / peer_peak:7.2f}"
+        line += f"   {version}{' channels last' if best else ''}"
+    print(line, flush=True)
+    if args.old:
+        print_old(rounds, batch)
 
 
 def main():
@@ -96,11 +175,19 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--memory-limit", help="rudd's, such as 500M")
     parser.add_argument("--rudd", default="build/rudd-bench")
+    parser.add_argument("--old", metavar="PROGRAM", help="another build of rudd-bench")
+    parser.add_argument("--beside", type=int, default=0, metavar="N",
+                        help="each row also beside N busy loops, at most 256")
+    parser.add_argument("--without-torch", action="store_true")
     args = parser.parse_args()
+    if not 0 <= args.beside <= 256:
+        parser.error(f"--beside: found {args.beside}, expected a whole number from 0 to 256")
     print(f"{args.threads} threads; milliseconds an image and peak MB; a ratio below 1: rudd is faster, smaller\n")
     print(f"{'work':38} {'rudd ms':>9} {'MB':>8}   {'torch ms':>9} {'MB':>8}   {'time':>6} {'memory':>7}   torch")
     for text in args.rows:
-        row(text, args)
+        row(text, args, 0)
+        if args.beside:
+            row(text, args, args.beside)
 
 
 if sys.argv[1:2] == ["--worker"]:
