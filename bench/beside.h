@@ -1,7 +1,7 @@
 /* beside.h - other users of the machine while something is measured: busy loops, each a process.
  *
  * They are processes and not threads, so that the scheduler treats them as somebody else's work.
- * A loop adds up integers: it takes a processor and next to nothing of caches and memory.
+ * A loop counts: it takes a processor and next to nothing of caches and memory.
  * It has the priority and the processors that this program has.
  *
  * A loop is a copy of this program as it stands when it is forked. Start loops before memory is
