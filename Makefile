@@ -190,7 +190,7 @@ bench: all ## inference and training times of this machine
 	$(B)/rudd-bench infer --arch efficientnet_b4 --size 380 --batch 1 --json
 	$(B)/rudd-bench train --arch tf_efficientnetv2_b0 --size 224 --batch 16 --json
 
-peers: deps ## the same work in ONNX Runtime, OpenVINO and PyTorch, side by side; fetches them into build/peers
+peers: deps ## the same work in ONNX Runtime, OpenVINO and PyTorch, side by side, also beside other work; fetches them into build/peers
 	$(BUILD) all
 	tests/parity/peers.sh install
 	tests/parity/peers.sh with $(B)/rudd-bench peers --python /usr/bin/python3
