@@ -17,8 +17,7 @@ PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 20
 VERSION := $(shell sed -n 's/.*RUDD_VERSION "\(.*\)".*/\1/p' nn/rudd.h)
 
-# What pkg-config must know, and the Debian package that teaches it. OpenBLAS in its OpenMP form, so that it and our own kernels share
-# one pool of threads; a machine that already has another form keeps it.
+# What pkg-config must know, and the Debian package that teaches it. Of OpenBLAS any form will do: rudd runs it on one thread.
 DEPS_PC := openblas libjpeg libpng zlib jansson libmicrohttpd sqlite3
 TEST_PC := cmocka
 PACKAGE_openblas := libopenblas-openmp-dev
@@ -47,7 +46,7 @@ CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/n
 # TEST_LIBS by tests, which make pictures. All other libraries are loaded when they are first used:
 # kernels/library.h. --as-needed drops from a list what a program does not use.
 LIB_PC     := zlib jansson
-LIB_LIBS   := -fopenmp -ldl -lm
+LIB_LIBS   := -ldl -lm
 LDLIBS     += $(shell pkg-config --libs $(LIB_PC) 2>/dev/null) $(LIB_LIBS)
 SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 TEST_LIBS   = $(SERVE_LIBS) $(shell pkg-config --libs libjpeg libpng $(TEST_PC))
@@ -69,7 +68,7 @@ $(B)/%.o: %.c $(B)/flags | have-deps
 	@mkdir -p $(@D)
 	$(SAY)$(CC) $(CFLAGS) $(EXTRA) $(SONAME) -MMD -MP -c $< -o $@
 # Kernels read no foreign bytes: fuzzers take them uninstrumented, since clang needs minutes to instrument their unrolled loops.
-KERN = -fopenmp $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=all)
+KERN = $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=all)
 $(B)/kernels/%.o: EXTRA = $(KERN)
 $(B)/kernels/%_avx2.o: EXTRA = $(KERN) -mavx2 -mfma -ffp-contract=fast
 $(B)/kernels/%_avx512.o: EXTRA = $(KERN) -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512 -ffp-contract=fast
@@ -197,7 +196,7 @@ peers: deps ## the same work in ONNX Runtime, OpenVINO and PyTorch, side by side
 
 kill-train: deps ## kill -9 at KILLS random moments of training (50; SEED names them), resume: the same run, byte for byte
 	$(BUILD) $(B)/tests/test_kill
-	OMP_WAIT_POLICY=passive $(B)/tests/test_kill $(or $(KILLS),50) $(or $(SEED),$(shell date +%s))
+	$(B)/tests/test_kill $(or $(KILLS),50) $(or $(SEED),$(shell date +%s))
 
 kill-serve: deps ## kill -9 of the server, of its PostgreSQL and of its Redis under load, KILLS times each (20): nothing acknowledged is lost, nothing twice
 	$(BUILD) $(B)/tests/kill_serve
@@ -214,8 +213,8 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 ubsan: ## the tests under UndefinedBehaviorSanitizer alone, at full optimisation
 	$(BUILD) B=$(B)-ubsan SAN=undefined run-tests
 
-# clang, because its OpenMP runtime tells ThreadSanitizer (through libarcher) where threads meet; libgomp does not.
-tsan: ## the tests under ThreadSanitizer (needs clang and libomp-dev)
+# Libraries that are not instrumented, OpenBLAS' own threads among them, are left out.
+tsan: ## the tests under ThreadSanitizer (needs clang)
 	$(BUILD) TSAN_OPTIONS="ignore_noninstrumented_modules=1 $(TSAN_OPTIONS)" B=$(B)-tsan CC=clang SAN=thread OPT=-O1 run-tests
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (needs clang); corpora stay under build-fuzz/corpus

@@ -4,8 +4,6 @@
 # Called by `make demo`, which builds first. Everything lands in demo/. Fails when the model is right on fewer than 90 % of the held-out
 # pictures. B names the build folder.
 set -eu
-# On a machine that does other work too, threads that spin while they wait make a two-minute job a ten-minute one.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 bin=${B:-build}
 began=$SECONDS
 say() { printf '\n== %s\n' "$*"; }

@@ -16,6 +16,7 @@
 #include "kernels/gemm_plan.h"
 #include "kernels/kern.h"
 #include "kernels/library.h"
+#include "kernels/team.h"
 
 #include <cblas.h>
 #include <pthread.h>
@@ -25,17 +26,19 @@
 KERN_LIBRARY_DECLARE(kern_libblas, KERN_LIBBLAS);
 KERN_LIBRARY_DEFINE(kern_libblas, KERN_LIBBLAS, SONAME, "libopenblas0");
 
-/* Of the OpenMP runtime that OpenBLAS runs on, which need not be ours; NULL: on none. */
-static int (*omp_get)(void);
-static void (*omp_set)(int);
+enum { FLOATS_ALONE = 32768 }; /* below it, sharing costs more than it saves */
+
+/* Of the OpenMP runtime that OpenBLAS runs on; NULL: on none. */
+static int (*get_openmp_threads)(void);
+static void (*set_openmp_threads)(int);
 
 static void find_openmp(void)
 {
     void *get = kern_library_find(&kern_libblas_library, "omp_get_max_threads");
     void *set = kern_library_find(&kern_libblas_library, "omp_set_num_threads");
     if (!get || !set) return;
-    memcpy(&omp_get, &get, sizeof get);
-    memcpy(&omp_set, &set, sizeof set);
+    memcpy(&get_openmp_threads, &get, sizeof get);
+    memcpy(&set_openmp_threads, &set, sizeof set);
 }
 
 bool kern_blas_load(void)
@@ -49,26 +52,41 @@ bool kern_blas_load(void)
 /* Around calls: one thread for OpenBLAS; the calling thread's OpenMP setting is kept. */
 static int begin(void)
 {
-    int was = omp_get ? omp_get() : 0;
+    int was = get_openmp_threads ? get_openmp_threads() : 0;
     kern_libblas.openblas_set_num_threads(1);
-    if (omp_set) omp_set(1);
+    if (set_openmp_threads) set_openmp_threads(1);
     return was;
 }
 static void end(int was)
 {
-    if (omp_set) omp_set(was);
+    if (set_openmp_threads) set_openmp_threads(was);
+}
+
+struct finishing {
+    float *c;
+    const float *z, *residual;
+    const struct kern_gemm *s;
+};
+
+static void finish_rows(const void *work, int first, int end, int place)
+{
+    const struct finishing *f = work;
+    const struct kern_gemm *s = f->s;
+    (void)place;
+    for (int i = first; i < end; i++)
+        for (int j = 0; j < s->n; j++) {
+            size_t at = (size_t)i * s->n + j;
+            double v = act_value(s->act, f->z[at] + (s->bias ? s->bias[j] : 0));
+            f->c[at] = (float)(v + (f->residual ? f->residual[at] : 0));
+        }
 }
 
 /* rows x n of c: c = act(z + bias) + residual; z [rows, n] may be c, and so may residual when z is not. */
 static void epilogue(float *c, const float *z, const struct kern_gemm *s, const float *residual, int rows)
 {
-#pragma omp parallel for num_threads(kern_threads())
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < s->n; j++) {
-            size_t at = (size_t)i * s->n + j;
-            double v = act_value(s->act, z[at] + (s->bias ? s->bias[j] : 0));
-            c[at] = (float)(v + (residual ? residual[at] : 0));
-        }
+    const struct finishing f = {c, z, residual, s};
+    const bool worth = (size_t)rows * s->n >= FLOATS_ALONE;
+    kern_share(finish_rows, &f, rows, kern_grain(s->n), worth);
 }
 
 /* c [rows,n] = rows row0.. of op(a) op(b) + beta c */
@@ -110,15 +128,31 @@ static struct place place_of(const struct kern_conv *s, int row)
     return (struct place){row / s->ow / s->oh, row / s->ow % s->oh, row % s->ow};
 }
 
+struct gathering {
+    float *col;
+    const float *x;
+    const struct kern_conv *s;
+    int row0;
+};
+
+static void gather_rows(const void *work, int first, int end, int place)
+{
+    const struct gathering *g = work;
+    const struct kern_conv *s = g->s;
+    const struct patches patches = patches_of_input(s);
+    const int width = s->k * s->k * s->ic;
+    (void)place;
+    for (int i = first; i < end; i++) {
+        struct place at = place_of(s, g->row0 + i);
+        patch_row(g->col + (size_t)i * width, g->x + (size_t)at.n * s->ih * s->iw * s->ic, &patches, at.p, at.q, 0, width);
+    }
+}
+
 static void gather(float *col, const float *x, const struct kern_conv *s, int row0, int rows)
 {
-    const struct patches g = patches_of_input(s);
-    const int width = s->k * s->k * s->ic;
-#pragma omp parallel for num_threads(kern_threads())
-    for (int i = 0; i < rows; i++) {
-        struct place at = place_of(s, row0 + i);
-        patch_row(col + (size_t)i * width, x + (size_t)at.n * s->ih * s->iw * s->ic, &g, at.p, at.q, 0, width);
-    }
+    const size_t width = (size_t)s->k * s->k * s->ic;
+    const struct gathering g = {col, x, s, row0};
+    kern_share(gather_rows, &g, rows, kern_grain(width), rows * width >= FLOATS_ALONE);
 }
 
 /* The reverse: every element of the patches is added to the pixel it came from. Neighbours overlap, so one thread adds in

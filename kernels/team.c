@@ -48,7 +48,7 @@
 
 enum {
     JOBS = 16,                   /* jobs at the same time; further callers work alone */
-    PLACES = KERN_THREADS_MAX,       /* of a job */
+    PLACES = KERN_THREADS_MAX,   /* of a job */
     SPIN = 20 * 1000,            /* nanoseconds of looking before sleeping: about what waking up takes */
     PATIENCE = 10 * 1000 * 1000, /* nanoseconds that a caller waits for helpers to come */
     LOOKS = 32,                  /* looks between two readings of the clock */

@@ -16,9 +16,6 @@ logs=$1
 shift
 mkdir -p "$logs"
 limit=${TEST_SECONDS:-900} jobs=${TEST_JOBS:-1}
-# Threads that spin at the end of each parallel region only hinder each other where a machine is shared: many small regions take many
-# times as long. Waiting changes no result.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 run_one() {
     local program=$1 name

@@ -24,11 +24,11 @@
 enum { MOST = 4096 };
 
 struct counting {
-    atomic_int done[MOST];           /* how often each item was computed */
+    atomic_int done[MOST];               /* how often each item was computed */
     atomic_int inside[KERN_THREADS_MAX]; /* pieces that run at a place now */
-    atomic_int wrong;                /* pieces that met another one at their place */
+    atomic_int wrong;                    /* pieces that met another one at their place */
     atomic_int places[KERN_THREADS_MAX]; /* items computed at each place */
-    int pause;                       /* turns of an empty loop for each item */
+    int pause;                           /* turns of an empty loop for each item */
 };
 
 static void count(const void *work, int first, int end, int place)

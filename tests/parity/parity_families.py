@@ -18,7 +18,6 @@ import os
 import sys
 import tempfile
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
 
 from checks import check, difference, finish, need_peers, rudd
 

@@ -23,7 +23,6 @@ import shutil
 import sys
 import tempfile
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # small nets on a busy machine: spinning threads only hinder each other
 os.environ["KERAS_BACKEND"] = "openvino"
 
 from checks import check, difference, finish, need_peers, rudd

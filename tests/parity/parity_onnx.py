@@ -18,7 +18,6 @@ from checks import BUILD, check, difference, finish, need_peers, rudd, skip
 
 need_peers()
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import onnx

@@ -17,7 +17,6 @@ from checks import BUILD, check, finish, need_peers
 
 need_peers()
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 from safetensors.numpy import save_file

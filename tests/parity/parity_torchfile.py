@@ -20,7 +20,6 @@ import sys
 import tempfile
 import zipfile
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from checks import BUILD, check, finish, need_peers, rudd, spend
 

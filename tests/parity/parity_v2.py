@@ -21,7 +21,6 @@ from checks import BUILD, check, finish, need_peers, rudd
 
 need_peers()
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import tritonclient.http as triton
