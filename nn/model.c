@@ -1,6 +1,7 @@
 /* model.c - a model's life: built from a description, initialised, named, counted, destroyed. */
 #include "nn/graph.h"
 #include "nn/rng.h"
+#include "nn/share.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,11 +104,18 @@ enum rudd_status nn_model_allocate(struct nn_model *model, struct rudd_error *er
                          : rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory for %zu values", model->arch, model->value_count);
 }
 
+static enum rudd_status read_value(void *user, int i, int lane, struct rudd_error *err)
+{
+    struct nn_model *model = user;
+    (void)lane;
+    return model->source->read(model->values + model->params[i].offset, model->source, model, i, err);
+}
+
 enum rudd_status nn_model_read_values(struct nn_model *model, struct rudd_error *err)
 {
+    enum { LANES = 4 };
     enum rudd_status status = nn_model_allocate(model, err);
-    for (int i = 0; i < model->param_count && !status; i++)
-        status = model->source->read(model->values + model->params[i].offset, model->source, model, i, err);
+    if (!status) status = nn_share(model->param_count, LANES, read_value, model, err);
     if (status) {
         rudd_free(model->values);
         model->values = NULL;

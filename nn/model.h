@@ -71,7 +71,7 @@ struct nn_model;
 
 /* Where values lie that are not in memory; the first member of whatever knows more (weights/model_load.c). */
 struct nn_source {
-    /* out [params[param].count]. One thread at a time. */
+    /* out [params[param].count]. Several threads may read at the same time. */
     enum rudd_status (*read)(float *out, struct nn_source *source, const struct nn_model *model, int param,
                              struct rudd_error *err);
     void (*close)(struct nn_source *source); /* frees it */

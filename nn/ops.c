@@ -47,10 +47,10 @@ static void copy_bias(const struct nn_plan *plan, ptrdiff_t at, int bn, int bias
 }
 
 /* The weights in the layout that this plan's kernels read, times the scale of a folded batch norm. */
-static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site)
+static void conv_prepare(const struct nn_plan *plan, const struct nn_site *site, float *scale)
 {
     const struct nn_node *node = &site->node;
-    float *scale = nn_at(plan, plan->scratch), *weights = plan->weights;
+    float *weights = plan->weights;
     if (site->weight_at >= 0) {
         const float *w = nn_value(plan, node->weight);
         const int ic = node->op == NN_DWCONV ? 1 : site->in.c, taps = node->k * node->k;
@@ -248,8 +248,9 @@ static size_t batchnorm_scratch(const struct nn_site *site, int n)
 }
 
 /* Of a constant batch norm: a [c] and b [c], as below. */
-static void batchnorm_prepare(const struct nn_plan *plan, const struct nn_site *site)
+static void batchnorm_prepare(const struct nn_plan *plan, const struct nn_site *site, float *scale)
 {
+    (void)scale;
     if (site->weight_at < 0) return;
     const int c = site->out.c, bn = site->node.bn;
     const float *gamma = nn_value(plan, bn), *beta = nn_value(plan, bn + 1);

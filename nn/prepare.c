@@ -3,9 +3,14 @@
  *     values in memory:   values --prepare--> the plan's own weights, again whenever they changed
  *     values elsewhere:   source --read--> one operation's parameters --prepare--> model->prepared, once, for all plans
  *
- * The second way holds no weight twice, and no more than one operation's canonical ones at a time. What is prepared does not depend
+ * The second way holds no weight twice, and no more than a few operations' canonical ones at a time: some threads read, check and pack one
+ * operation each, so that reading one, packing another and the system's clearing of pages go on together. What is prepared does not depend
  * on image size or batch (plan.c, place_weights), so that plans of one model differ in their blocks only. */
+#include "nn/share.h"
 #include "nn/steps.h"
+
+#include "kernels/kern.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -21,28 +26,45 @@ static int site_params(int params[SITE_PARAMS], const struct nn_node *n)
     return count;
 }
 
+static size_t whole_lines(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
 /* Each parameter on a cache line. */
 static size_t room(const struct nn_plan *plan, int param)
 {
-    return (plan->model->params[param].count + 15) / 16 * 16;
+    return whole_lines(plan->model->params[param].count);
 }
 
+/* Floats for any one operation's parameters, and the scale that its prepare step takes. */
 static size_t largest_site(const struct nn_plan *plan)
 {
     size_t most = 0;
     for (int i = 0; i < plan->graph.count; i++) {
         int params[SITE_PARAMS], count = nn_ops[plan->sites[i].node.op].prepare ? site_params(params, &plan->sites[i].node) : 0;
-        size_t floats = 0;
+        size_t floats = count ? whole_lines((size_t)plan->sites[i].node.c) : 0;
         for (int j = 0; j < count; j++) floats += room(plan, params[j]);
         if (floats > most) most = floats;
     }
     return most;
 }
 
-static enum rudd_status read_and_prepare(struct nn_plan *plan, const struct nn_site *site, float *staging,
-                                         struct rudd_error *err)
+/* A model that is read and prepared: one operation in each lane at a time, whose parameters go through the lane's own staging. */
+struct preparing {
+    struct nn_plan *plan;
+    float *staging;
+    size_t lane; /* floats */
+};
+
+static enum rudd_status read_and_prepare(void *user, int i, int lane, struct rudd_error *err)
 {
+    const struct preparing *p = user;
+    struct nn_plan *plan = p->plan;
     struct nn_model *model = plan->model;
+    const struct nn_site *site = &plan->sites[i];
+    if (!nn_ops[site->node.op].prepare) return RUDD_OK;
+    float *staging = p->staging + (size_t)lane * p->lane;
     int params[SITE_PARAMS], count = site_params(params, &site->node);
     for (int j = 0; j < count; j++) {
         enum rudd_status status = model->source->read(staging, model->source, model, params[j], err);
@@ -50,23 +72,26 @@ static enum rudd_status read_and_prepare(struct nn_plan *plan, const struct nn_s
         plan->fetched[params[j]] = staging;
         staging += room(plan, params[j]);
     }
-    nn_ops[site->node.op].prepare(plan, site);
+    nn_ops[site->node.op].prepare(plan, site, staging);
     return RUDD_OK;
 }
 
 /* model->prepared from its source. */
 static enum rudd_status prepare_model(struct nn_plan *plan, struct rudd_error *err)
 {
+    enum { LANES = 4 }; /* more would hold much staging and wait for memory */
     struct nn_model *model = plan->model;
     enum rudd_status status = RUDD_OK;
-    float *staging = rudd_alloc(sizeof *staging * largest_site(plan));
+    const int lanes = kern_threads() < LANES ? kern_threads() : LANES;
+    const size_t largest = largest_site(plan);
+    float *staging = rudd_alloc(sizeof *staging * largest * (size_t)lanes);
     plan->fetched = rudd_zalloc((size_t)model->param_count, sizeof *plan->fetched);
     plan->weights = rudd_alloc(nn_plan_weight_bytes(plan));
     if (!staging || !plan->fetched || !plan->weights)
         status = rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the %.1f MiB of weights of %s",
                            (double)nn_plan_weight_bytes(plan) / 1048576, model->arch);
-    for (int i = 0; i < plan->graph.count && !status; i++)
-        if (nn_ops[plan->sites[i].node.op].prepare) status = read_and_prepare(plan, &plan->sites[i], staging, err);
+    struct preparing p = {plan, staging, largest};
+    if (!status) status = nn_share(plan->graph.count, lanes, read_and_prepare, &p, err);
     rudd_free(plan->fetched);
     plan->fetched = NULL;
     rudd_free(staging);
@@ -104,7 +129,8 @@ void nn_prepare_sites(struct nn_plan *plan, bool frozen)
 {
     for (int i = 0; i < plan->graph.count; i++) {
         const struct nn_site *site = &plan->sites[i];
-        if (nn_ops[site->node.op].prepare && site->node.frozen == frozen) nn_ops[site->node.op].prepare(plan, site);
+        if (nn_ops[site->node.op].prepare && site->node.frozen == frozen)
+            nn_ops[site->node.op].prepare(plan, site, nn_at(plan, plan->scratch));
     }
 }
 

@@ -98,8 +98,9 @@ struct nn_op_row {
     unsigned saves;         /* bit j: backward needs input j */
     unsigned grad_adds;     /* bit j: backward can add to the gradient of input j; otherwise it only overwrites */
     unsigned grad_in_place; /* bit j: the gradient of input j may take the place of the output's */
-    size_t (*scratch)(const struct nn_site *site, int n);                    /* floats; NULL: none */
-    void (*prepare)(const struct nn_plan *plan, const struct nn_site *site); /* NULL: nothing to prepare */
+    size_t (*scratch)(const struct nn_site *site, int n); /* floats; NULL: none */
+    /* scale: scratch of site->node.c floats. Steps may be prepared at the same time. NULL: nothing to prepare */
+    void (*prepare)(const struct nn_plan *plan, const struct nn_site *site, float *scale);
     void (*forward)(const struct nn_plan *plan, const struct nn_site *site, int n);
     void (*backward)(const struct nn_plan *plan, const struct nn_site *site, int n);
 };

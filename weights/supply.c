@@ -96,9 +96,12 @@ enum rudd_status weights_model_supply_read(float *out, struct weights_model_supp
         if (values != out) memcpy(out, values, stored.count * sizeof *out);
         return RUDD_OK;
     }
-    status = weights_narrow(s->scratch, s->tensors[i].dtype, values, s->tensors[i].count, s->tensors[i].name, err);
-    stored.data = s->scratch;
+    uint16_t *narrow = rudd_alloc(stored.count * sizeof *narrow); /* not s->scratch: others may read at the same time */
+    if (!narrow) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu values", stored.name, stored.count);
+    status = weights_narrow(narrow, stored.dtype, values, stored.count, stored.name, err);
+    stored.data = narrow;
     if (!status) weights_to_f32(out, &stored);
+    rudd_free(narrow);
     return status;
 }
 

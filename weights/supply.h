@@ -36,7 +36,8 @@ struct weights_model_supply {
 enum rudd_status weights_model_supply_init(struct weights_model_supply *s, const struct nn_model *model, const float *values,
                                            struct weights_form form, struct rudd_error *err);
 void weights_model_supply_free(struct weights_model_supply *s);
-/* Parameter i in float32 as the file will hold it, but in our layout: rounded where its dtype is narrow. out [count]. */
+/* Parameter i in float32 as the file will hold it, but in our layout: rounded where its dtype is narrow. out [count].
+ * Several threads may call it at the same time. */
 enum rudd_status weights_model_supply_read(float *out, struct weights_model_supply *s, int i, struct rudd_error *err);
 
 /* The native metadata of what s will write, the golden answer among them, which runs the network once over the values as they will be stored. */
