@@ -63,8 +63,7 @@ static double lacking(const char *said)
 }
 
 /* MiB that a program which has just begun takes of the address space, by a refusal of one with
- * `threads` to come (72 MiB each: limits.c). Limits below it are no test: OpenBLAS, which starts
- * before main, asks for its 128 MiB until it gets them. */
+ * `threads` to come (72 MiB each: limits.c). */
 static size_t start_mib(const char *said, int threads)
 {
     const char *used = strstr(said, "ulimit -v leaves: of ");
@@ -96,7 +95,7 @@ static void training_fits_or_refuses(void **state)
     snprintf(line, sizeof line, RUN, in_root("set"), in_root("free"), "");
     if (run_within(0, said, line)) fail_msg("%s", said);
 
-    size_t mib = 400;
+    size_t mib = 100;
     int status = 1;
     for (int i = 0; status && i < 20; i++) {
         snprintf(line, sizeof line, RUN, in_root("set"), in_root("tight"), "");

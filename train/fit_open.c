@@ -338,12 +338,21 @@ static size_t first_changing(const struct train_fit_run *f)
     return first;
 }
 
+/* Whether a second copy of the values fits beside the plans, where a limit was found. */
+static bool has_room_for_best(const struct train_fit_run *f)
+{
+    if (!f->budget.found) return true;
+    const struct nn_plan *plan = f->learner.plan;
+    const size_t plans = train_fit_validation_bytes(f) + nn_plan_bytes(plan) + nn_plan_weight_bytes(plan);
+    return nn_budget_rest(&f->budget, plans) >= f->model->value_count * sizeof *f->best;
+}
+
 enum rudd_status train_fit_keep_best(struct train_fit_run *f, struct rudd_error *err)
 {
     const struct nn_model *m = f->model;
     if (train_fit_is_due(f)) return write_model(f, err);
     const size_t first = f->best ? first_changing(f) : 0;
-    if (!f->best) f->best = rudd_alloc(m->value_count * sizeof *f->best);
+    if (!f->best && has_room_for_best(f)) f->best = rudd_alloc(m->value_count * sizeof *f->best);
     if (!f->best) return write_model(f, err); /* slower, but it goes on */
     memcpy(f->best + first, m->values + first, (m->value_count - first) * sizeof *f->best);
     f->best_pending = true;
