@@ -8,9 +8,9 @@
  *
  * Common to all: float32, NHWC, contiguous, row-major; destination first. Pointers may have any alignment; buffers are never read or
  * written outside the stated shape, also at tails. `restrict`ed destinations overlap nothing; where aliasing is allowed it is said.
- * Every kernel may run parallel inside; its result depends on shapes and tier only, never on the number of threads: work is either cut
- * into disjoint outputs, or into KERN_CHUNKS-style chunks whose bounds follow from the shape and whose partial sums are added in
- * order. Kernels are called from one thread at a time per scratch buffer, never from inside a parallel region.
+ * Every kernel may share its work among threads (team.h); its result depends on shapes and tier only, never on the number of threads:
+ * work is either cut into disjoint outputs, or into KERN_CHUNKS-style chunks whose bounds follow from the shape and whose partial sums
+ * are added in order. Kernels are called from one thread at a time per scratch buffer.
  *
  * Who may include this: nn, bench, tests (and train for the optimiser kernels). Nothing here knows graphs, files or errors. */
 #ifndef KERN_H

@@ -39,7 +39,6 @@
 #include "kernels/kern.h"
 #include "kernels/limits.h"
 
-#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
