@@ -201,6 +201,27 @@ static void refusals(void **state)
     assert_int_equal(resume("never_made", ""), RUDD_IO);
 }
 
+/* A folder that holds anything is no place for a new run, least of all that of --weights. What a dead
+ * writer left there does no harm. */
+static void nothing_of_the_users_is_replaced(void **state)
+{
+    (void)state;
+    char more[1200];
+    must(train("origin", "|--max-steps|1"));
+    assert_int_equal(mkdir(in_root("mine"), 0777), 0);
+    assert_int_equal(link(in_root("origin/model.safetensors"), in_root("mine/model.safetensors")), 0);
+    snprintf(more, sizeof more, "|--max-steps|1|--weights|%s", in_root("mine/model.safetensors"));
+    assert_int_equal(train("mine", more), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "model.safetensors already"));
+    struct stat origin, mine;
+    assert_int_equal(stat(in_root("origin/model.safetensors"), &origin) | stat(in_root("mine/model.safetensors"), &mine), 0);
+    assert_true(origin.st_ino == mine.st_ino);
+
+    assert_int_equal(mkdir(in_root("died"), 0777), 0);
+    assert_int_equal(symlink("nowhere", in_root("died/run.json.123-4.tmp")), 0);
+    must(train("died", "|--max-steps|1"));
+}
+
 /* Under a limit the plan keeps to it: by recomputing, then by smaller batches, several to a step. */
 static void keeps_to_a_limit(void **state)
 {
@@ -311,6 +332,7 @@ int main(void)
         cmocka_unit_test(labels_follow_the_model),
         cmocka_unit_test(label_map),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(nothing_of_the_users_is_replaced),
         cmocka_unit_test(keeps_to_a_limit),
         cmocka_unit_test(a_teacher_keeps_to_the_limit),
         cmocka_unit_test(learns_and_leaves_a_run),

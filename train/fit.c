@@ -337,7 +337,7 @@ enum rudd_status train_fit_find_lr(struct train_lr_sweep *sweep, char *path, con
     if (status == RUDD_OK) status = train_lr_sweep_run(sweep, &f->learner, events, err);
     note_skipped(f);
     if (status == RUDD_OK) status = train_lr_sweep_write(sweep, f->folder.path, err);
-    if (status == RUDD_OK) train_run_path(path, f->folder.path, "lr_finder.json");
+    if (status == RUDD_OK) train_run_path(path, f->folder.path, TRAIN_LR_FINDER);
     train_fit_close(f);
     rudd_free(f);
     return status;

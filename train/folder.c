@@ -32,20 +32,27 @@ enum rudd_status train_folder_make_all(const char *path, struct rudd_error *err)
     return RUDD_OK;
 }
 
-enum rudd_status train_folder_claim(const char *path, struct rudd_error *err)
+enum rudd_status train_folder_must_be_empty(const char *path, const char *what, bool (*may_stay)(const char *name),
+                                            struct rudd_error *err)
 {
-    enum rudd_status status = train_folder_make(path, err);
-    if (status) return status;
+    enum rudd_status status = RUDD_OK;
     DIR *dir = opendir(path);
     if (!dir) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
     const char *found = NULL;
     for (struct dirent *e; !found && (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) found = e->d_name;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !(may_stay && may_stay(e->d_name)))
+            found = e->d_name;
     if (found)
-        status = rudd_fail(err, RUDD_ARGUMENT, "%s holds %.100s already; pictures are written only into a new or empty folder",
-                           path, found);
+        status = rudd_fail(err, RUDD_ARGUMENT, "%s holds %.100s already; %s written only into a new or empty folder", path,
+                           found, what);
     closedir(dir);
     return status;
+}
+
+enum rudd_status train_folder_claim(const char *path, struct rudd_error *err)
+{
+    enum rudd_status status = train_folder_make(path, err);
+    return status ? status : train_folder_must_be_empty(path, "pictures are", NULL, err);
 }
 
 enum rudd_status train_folder_write(const char *path, const void *bytes, size_t length, struct rudd_error *err)

@@ -122,7 +122,7 @@ enum rudd_status train_lr_sweep_write(const struct train_lr_sweep *sweep, const 
                                train_json_number(sweep->valley), "diverged", sweep->diverged, "steps", steps);
     char *text = object && whole ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(object);
-    train_run_path(path, folder, "lr_finder.json");
+    train_run_path(path, folder, TRAIN_LR_FINDER);
     if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write it", path);
     enum rudd_status status = weights_write_bytes(path, text, strlen(text), err);
     free(text); /* jansson's */

@@ -28,6 +28,25 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* Whether name is what an atomic writer (replace.h) of this folder's files would have called its unfinished one. */
+static bool is_left_over(const char *name)
+{
+    static const char *const files[] = {"run.json", "metrics.jsonl", "model.safetensors", "last.safetensors", "report.html"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const size_t n = strlen(files[i]);
+        if (strncmp(name, files[i], n) != 0 || name[n] != '.') continue;
+        const char *tail = name + n + 1 + strspn(name + n + 1, "0123456789");
+        return *tail == '-' && strcmp(tail + 1 + strspn(tail + 1, "0123456789"), ".tmp") == 0;
+    }
+    return false;
+}
+
+/* What may lie in a new run's folder: what a dead writer left, and what --find-lr found. */
+static bool may_stay(const char *name)
+{
+    return is_left_over(name) || strcmp(name, TRAIN_LR_FINDER) == 0;
+}
+
 enum rudd_status train_run_folder_create(struct train_run_folder *folder, const char *path, struct rudd_error *err)
 {
     struct train_run_folder fresh = {.epochs = NULL};
@@ -45,21 +64,9 @@ enum rudd_status train_run_folder_create(struct train_run_folder *folder, const 
         while (exists(fresh.path));
     }
     enum rudd_status status = train_folder_make_all(fresh.path, err);
+    if (status == RUDD_OK) status = train_folder_must_be_empty(fresh.path, "a run is", may_stay, err);
     if (status == RUDD_OK) *folder = fresh;
     return status;
-}
-
-/* Whether name is what an atomic writer (replace.h) of this folder's files would have called its unfinished one. */
-static bool is_left_over(const char *name)
-{
-    static const char *const files[] = {"run.json", "metrics.jsonl", "model.safetensors", "last.safetensors", "report.html"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        const size_t n = strlen(files[i]);
-        if (strncmp(name, files[i], n) != 0 || name[n] != '.') continue;
-        const char *tail = name + n + 1 + strspn(name + n + 1, "0123456789");
-        return *tail == '-' && strcmp(tail + 1 + strspn(tail + 1, "0123456789"), ".tmp") == 0;
-    }
-    return false;
 }
 
 enum rudd_status train_run_claim(int *claim, const char *path, struct rudd_error *err)

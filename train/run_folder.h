@@ -18,6 +18,8 @@
 
 enum { TRAIN_PATH = 4096 };
 
+#define TRAIN_LR_FINDER "lr_finder.json" /* what --find-lr leaves there */
+
 struct train_run_folder {
     char path[TRAIN_PATH - 64]; /* room for the file names */
     struct train_epoch *epochs; /* what metrics.jsonl holds */
@@ -26,7 +28,8 @@ struct train_run_folder {
     size_t bytes;   /* of metrics.jsonl; 0: not begun by this process, fd is none */
 };
 
-/* Makes path, parents included; NULL: the first free of runs/1, runs/2, ... RUDD_ARGUMENT when a run is there already. */
+/* Makes path, parents included; NULL: the first free of runs/1, runs/2, ... RUDD_ARGUMENT when it holds a
+ * run, or anything else: nothing of the user's is replaced, the file that --weights names least of all. */
 enum rudd_status train_run_folder_create(struct train_run_folder *folder, const char *path, struct rudd_error *err);
 /* Opens a run made before and reads its first `epochs` lines of metrics; later ones are forgotten. RUDD_FORMAT when they are
  * not all there. */
