@@ -26,7 +26,8 @@
  * Sleeping without losing a call: a helper counts itself as a sleeper, looks at the board once more
  * and sleeps unless the bell has rung since. A caller opens its job, then looks at the count. One of
  * the two sees the other (both orders are sequentially consistent). Who rings takes those whom it
- * wakes off the count, so that the count is never below the number of those asleep.
+ * wakes off the count, so that the count is never below the number of those asleep. It may be above, which
+ * costs a call in vain.
  *
  * Why not OpenMP: libgomp's threads spin for about a millisecond after a region, and for longer
  * within it, unless an environment variable says otherwise before the program starts. Beside other
@@ -39,6 +40,8 @@
 #include "kernels/kern.h"
 #include "kernels/limits.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -62,7 +65,9 @@ enum {
     SPIN_CROWDED = 20 * 1000,    /* the same where others want the processors */
     LATE = 500 * 1000,           /* waking up takes so long only there */
     CROWDED = 10 * 1000 * 1000,  /* how long that is remembered */
-    PATIENCE = 10 * 1000 * 1000, /* that a caller waits for helpers to come */
+    PATIENCE = 20 * 1000 * 1000, /* that a caller waits for helpers to come */
+    ABSENCE = 200 * 1000 * 1000, /* how long helpers that have not come are not waited for again */
+    POVERTY = 1000 * 1000 * 1000 /* how long it is not tried again to create a thread */
 };
 
 /* Pieces next .. end-1 are still to be taken. */
@@ -71,7 +76,7 @@ struct range {
     int end;
 };
 
-#define OPEN 1ull /* bit 0 of `places`: the caller works at place 0 anyway */
+#define OPEN 1ull /* bit 0 of `places`; place 0 is the caller's, who needs none */
 
 struct job {
     _Alignas(LINE) atomic_ullong places;
@@ -82,7 +87,7 @@ struct job {
     atomic_int joined;  /* helpers that have come since it was opened */
     kern_piece *piece;
     const void *work;
-    int items, grain;
+    int items, grain, cap; /* cap: what the caller may take of the threads */
     struct range ranges[PLACES];
 };
 
@@ -92,11 +97,10 @@ static struct {
     _Alignas(LINE) atomic_uint used; /* jobs that have a caller */
     _Alignas(LINE) atomic_uint bell; /* rises when sleepers are called */
     atomic_int sleepers;
-    atomic_llong rung_at, crowded_until; /* nanoseconds of the monotonic clock */
-    atomic_int wanted;                   /* helpers that the jobs in use have places for */
-    atomic_int plans;                    /* begun and not ended */
-    atomic_int helpers;                  /* threads that were created */
-    atomic_bool poor;                    /* no more can be created */
+    atomic_llong rung_at, crowded_until, absent_until, poor_until; /* nanoseconds of the monotonic clock */
+    atomic_int wanted;                                             /* helpers that the jobs in use have places for */
+    atomic_int plans;                                              /* begun and not ended */
+    atomic_int helpers;                                            /* threads that were created */
 } team;
 static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -174,7 +178,7 @@ static void take_pieces(struct job *job, int place)
 
 /* ---- helpers ---------------------------------------------------------------------------------- */
 
-/* A place in an open job; 0: none is free. The helper's own place if it can be had, because what a
+/* A place in an open job; 0: none is free; -1: it is not open (yet). The helper's own place if it can be had, because what a
  * place computed in the last kernel is still in its caches. */
 static int join(struct job *job, int helper)
 {
@@ -182,7 +186,7 @@ static int join(struct job *job, int helper)
     int place;
     do {
         const int limit = atomic_load_explicit(&job->limit, memory_order_relaxed);
-        if (!(taken & OPEN) || limit < 2) return 0;
+        if (!(taken & OPEN) || limit < 2) return -1;
         place = 1 + helper % (limit - 1);
         for (int tries = 1; taken >> place & 1; tries++) {
             if (tries == limit - 1) return 0;
@@ -202,7 +206,8 @@ static void leave(struct job *job, int place)
 }
 
 /* Open jobs that this helper has not seen; seen: the serial number of the last opening that it saw,
- * of each job. A job that is full or has no pieces left need not be seen twice. */
+ * of each job. A job that is full is not looked at again, nor is one
+ * that has no pieces left. */
 static unsigned unseen(unsigned open, const unsigned *seen)
 {
     unsigned jobs_left = 0;
@@ -216,12 +221,15 @@ static void help(unsigned which, unsigned *seen, int helper)
 {
     const int i = __builtin_ctz(which);
     struct job *job = &jobs[i];
-    seen[i] = atomic_load_explicit(&job->serial, memory_order_relaxed);
+    const unsigned serial = atomic_load_explicit(&job->serial, memory_order_acquire);
     const int place = join(job, helper);
-    if (!place) return;
+    if (place == 0) seen[i] = serial;
+    if (place <= 0) return;
     seen[i] = atomic_load_explicit(&job->serial, memory_order_relaxed); /* a later one may have been joined */
     atomic_fetch_add_explicit(&job->joined, 1, memory_order_relaxed);
+    kern_cap_threads(job->cap); /* pieces may share, too */
     if (place < atomic_load_explicit(&job->limit, memory_order_relaxed)) take_pieces(job, place);
+    kern_cap_threads(0);
     leave(job, place);
 }
 
@@ -268,7 +276,7 @@ static void forget(void)
     atomic_store(&team.sleepers, 0);
     atomic_store(&team.wanted, 0);
     atomic_store(&team.plans, 0);
-    atomic_store(&team.poor, false);
+    atomic_store(&team.poor_until, 0);
     atomic_store(&team.used, 0);
     atomic_store(&team.open, 0);
     pthread_mutex_init(&growing, NULL);
@@ -296,19 +304,15 @@ static void grow(int wanted)
     static bool registered;
     pthread_mutex_lock(&growing);
     if (!registered) registered = pthread_atfork(NULL, NULL, forget) == 0;
-    while (atomic_load(&team.helpers) < wanted && !atomic_load(&team.poor)) {
-        if (create(atomic_load(&team.helpers)))
-            atomic_fetch_add(&team.helpers, 1);
-        else
-            atomic_store(&team.poor, true);
-    }
+    while (atomic_load(&team.helpers) < wanted && create(atomic_load(&team.helpers))) atomic_fetch_add(&team.helpers, 1);
+    if (atomic_load(&team.helpers) < wanted) atomic_store(&team.poor_until, nanoseconds_now() + POVERTY);
     pthread_mutex_unlock(&growing);
 }
 
 static void have_helpers(int wanted)
 {
     if (atomic_load_explicit(&team.helpers, memory_order_relaxed) < wanted &&
-        !atomic_load_explicit(&team.poor, memory_order_relaxed))
+        nanoseconds_now() >= atomic_load_explicit(&team.poor_until, memory_order_relaxed))
         grow(wanted);
 }
 
@@ -354,9 +358,10 @@ static void wait_for_members(struct job *job, int need)
         const unsigned seen = atomic_load(&job->over);
         if (is_met(job, need)) break;
         const int64_t left = begun + PATIENCE - nanoseconds_now();
-        if (need && left <= 0)
+        if (need && left <= 0) {
             need = 0;
-        else
+            atomic_store_explicit(&team.absent_until, nanoseconds_now() + ABSENCE, memory_order_relaxed);
+        } else
             sleep_while(&job->over, seen, need ? left : 0);
     }
     atomic_store(&job->caller_sleeps, false);
@@ -369,16 +374,19 @@ static void finish(struct job *job, int limit)
     const bool alone = atomic_load_explicit(&team.used, memory_order_relaxed) == bit; /* no other caller has the helpers */
     const bool more = atomic_load_explicit(&team.plans, memory_order_relaxed) > 0;
     const int helpers = atomic_load_explicit(&team.helpers, memory_order_relaxed), need = limit / 2;
-    if (alone && more && need <= helpers) wait_for_members(job, need);
+    const bool may_come =
+        need <= helpers && nanoseconds_now() >= atomic_load_explicit(&team.absent_until, memory_order_relaxed);
+    if (alone && more && may_come) wait_for_members(job, need);
     atomic_fetch_and(&team.open, ~bit);
     if (atomic_fetch_and(&job->places, ~OPEN) != OPEN) wait_for_members(job, 0);
 }
 
 void kern_share(kern_piece *piece, const void *work, int items, int grain, bool worth)
 {
-    const int pieces = items / grain + (items % grain != 0);
+    const int pieces = items / grain + (items % grain != 0), was = errno;
     int limit = worth ? kern_threads() : 1;
     if (limit > pieces) limit = pieces;
+    if (pieces > INT_MAX - PLACES) limit = 1; /* each member may count one piece beyond the end */
     if (limit > 1) have_helpers(limit - 1);
     struct job *job = limit > 1 && atomic_load_explicit(&team.helpers, memory_order_relaxed) ? take_job() : NULL;
     if (!job) {
@@ -389,13 +397,14 @@ void kern_share(kern_piece *piece, const void *work, int items, int grain, bool 
     job->work = work;
     job->items = items;
     job->grain = grain;
+    job->cap = kern_threads();
     for (int i = 0; i < limit; i++) {
         atomic_store_explicit(&job->ranges[i].next, (int)((int64_t)pieces * i / limit), memory_order_relaxed);
         job->ranges[i].end = (int)((int64_t)pieces * (i + 1) / limit);
     }
     atomic_store_explicit(&job->limit, limit, memory_order_relaxed);
     atomic_store_explicit(&job->joined, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&job->serial, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&job->serial, 1, memory_order_release);
     atomic_store_explicit(&job->places, OPEN, memory_order_release);
     atomic_fetch_or(&team.open, 1u << (job - jobs));
     const int wanted = atomic_fetch_add_explicit(&team.wanted, limit - 1, memory_order_relaxed) + limit - 1;
@@ -404,6 +413,7 @@ void kern_share(kern_piece *piece, const void *work, int items, int grain, bool 
 
     take_pieces(job, 0);
     finish(job, limit);
+    errno = was;
     atomic_fetch_sub_explicit(&team.wanted, limit - 1, memory_order_relaxed);
     give_job(job);
 }
@@ -416,5 +426,6 @@ void kern_team_begin(void)
 
 void kern_team_end(void)
 {
-    atomic_fetch_sub(&team.plans, 1);
+    int plans = atomic_load(&team.plans); /* 0 in a child that was forked within a plan */
+    while (plans > 0 && !atomic_compare_exchange_weak(&team.plans, &plans, plans - 1)) continue;
 }

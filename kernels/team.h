@@ -2,7 +2,7 @@
  *
  * A kernel says how many items of work it has and how many of them make a piece. Threads take pieces
  * until none is left. The calling thread takes pieces too, so a helper that the system does not run
- * costs nothing: it holds up at most the one piece that it has begun.
+ * holds up the one piece that it has begun and, within a plan, the caller for a moment (team.c).
  *
  *     kern_share(piece, work, items, grain, worth)
  *
@@ -23,7 +23,8 @@ typedef void kern_piece(const void *work, int first, int end, int place);
 
 /* Runs piece over the items 0 .. items-1 and returns when all are done. worth: whether sharing pays;
  * false: the calling thread does all at place 0. Takes at most kern_threads() threads. Any thread may
- * call it, at the same time as others: they share the helpers. Cannot fail: without helpers, for
+ * call it, at the same time as others: they share the helpers. A piece may share work, too; it must
+ * not fork. Cannot fail: without helpers, for
  * want of memory or of threads, the calling thread does all. */
 void kern_share(kern_piece *piece, const void *work, int items, int grain, bool worth);
 
@@ -36,7 +37,7 @@ static inline int kern_grain(size_t floats)
 }
 
 /* Between these, helpers without work wait awake for a moment, because more is to come at once.
- * Outside, they sleep at once. Pairs may nest and overlap between threads. */
+ * Outside, they sleep almost at once. Pairs may nest and overlap between threads. */
 void kern_team_begin(void);
 void kern_team_end(void);
 

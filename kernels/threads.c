@@ -19,12 +19,15 @@ void kern_set_threads(int n)
 
 int kern_threads(void)
 {
-    if (atomic_load(&threads) == 0) kern_set_threads(0);
-    const int n = atomic_load(&threads);
+    int n = atomic_load(&threads);
+    if (n == 0) {
+        const int all = kern_threads_within(0);
+        if (atomic_compare_exchange_strong(&threads, &n, all)) n = all; /* else somebody has just decided */
+    }
     return cap && cap < n ? cap : n;
 }
 
 void kern_cap_threads(int n)
 {
-    cap = n;
+    cap = n > 0 ? n : 0;
 }

@@ -95,6 +95,42 @@ static void helpers_help(void **state)
     kern_set_threads(0);
 }
 
+struct meeting {
+    atomic_int inside, came;
+};
+
+/* Place 0 waits until a helper has come; the helper takes its time. */
+static void meet(const void *work, int first, int end, int place)
+{
+    struct meeting *m = (struct meeting *)(uintptr_t)work;
+    (void)first, (void)end;
+    atomic_fetch_add(&m->inside, 1);
+    if (place) {
+        atomic_store(&m->came, 1);
+        usleep(3000);
+    } else {
+        while (!atomic_load(&m->came)) usleep(100); /* main's alarm ends it if nobody comes */
+    }
+    atomic_fetch_sub(&m->inside, 1);
+}
+
+/* A helper that sleeps is called, and what it has begun is waited for. */
+static void helpers_are_called_and_waited_for(void **state)
+{
+    (void)state;
+    kern_set_threads(2);
+    for (int round = 0; round < 20; round++) {
+        struct meeting m = {0};
+        usleep(5000); /* asleep by now */
+        if (round % 2) kern_team_begin();
+        kern_share(meet, &m, 2, 1, true);
+        if (round % 2) kern_team_end();
+        assert_int_equal(atomic_load(&m.inside), 0);
+        assert_int_equal(atomic_load(&m.came), 1);
+    }
+    kern_set_threads(0);
+}
+
 /* A cap holds for the thread that asked for it, and for no other. */
 static void cap_holds(void **state)
 {
@@ -118,6 +154,7 @@ static void *many_jobs(void *user)
     if (!c) return user;
     uintptr_t bad = 0;
     unsigned random = (unsigned)(uintptr_t)user * 2654435761u + 1;
+    kern_cap_threads((int)(intptr_t)user % 4); /* some have no cap */
     for (int round = 0; round < (SANITIZED ? 300 : 3000); round++) {
         random = random * 1664525u + 1013904223u;
         const int items = 1 + (int)(random >> 8) % 200, grain = 1 + (int)(random >> 4) % 5;
@@ -125,6 +162,7 @@ static void *many_jobs(void *user)
         memset(c, 0, sizeof *c);
         kern_share(count, c, items, grain, true);
         for (int i = 0; i < items; i++) bad += atomic_load(&c->done[i]) != 1;
+        for (int i = kern_threads(); i < KERN_THREADS_MAX; i++) bad += atomic_load(&c->places[i]) != 0;
         bad += (uintptr_t)atomic_load(&c->wrong);
         if (random >> 30 == 0) kern_team_end();
     }
@@ -156,41 +194,59 @@ static void nested(const void *work, int first, int end, int place)
     for (int i = first; i < end; i++) kern_share(count, counts[i], 50, 1, true);
 }
 
-/* Work within work is no dead end. */
+/* Work within work is no dead end, and keeps to the cap of the outer one. */
 static void pieces_may_share(void **state)
 {
     (void)state;
     enum { OUTER = 40 };
     struct counting *c[OUTER];
     for (int i = 0; i < OUTER; i++) assert_non_null(c[i] = calloc(1, sizeof **c));
-    kern_set_threads(4);
-    kern_share(nested, c, OUTER, 1, true);
-    for (int i = 0; i < OUTER; i++) {
-        assert_each_once(c[i], 50);
-        free(c[i]);
+    kern_set_threads(8);
+    for (int cap = 0; cap <= 3; cap++) {
+        kern_cap_threads(cap);
+        for (int i = 0; i < OUTER; i++) memset(c[i], 0, sizeof *c[i]);
+        kern_share(nested, c, OUTER, 1, true);
+        for (int i = 0; i < OUTER; i++) assert_each_once(c[i], 50);
     }
+    kern_cap_threads(0);
+    for (int i = 0; i < OUTER; i++) free(c[i]);
     kern_set_threads(0);
 }
 
-/* How many helpers this process has, and how many of them sleep. */
-static void look_at_helpers(int *helpers, int *asleep)
+/* The helpers of this process: how many, how many of them sleep, and how often they have gone to sleep in all. */
+struct helpers {
+    int count, asleep;
+    unsigned long long sleeps;
+};
+
+static void look_at_one(struct helpers *h, const char *task)
 {
-    *helpers = *asleep = 0;
+    char path[300], line[200], mode = 0;
+    bool helper = false;
+    unsigned long long sleeps = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", task);
+    FILE *f = fopen(path, "r");
+    if (!f) return;
+    while (fgets(line, sizeof line, f)) {
+        helper |= strcmp(line, "Name:\trudd-helper\n") == 0;
+        sscanf(line, "State: %c", &mode);
+        sscanf(line, "voluntary_ctxt_switches: %llu", &sleeps);
+    }
+    fclose(f);
+    if (!helper) return;
+    h->count++;
+    h->asleep += mode == 'S';
+    h->sleeps += sleeps;
+}
+
+static struct helpers look_at_helpers(void)
+{
+    struct helpers h = {0};
     DIR *dir = opendir("/proc/self/task");
     assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        char path[300], text[300] = "", name[64];
-        snprintf(path, sizeof path, "/proc/self/task/%s/stat", e->d_name);
-        FILE *f = fopen(path, "r");
-        if (!f) continue;
-        const bool read = fgets(text, sizeof text, f);
-        fclose(f);
-        char mode;
-        if (!read || sscanf(text, "%*d (%63[^)]) %c", name, &mode) != 2 || strcmp(name, "rudd-helper") != 0) continue;
-        (*helpers)++;
-        *asleep += mode == 'S';
-    }
+    for (struct dirent *e; (e = readdir(dir));) look_at_one(&h, e->d_name);
     closedir(dir);
+    return h;
 }
 
 /* After work, and after a plan, all helpers sleep, and without work they do not run again. */
@@ -201,16 +257,21 @@ static void helpers_sleep(void **state)
     assert_non_null(c);
     kern_set_threads(4);
     for (int plan = 0; plan < 2; plan++) {
+        struct helpers now, later;
         if (plan) kern_team_begin();
         for (int i = 0; i < 10; i++) kern_share(count, c, 1000, 1, true);
         if (plan) kern_team_end();
-        int helpers, asleep, looks = 0;
+        int looks = 0;
         do {
-            look_at_helpers(&helpers, &asleep);
-            assert_true(helpers >= 3);
-            sched_yield();
-        } while (asleep < helpers && ++looks < 1000000);
-        assert_int_equal(asleep, helpers);
+            usleep(100);
+            now = look_at_helpers();
+        } while (now.asleep < now.count && ++looks < 100000);
+        assert_true(now.count >= 3);
+        assert_int_equal(now.asleep, now.count);
+        usleep(50 * 1000);
+        later = look_at_helpers();
+        assert_int_equal(later.asleep, later.count);
+        assert_true(later.sleeps == now.sleeps);
     }
     free(c);
     kern_set_threads(0);
@@ -322,10 +383,12 @@ static void helpers_block_signals(void **state)
 
 int main(void)
 {
+    alarm(600); /* who waits for ever has failed */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(works_without_helpers), /* first: no helper exists yet */
         cmocka_unit_test(each_item_once),
         cmocka_unit_test(helpers_help),
+        cmocka_unit_test(helpers_are_called_and_waited_for),
         cmocka_unit_test(cap_holds),
         cmocka_unit_test(callers_share_the_helpers),
         cmocka_unit_test(pieces_may_share),
