@@ -15,7 +15,7 @@
  * longer than in the next one (V2-B0 at 224 after a rest, Zen 4: 17.1 ms with 20 us of looking, 8.4
  * with 100). Where other programs want the processors, a waiting thread must give its own away: the
  * one that it waits for may need it (V2-B0 beside 8 busy loops: 67 ms with 20 us, 95 with 100). Late
- * awakenings tell the one case from the other.
+ * awakenings, two within a short time, tell the one case from the other.
  *
  * Beside other work a caller must not run ahead of its helpers. A thread that sleeps often is let in
  * as soon as it wakes up. One that runs on and on uses its slice up, most probably within a piece,
@@ -63,7 +63,7 @@ enum {
 enum {
     SPIN = 100 * 1000,           /* of looking before sleeping */
     SPIN_CROWDED = 20 * 1000,    /* the same where others want the processors */
-    LATE = 500 * 1000,           /* waking up takes so long only there */
+    LATE = 1000 * 1000,          /* waking up takes so long where others want the processors */
     CROWDED = 10 * 1000 * 1000,  /* how long that is remembered */
     PATIENCE = 20 * 1000 * 1000, /* that a caller waits for helpers to come */
     ABSENCE = 200 * 1000 * 1000, /* how long helpers that have not come are not waited for again */
@@ -97,10 +97,10 @@ static struct {
     _Alignas(LINE) atomic_uint used; /* jobs that have a caller */
     _Alignas(LINE) atomic_uint bell; /* rises when sleepers are called */
     atomic_int sleepers;
-    atomic_llong rung_at, crowded_until, absent_until, poor_until; /* nanoseconds of the monotonic clock */
-    atomic_int wanted;                                             /* helpers that the jobs in use have places for */
-    atomic_int plans;                                              /* begun and not ended */
-    atomic_int helpers;                                            /* threads that were created */
+    atomic_llong rung_at, late_at, crowded_until, absent_until, poor_until; /* nanoseconds of the monotonic clock */
+    atomic_int wanted;                                                      /* helpers that the jobs in use have places for */
+    atomic_int plans;                                                       /* begun and not ended */
+    atomic_int helpers;                                                     /* threads that were created */
 } team;
 static pthread_mutex_t growing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -113,10 +113,15 @@ static int64_t nanoseconds_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* A thread that was to run at `due` runs now. */
+/* A thread that was to run at `due` runs now. One delay says little: a virtual machine has some. The
+ * second one within CROWDED does; that of another thread in the same moment is the same one. */
 static void note_delay(int64_t due, int64_t now)
 {
-    if (now - due > LATE) atomic_store_explicit(&team.crowded_until, now + CROWDED, memory_order_relaxed);
+    if (now - due <= LATE) return;
+    const int64_t since = now - atomic_load_explicit(&team.late_at, memory_order_relaxed);
+    if (since <= LATE) return;
+    if (since < CROWDED) atomic_store_explicit(&team.crowded_until, now + CROWDED, memory_order_relaxed);
+    atomic_store_explicit(&team.late_at, now, memory_order_relaxed);
 }
 
 /* When who begins to look now gives up. */
