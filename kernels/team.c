@@ -64,7 +64,7 @@ enum {
     SPIN = 100 * 1000,           /* of looking before sleeping */
     SPIN_CROWDED = 20 * 1000,    /* the same where others want the processors */
     LATE = 1000 * 1000,          /* waking up takes so long where others want the processors */
-    CROWDED = 10 * 1000 * 1000,  /* how long that is remembered */
+    CROWDED = 30 * 1000 * 1000,  /* how long that is remembered */
     PATIENCE = 20 * 1000 * 1000, /* that a caller waits for helpers to come */
     ABSENCE = 200 * 1000 * 1000, /* how long helpers that have not come are not waited for again */
     POVERTY = 1000 * 1000 * 1000 /* how long it is not tried again to create a thread */
