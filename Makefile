@@ -51,7 +51,7 @@ LDLIBS     += $(shell pkg-config --libs $(LIB_PC) 2>/dev/null) $(LIB_LIBS)
 SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 TEST_LIBS   = $(SERVE_LIBS) $(shell pkg-config --libs libjpeg libpng $(TEST_PC))
 
-LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c)
+LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c data/*/*.c)
 TRAIN_SRC := $(wildcard train/*.c)
 SERVE_SRC := $(wildcard serve/*.c)
 BENCH_SRC := $(wildcard bench/*.c)
@@ -78,8 +78,8 @@ $(B)/kernels/%_avx512.o: EXTRA = $(KERN) -mavx2 -mfma -mavx512f -mavx512bw -mavx
 soname = $(or $(shell $(CC) -shared -nostdlib -Wl,--no-as-needed -x c /dev/null -x none $$(pkg-config --libs $(1)) -o $(B)/soname.$(1) && \
     readelf -d $(B)/soname.$(1) | sed -n '/NEEDED/{s/.*\[\(.*\)\].*/\1/p;q}'),$(error rudd: the linker finds no shared library of $(1)))
 $(B)/kernels/gemm_blas.o: PACKAGE = openblas
-$(B)/data/libjpeg.o: PACKAGE = libjpeg
-$(B)/data/libpng.o: PACKAGE = libpng
+$(B)/data/image/libjpeg.o: PACKAGE = libjpeg
+$(B)/data/image/libpng.o: PACKAGE = libpng
 $(B)/data/libsqlite.o: PACKAGE = sqlite3
 $(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE_PC))
 $(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE_PC))
@@ -203,7 +203,7 @@ kill-serve: deps ## kill -9 of the server, of its PostgreSQL and of its Redis un
 	$(B)/tests/kill_serve $(or $(KILLS),20) $(or $(SEED),$(shell date +%s))
 
 check: ## format, layers and the rules of the code
-	clang-format --dry-run -Werror $(wildcard */*.c */*.h tests/parity/*.c)
+	clang-format --dry-run -Werror $(wildcard */*.c */*.h data/*/*.[ch] tests/parity/*.c)
 	tests/check_layers.sh
 
 # Instrumented code keeps one core busy at best: two programs at a time.
@@ -246,4 +246,4 @@ help: ## this list
 force:
 .PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help force
 .SECONDARY:
--include $(wildcard $(B)/*/*.d $(B)/tests/parity/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/data/*/*.d $(B)/tests/parity/*.d)

@@ -1,6 +1,6 @@
 /* child.c - see child.h. */
 #include "bench/child.h"
-#include "data/jpeg_write.h"
+#include "data/image/jpeg_write.h"
 #include "weights/model_file.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * Not here: other types, Fortran order, structured arrays, writing. */
 #include "data/npy.h"
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "nn/npy.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
  *     bytes --decode--> RGB --data_preprocess--> u8 --data_normalise--> plan input --forward--> logits --softmax--> probabilities
  *
  * A session owns all it needs, so predicting allocates only what the picture itself asks for. Opening models: weights/open.c. */
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/plan.h"

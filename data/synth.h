@@ -13,7 +13,7 @@
 #ifndef DATA_SYNTH_H
 #define DATA_SYNTH_H
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 
 #include <stdbool.h>
 

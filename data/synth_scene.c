@@ -11,7 +11,7 @@
 #pragma STDC FP_CONTRACT OFF /* see synth_draw.c */
 #endif
 #include "data/synth_draw.h"
-#include "data/jpeg_write.h"
+#include "data/image/jpeg_write.h"
 
 #include <math.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  *
  * Not here: which networks there are (models.c), who asked (predict.c). */
 #include "serve/engine.h"
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/model.h"

@@ -17,7 +17,7 @@
 #define SERVE_ENGINE_H
 
 #include <stdbool.h>
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "nn/budget.h"
 #include "nn/rudd.h"
 #include "nn/sha256.h"

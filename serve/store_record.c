@@ -1,7 +1,7 @@
 /* store_record.c - see store_record.h. */
 #define _GNU_SOURCE /* strcasestr */
 #include "serve/store_record.h"
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "serve/clock.h"
 #include <stdio.h>
 #include <string.h>

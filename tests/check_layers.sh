@@ -24,6 +24,10 @@ serve: serve weights data nn kernels
 bench: bench train serve weights data nn kernels
 tests: tests bench train serve weights data nn kernels'
 
+# Rooms of a layer, and what they may include of it: data/image knows no sets of pictures.
+ROOMS='data/image: data/image
+data/sets: data/sets data/image'
+
 sources() { find . -path ./.git -prune -o \( -name '*.c' -o -name '*.h' -o -name '*.def' \) -print | grep -vE '^\./build|^\./demo/' | sed 's|^\./||' | sort; }
 texts() { find . \( -path ./.git -o -path './build*' -o -path ./demo \) -prune -o -type f -print | grep -vE '\.(png|jpe?g|gif|safetensors|npy)$' | sed 's|^\./||' | sort; }
 
@@ -48,6 +52,16 @@ rule_includes() {
             esac
         done
     done
+}
+
+rule_rooms() {
+    local room rooms target
+    while IFS=: read -r room rooms; do
+        grep -nH '^[ \t]*#[ \t]*include[ \t]*"'"${room%%/*}/" "$room"/*.[ch] 2>/dev/null | while IFS= read -r line; do
+            target=$(sed 's/.*include[ \t]*"\([^"]*\)".*/\1/' <<< "$line")
+            case " $rooms " in *" ${target%/*} "*) ;; *) echo "$line; $room may use:$rooms" ;; esac
+        done
+    done <<< "$ROOMS"
 }
 
 # Kernels share work by kernels/team.h, which says why.
@@ -99,7 +113,7 @@ rule_errors_are_documented() {
         sed -n 's/^< \(.*\)/docs\/serving.md: lacks \1/p; s/^> \(.*\)/docs\/serving.md: \1 is in no source of serve/p'
 }
 
-RULES='includes no_openmp blas_in_kernels quiet_library no_exit no_forbidden_flags no_machine_paths short_files no_dead_code errors_are_documented'
+RULES='includes rooms no_openmp blas_in_kernels quiet_library no_exit no_forbidden_flags no_machine_paths short_files no_dead_code errors_are_documented'
 
 # ---- self-test: a small tree that keeps every rule, then one offence at a time --------------------------------------------------------
 
@@ -109,7 +123,7 @@ wrong=0
 
 good_tree() {
     rm -rf "${scratch:?}"/*
-    mkdir "$scratch"/{kernels,nn,weights,data,train,serve,bench,tests,docs}
+    mkdir -p "$scratch"/{kernels,nn,weights,data/image,data/sets,train,serve,bench,tests,docs}
     printf '%s\n' '#include "kern.h"' 'void f(void) { cblas_sgemm(1); } /* omp_get_x() in a comment */' > "$scratch/kernels/a.c"
     printf '%s\n' '/* exit(1) and printf(x) in a comment */' 'const char *s = "abort() in a string, stderr";' > "$scratch/nn/a.c"
     printf '%s\n' '#include "nn/a.h"' 'void f(struct x *p) { p->exit(1); my_printf(2); snprintf(0, 0, ""); }' > "$scratch/kernels/kern.h"
@@ -131,13 +145,15 @@ offend() { # rule, file, text: the rule must object to this file and, without it
 }
 
 offend includes kernels/b.c '#include "nn/rudd.h"'
-offend includes nn/b.c '#include "data/decode.h"'
-offend includes weights/b.c '#include "data/decode.h"'
+offend includes nn/b.c '#include "data/image/decode.h"'
+offend includes weights/b.c '#include "data/image/decode.h"'
 offend includes data/b.h '# include "weights/safetensors.h"'
 offend includes train/b.c '#include "serve/server.h"'
 offend includes serve/b.c '#include "train/run.h"'
 offend includes nn/b.c '#include "missing.h"'
 offend includes other.c '#include "nn/rudd.h"'
+offend rooms data/image/b.c '#include "data/sets/dataset.h"'
+offend rooms data/sets/b.h '#include "data/session.h"'
 offend no_openmp kernels/b.c '#pragma omp parallel for\nint x;'
 offend no_openmp train/b.c 'int f(void) { return omp_get_max_threads(); }'
 offend blas_in_kernels nn/b.c 'void f(void) { cblas_sgemm(1); }'

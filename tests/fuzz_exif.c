@@ -1,5 +1,5 @@
 /* fuzz_exif.c - the EXIF block alone: always an orientation, never a read outside. */
-#include "data/codec.h"
+#include "data/image/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

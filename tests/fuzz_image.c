@@ -1,6 +1,6 @@
 /* fuzz_image.c - picture files from strangers: JPEG, PNG and the EXIF in them; whole, and resized while they are decoded. Both ways agree on
  * what can be read and on its pixels. */
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

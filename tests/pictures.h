@@ -2,7 +2,7 @@
 #ifndef TESTS_PICTURES_H
 #define TESTS_PICTURES_H
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 
 #include <stdbool.h>
 

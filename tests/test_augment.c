@@ -1,7 +1,7 @@
 /* test_augment.c - random views: exact by key, right in the cases that can be computed by hand, colours as Pillow's. */
-#include "data/augment.h"
-#include "data/colour.h"
-#include "data/randaugment.h"
+#include "data/image/augment.h"
+#include "data/image/colour.h"
+#include "data/image/randaugment.h"
 #include "nn/rng.h"
 #include "tests/pictures.h"
 

@@ -1,7 +1,7 @@
 /* test_decode.c - picture files of every kind become the pixels they should; broken, hostile and oversized ones are refused.
  *
  * Equality with Pillow over thousands of pictures: parity/parity_pillow.py. */
-#include "data/codec.h"
+#include "data/image/codec.h"
 #include "tests/pictures.h"
 
 #include <setjmp.h>
@@ -251,8 +251,8 @@ static void not_pictures(void **state)
 {
     (void)state;
     refused("", 0, NULL, "the file is empty");
-    refused("GIF89a......", 12, NULL, "neither JPEG nor PNG");
-    refused("\xff\xd8", 2, NULL, "neither JPEG nor PNG");
+    refused("GIF89a......", 12, NULL, "no picture by its first bytes");
+    refused("\xff\xd8", 2, NULL, "no picture by its first bytes");
     refused("\xff\xd8\xff", 3, NULL, "JPEG");
     refused("\x89PNG\r\n\x1a\n", 8, NULL, "PNG");
 }

@@ -2,10 +2,10 @@
  * error with its name, at the point of use.
  *
  * What a program loads is read from the loader's own log (LD_DEBUG of glibc). */
-#include "data/codec.h"
-#include "data/jpeg_write.h"
-#include "data/libjpeg.h"
-#include "data/libpng.h"
+#include "data/image/codec.h"
+#include "data/image/jpeg_write.h"
+#include "data/image/libjpeg.h"
+#include "data/image/libpng.h"
 #include "data/libpq.h"
 #include "data/libsqlite.h"
 #include "kernels/kern.h"

@@ -1,7 +1,7 @@
 /* test_loader.c - data sets and batches: fixed order, exact splits, the same bytes from any number of threads, bad pictures left out
  * and named; .npy files; what `rudd data check` finds. */
-#include "data/check.h"
-#include "data/loader.h"
+#include "data/sets/check.h"
+#include "data/sets/loader.h"
 #include "data/npy.h"
 #include "tests/pictures.h"
 
@@ -332,7 +332,7 @@ static void bad_pictures(void **state)
         assert_int_equal(got.items[2], 7);
         assert_int_equal(got.labels[0], 1);
         assert_int_equal(data_loader_bad_count(l), 6);
-        assert_non_null(strstr(data_loader_bad(l, 0), "bream/00.jpg: neither JPEG nor PNG"));
+        assert_non_null(strstr(data_loader_bad(l, 0), "bream/00.jpg: no picture by its first bytes"));
         assert_non_null(strstr(data_loader_bad(l, 5), "roach/03.jpg: cannot open"));
         assert_null(data_loader_bad(l, 6));
     }

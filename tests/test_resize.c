@@ -4,8 +4,8 @@
  *     pat = lambda w, h: [[[(x*37 + y*91 + c*50 + x*y*13) % 256 for c in range(3)] for x in range(w)] for y in range(h)]
  *     Image.fromarray(np.array(pat(7, 5), np.uint8)).resize((3, 2), Image.BICUBIC)                                   and so on
  * Thousands of sizes: parity/parity_pillow.py. */
-#include "data/jpeg_write.h"
-#include "data/preprocess.h"
+#include "data/image/jpeg_write.h"
+#include "data/image/preprocess.h"
 #include "tests/pictures.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* test_sampling.c - what an epoch shows: balance, keys, appearances. */
-#include "data/sampling.h"
+#include "data/sets/sampling.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

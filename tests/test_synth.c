@@ -1,6 +1,6 @@
 /* test_synth.c - the drawn picture set: exact by key, every species at every size, neither trivial nor fragile; its command. */
-#include "data/decode.h"
-#include "data/jpeg_write.h"
+#include "data/image/decode.h"
+#include "data/image/jpeg_write.h"
 #include "data/synth.h"
 #include "train/cmd_synth.h"
 

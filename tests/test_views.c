@@ -1,5 +1,5 @@
 /* test_views.c - several views of a picture: what each shows, and that answers are the means of theirs, wherever batches are cut. */
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include "nn/plan.h"
 #include "tests/pictures.h"
 #include "train/evaluate.h"

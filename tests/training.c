@@ -1,7 +1,7 @@
 /* training.c - what tests of training share: see training.h. */
 #include "tests/training.h"
 
-#include "data/jpeg_write.h"
+#include "data/image/jpeg_write.h"
 #include "nn/rng.h"
 #include "weights/model_file.h"
 

@@ -5,8 +5,8 @@
  *     split   SRC/<class>/ into DST/train, DST/val and DST/test, stratified
  *     synth   the drawn set (cmd_synth.c)
  *     feedback   what people said of a server's answers (cmd_feedback.c) */
-#include "data/check.h"
-#include "data/decode.h"
+#include "data/sets/check.h"
+#include "data/image/decode.h"
 #include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
 #include "train/folder.h"

@@ -6,7 +6,7 @@
  * Of several labels for one picture the newest counts. The store is read with one question, in SQLite's or PostgreSQL's own words; its tables are
  * rudd-serve's affair (serve/store_schema.c), which this program may not include. */
 #include "train/cmd_feedback.h"
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "data/libpq.h"
 #include "data/libsqlite.h"
 #include "nn/library.h"

@@ -1,7 +1,7 @@
 /* cmd_import.c - `rudd import`: weights in a foreign naming become a native model file.
  *
  * Says what was recognised, and names every tensor that had to be initialised. Writes nothing unless everything fits. */
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
 #include "weights/metadata.h"

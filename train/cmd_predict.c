@@ -3,7 +3,7 @@
  * A picture that cannot be read costs one line on stderr and the exit status, never the rest of the list. Folders are walked in
  * the order of their names. */
 #include "data/npy.h"
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/budget.h"

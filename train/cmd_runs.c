@@ -7,7 +7,7 @@
  *     promote  a run's model to DIR/NAME.safetensors, the name a server watches, and a line into DIR/NAME.history.jsonl */
 #include "train/cmd_runs.h"
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "nn/sha256.h"
 #include "train/folder.h"
 #include "train/run_folder.h"

@@ -7,7 +7,7 @@
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
 
-#include "data/loader.h"
+#include "data/sets/loader.h"
 #include "train/events.h"
 #include "train/metrics.h"
 
@@ -39,7 +39,7 @@ enum rudd_status train_evaluator_within(struct train_evaluator **evaluator, stru
 /* What its loader takes beside the plan. */
 struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set, int batch,
                                                int threads);
-/* From now on each picture is judged by the mean of its probabilities over the first `views` of its views (data/preprocess.h): 2 adds the
+/* From now on each picture is judged by the mean of its probabilities over the first `views` of its views (data/image/preprocess.h): 2 adds the
  * mirror, 10 all corners and their mirrors; its logits are the logarithms of that mean. At views times the price. Not with a frontier.
  * On failure the evaluator is as before. */
 enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, int views, struct rudd_error *err);

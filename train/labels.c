@@ -1,7 +1,7 @@
 /* labels.c - classes by name: see labels.h. */
 #include "train/labels.h"
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include <jansson.h>
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #ifndef TRAIN_LABELS_H
 #define TRAIN_LABELS_H
 
-#include "data/dataset.h"
+#include "data/sets/dataset.h"
 
 /* Gives the model the classes of the set, with the words of the label file. path NULL: names alone. The model has
  * set->class_count classes. Entries for other classes are ignored. RUDD_FORMAT: not such a file, or a name twice. */

@@ -17,7 +17,7 @@
 #ifndef TRAIN_LEARNER_H
 #define TRAIN_LEARNER_H
 
-#include "data/loader.h"
+#include "data/sets/loader.h"
 #include "nn/plan.h"
 #include "train/ema.h"
 #include "train/events.h"

@@ -6,8 +6,8 @@
  * Not here: comparing runs. */
 #include "train/report.h"
 
-#include "data/jpeg_write.h"
-#include "data/preprocess.h"
+#include "data/image/jpeg_write.h"
+#include "data/image/preprocess.h"
 #include "train/charts.h"
 #include "weights/replace.h"
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "train/run_folder.h"
 #include "train/folder.h"
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "weights/replace.h"
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* runs.c - run folders read back: see runs.h. */
 #include "train/runs.h"
 
-#include "data/dataset.h"
+#include "data/sets/dataset.h"
 #include "train/run_folder.h"
 #include <math.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #ifndef TRAIN_SETTINGS_H
 #define TRAIN_SETTINGS_H
 
-#include "data/augment.h"
+#include "data/image/augment.h"
 #include "nn/options.h"
 #include "train/optim.h"
 #include "train/schedule.h"

@@ -8,9 +8,9 @@
  *     op NAME ARGUMENT bicubic|bilinear SIZE PATH       -> S S\n  S*S*3 bytes    (squash, then an operation of RandAugment)
  *
  * A job that fails answers "0 0 message\n". Build: cc -std=c11 -D_DEFAULT_SOURCE -I. tests/parity/pixels.c build/librudd.a $(LDLIBS) */
-#include "data/preprocess.h"
-#include "data/randaugment.h"
-#include "data/resize.h"
+#include "data/image/preprocess.h"
+#include "data/image/randaugment.h"
+#include "data/image/resize.h"
 
 #include <stdio.h>
 #include <string.h>

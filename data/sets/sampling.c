@@ -1,5 +1,5 @@
 /* sampling.c - the list of an epoch: see sampling.h. */
-#include "data/sampling.h"
+#include "data/sets/sampling.h"
 
 #include <limits.h>
 #include <string.h>

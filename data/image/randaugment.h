@@ -5,7 +5,7 @@
 #ifndef DATA_RANDAUGMENT_H
 #define DATA_RANDAUGMENT_H
 
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 #include "nn/rng.h"
 
 /* One row per operation, by timm's name:   name    argument at level 0..10: offset + scale * level/10   form

@@ -4,7 +4,7 @@
  *     directory: n u16 | n * { tag u16 | type u16 | count u32 | value or its offset u32 }
  *
  * Source: TIFF 6.0, section 2. Not here: any other tag, XMP. */
-#include "data/codec.h"
+#include "data/image/codec.h"
 
 #include <stdbool.h>
 

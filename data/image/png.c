@@ -7,8 +7,8 @@
  * bounded before the first row, and chunks that rudd does not need are skipped unread: only IHDR, PLTE, tRNS, IDAT, IEND
  * and eXIf are looked at.
  * Not here: upright turning (decode.c), gamma, colour profiles, animation. */
-#include "data/codec.h"
-#include "data/libpng.h"
+#include "data/image/codec.h"
+#include "data/image/libpng.h"
 #include "nn/library.h"
 
 #include <setjmp.h>

@@ -5,7 +5,7 @@
 #define DATA_CODEC_H
 
 #include <stdbool.h>
-#include "data/decode.h"
+#include "data/image/decode.h"
 
 typedef enum rudd_status data_codec(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
                                     const char *name, const struct data_limits *limits, struct rudd_error *err);

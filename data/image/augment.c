@@ -11,9 +11,9 @@
  * What falls outside of the picture is the mean colour, as with NN_RESIZE_PAD.
  *
  * Sources: torchvision's RandomResizedCrop, ColorJitter, RandomErasing (their distributions; the generator is ours). */
-#include "data/augment.h"
-#include "data/colour.h"
-#include "data/randaugment.h"
+#include "data/image/augment.h"
+#include "data/image/colour.h"
+#include "data/image/randaugment.h"
 #include "nn/rng.h"
 
 #include <math.h>

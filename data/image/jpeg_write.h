@@ -2,7 +2,7 @@
 #ifndef DATA_JPEG_WRITE_H
 #define DATA_JPEG_WRITE_H
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 
 /* image to baseline JPEG, 4:2:0, quality 1..100 (clamped). *bytes is from rudd_alloc. Bytes depend on the pixels, the quality
  * and libjpeg alone. RUDD_NO_MEMORY, RUDD_ARGUMENT (a side of 0 or above 65500). Thread-safe. */

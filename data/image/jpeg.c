@@ -13,8 +13,8 @@
  *
  * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from malloc, capped by max_memory_to_use.
  * Not here: upright turning (decode.c), 12-bit and lossless JPEG, colour profiles. */
-#include "data/codec.h"
-#include "data/libjpeg.h"
+#include "data/image/codec.h"
+#include "data/image/libjpeg.h"
 #include "nn/library.h"
 
 #include <setjmp.h>

@@ -5,7 +5,7 @@
 #ifndef DATA_AUGMENT_H
 #define DATA_AUGMENT_H
 
-#include "data/preprocess.h"
+#include "data/image/preprocess.h"
 
 struct data_augment {
     double crop_min, crop_max;   /* random resized crop: share of the area; crop_max 0: none (the evaluation path instead) */

@@ -5,7 +5,7 @@
 #ifndef DATA_PREPROCESS_H
 #define DATA_PREPROCESS_H
 
-#include "data/resize.h"
+#include "data/image/resize.h"
 
 /* RUDD_ARGUMENT unless size is 1..8192 and the crop fraction, where it counts, lies in (0.05, 1]. */
 enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, struct rudd_error *err);

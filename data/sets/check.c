@@ -8,8 +8,8 @@
  * not searched for pictures that are merely alike.
  *
  * Not here: printing, repairing. */
-#include "data/check.h"
-#include "data/resize.h"
+#include "data/sets/check.h"
+#include "data/image/resize.h"
 #include "nn/options.h"
 
 #include <math.h>

@@ -8,8 +8,8 @@
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
 
-#include "data/augment.h"
-#include "data/sampling.h"
+#include "data/image/augment.h"
+#include "data/sets/sampling.h"
 
 /* Where floats come from that are not a picture's pixels: read fills out [floats] for an item of the set in an epoch. It is called by
  * several workers at a time, numbered from 0, and must depend on item and epoch alone. */

@@ -2,7 +2,7 @@
 #ifndef DATA_RESIZE_H
 #define DATA_RESIZE_H
 
-#include "data/decode.h"
+#include "data/image/decode.h"
 #include "nn/model.h"
 
 /* The source's box [left, right) x [top, bottom) becomes w x h pixels, of which the window of cw x ch pixels at (cx, cy) is made.

@@ -11,8 +11,8 @@
  * closed up when their batch is handed out; their messages are taken over then, in list order.
  *
  * One lock guards all counters; a picture costs milliseconds, so it is never contended. */
-#include "data/loader.h"
-#include "data/decode.h"
+#include "data/sets/loader.h"
+#include "data/image/decode.h"
 #include "kernels/limits.h"
 #include "nn/rng.h"
 

@@ -12,7 +12,7 @@
 #ifndef DATA_SAMPLING_H
 #define DATA_SAMPLING_H
 
-#include "data/dataset.h"
+#include "data/sets/dataset.h"
 #include "nn/rng.h"
 
 enum data_sampling { DATA_NATURAL, DATA_BALANCED };

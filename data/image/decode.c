@@ -1,9 +1,9 @@
 /* decode.c - bytes to an upright RGB picture: which format, which limits, which way up.
  *
- *     bytes --magic number--> jpeg.c | png.c --> RGB as stored + orientation --turn--> data_image
+ *     bytes --formats.c--> jpeg.c | png.c | .. --> RGB as stored + orientation --turn--> data_image
  *
  * A file's name says nothing about its format: the first bytes decide. Source of the eight orientations: codec.h. */
-#include "data/codec.h"
+#include "data/image/formats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,16 +65,18 @@ static enum rudd_status make_upright(struct data_image *image, int orientation, 
 static enum rudd_status choose(data_codec **decode, const void *bytes, size_t length, const char *name,
                                const struct data_limits *limits, struct rudd_error *err)
 {
-    static const uint8_t jpeg_magic[3] = {0xff, 0xd8, 0xff}, png_magic[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    char known[200];
     if (length > limits->max_bytes)
         return rudd_fail(err, RUDD_LIMIT, "%s: %zu bytes; at most %zu are accepted", name, length, limits->max_bytes);
-    if (length >= sizeof jpeg_magic && memcmp(bytes, jpeg_magic, sizeof jpeg_magic) == 0)
-        *decode = data_jpeg_decode;
-    else if (length >= sizeof png_magic && memcmp(bytes, png_magic, sizeof png_magic) == 0)
-        *decode = data_png_decode;
-    else
-        return rudd_fail(err, RUDD_FORMAT, length ? "%s: neither JPEG nor PNG by its first bytes" : "%s: the file is empty",
-                         name);
+    if (!length) return rudd_fail(err, RUDD_FORMAT, "%s: the file is empty", name);
+    const struct data_format *format = data_format_sniff(bytes, length);
+    if (!format)
+        return rudd_fail(err, RUDD_FORMAT, "%s: no picture by its first bytes; expected %s", name,
+                         data_format_names(known, sizeof known));
+    if (!format->decode)
+        return rudd_fail(err, RUDD_FORMAT, "%s: a %s picture, which this rudd cannot read: it was built without %s", name,
+                         format->name, format->package);
+    *decode = format->decode;
     return RUDD_OK;
 }
 

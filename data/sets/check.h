@@ -4,7 +4,7 @@
 #ifndef DATA_CHECK_H
 #define DATA_CHECK_H
 
-#include "data/dataset.h"
+#include "data/sets/dataset.h"
 
 enum data_fault_kind {
     DATA_CORRUPT,        /* cannot be decoded, or exceeds the limits */

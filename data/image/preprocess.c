@@ -10,9 +10,9 @@
  * crop rounds the long side to the nearest (halves to even) and the offset down; pad rounds both as Pillow's ImageOps.pad. These
  * choices are part of the contract: one pixel of offset moves logits. (torchvision cuts the long side and rounds the offset.)
  * Only the window that is kept is resampled. */
-#include "data/preprocess.h"
-#include "data/codec.h"
-#include "data/resize.h"
+#include "data/image/preprocess.h"
+#include "data/image/codec.h"
+#include "data/image/resize.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * nothing prints or exits. Integer DCT: the bytes do not depend on the processor.
  *
  * Not here: progressive files, metadata, colour profiles. */
-#include "data/jpeg_write.h"
-#include "data/libjpeg.h"
+#include "data/image/jpeg_write.h"
+#include "data/image/libjpeg.h"
 #include "nn/library.h"
 
 #include <setjmp.h>

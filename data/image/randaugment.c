@@ -4,9 +4,9 @@
  * regard to scale (all maps here keep areas). Neighbours beyond the edge repeat it; places beyond the edge are filled.
  *
  * Sources: timm's auto_augment.py (operations, levels, chances); Pillow's ImageOps.py, Geometry.c (arithmetic). */
-#include "data/randaugment.h"
+#include "data/image/randaugment.h"
 
-#include "data/colour.h"
+#include "data/image/colour.h"
 #include <math.h>
 #include <string.h>
 

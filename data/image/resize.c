@@ -19,8 +19,8 @@
  * Source: Pillow's Resample.c, whose order of double operations is kept, since weights are rounded from doubles. (Pillow leaves out a pass
  * whose box and size agree: its weights are 0 and 1, so that it changes nothing.)
  * Not here: gamma-correct resizing, 16-bit pixels, alpha; the arithmetic of the two passes (kernels/resize_*). */
-#include "data/codec.h"
-#include "data/resize.h"
+#include "data/image/codec.h"
+#include "data/image/resize.h"
 #include "kernels/kern.h"
 
 #include <math.h>

@@ -8,7 +8,7 @@
  * Hue goes through Pillow's 8-bit HSV, losses included.
  *
  * Source: Pillow's Blend.c, Filter.c, Convert.c (L24, rgb2hsv, hsv2rgb), ImageEnhance.py; torchvision's functional_pil.adjust_hue. */
-#include "data/colour.h"
+#include "data/image/colour.h"
 
 #include <math.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * moves few others, and classes do not influence each other.
  *
  * Not here: reading pictures (loader.c), finding what is wrong with a folder (check.c). */
-#include "data/dataset.h"
+#include "data/sets/dataset.h"
 #include "nn/rng.h"
 #include "nn/sha256.h"
 
