@@ -40,18 +40,6 @@ bool data_is_picture_name(const char *name)
     return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
 }
 
-char *data_path_join(const char *folder, const char *name)
-{
-    size_t a = strlen(folder), b = strlen(name);
-    while (a > 1 && folder[a - 1] == '/') a--;
-    char *path = rudd_alloc(a + b + 2);
-    if (!path) return NULL;
-    memcpy(path, folder, a);
-    path[a] = '/';
-    memcpy(path + a + 1, name, b + 1);
-    return path;
-}
-
 /* Whether folder/name is what is looked for. -1: no memory. */
 static int wanted(const char *folder, const char *name, bool folders)
 {

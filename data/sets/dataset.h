@@ -8,6 +8,7 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
+#include "data/sets/walk.h"
 #include "nn/model.h"
 #include "nn/sha256.h"
 
@@ -48,6 +49,5 @@ enum rudd_status data_file_hash(char hex[NN_SHA256_HEX], const char *path, struc
 enum rudd_status data_list_folder(char ***names, int *count, const char *folder, bool folders, struct rudd_error *err);
 void data_list_free(char **names, int count);
 bool data_is_picture_name(const char *name);                /* .jpg .jpeg .png, in any case */
-char *data_path_join(const char *folder, const char *name); /* rudd_alloc'ed; NULL when out of memory */
 
 #endif
