@@ -30,10 +30,11 @@ PACKAGE_sqlite3 := libsqlite3-dev
 PACKAGE_cmocka := libcmocka-dev
 # Used where they are installed (HAVE_LIBPQ ...); without one, the option that needs it says what is missing. `make deps` installs them along
 # with the others, but does not start for their sake.
-OPTIONAL_PC := libpq hiredis libcurl
+OPTIONAL_PC := libpq hiredis libcurl libutf8proc
 PACKAGE_libpq := libpq-dev
 PACKAGE_hiredis := libhiredis-dev
 PACKAGE_libcurl := libcurl4-gnutls-dev
+PACKAGE_libutf8proc := libutf8proc-dev
 # gnutls comes with libmicrohttpd-dev, if that speaks TLS.
 HAVE_PC := $(foreach p,$(OPTIONAL_PC) gnutls,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
 TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
@@ -81,6 +82,7 @@ $(B)/kernels/gemm_blas.o: PACKAGE = openblas
 $(B)/data/image/libjpeg.o: PACKAGE = libjpeg
 $(B)/data/image/libpng.o: PACKAGE = libpng
 $(B)/data/libsqlite.o: PACKAGE = sqlite3
+$(B)/data/sets/libutf8proc.o: PACKAGE = $(filter libutf8proc,$(HAVE_PC))
 $(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE_PC))
 $(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE_PC))
 $(B)/serve/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE_PC))

@@ -26,7 +26,8 @@ tests: tests bench train serve weights data nn kernels'
 
 # Rooms of a layer, and what they may include of it: data/image knows no sets of pictures.
 ROOMS='data/image: data/image
-data/sets: data/sets data/image'
+data/sets: data/sets data/image data/table
+data/table: data/table'
 
 sources() { find . -path ./.git -prune -o \( -name '*.c' -o -name '*.h' -o -name '*.def' \) -print | grep -vE '^\./build|^\./demo/' | sed 's|^\./||' | sort; }
 texts() { find . \( -path ./.git -o -path './build*' -o -path ./demo \) -prune -o -type f -print | grep -vE '\.(png|jpe?g|gif|safetensors|npy)$' | sed 's|^\./||' | sort; }

@@ -10,6 +10,8 @@
 #include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
 #include "train/folder.h"
+#include "train/left.h"
+#include "train/progress.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *const split_names[3] = {"train", "val", "test"};
 
 static enum rudd_status one_folder(const struct nn_options *options, const char **dir, struct rudd_error *err)
 {
@@ -42,8 +42,8 @@ static json_t *report_json(const struct data_report *r)
     for (int i = 0; i < r->count; i++)
         json_array_append_new(faults,
                               json_pack("{ss, ss}", "kind", data_fault_name(r->faults[i].kind), "text", r->faults[i].text));
-    return json_pack("{si, si, si, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts",
-                     counts, "faults", faults);
+    return json_pack("{si, si, si, so, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts",
+                     counts, "faults", faults, "left_out", train_left_json(&r->left));
 }
 
 static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
@@ -70,6 +70,7 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
         for (int i = 0; !status && !json && i < report.count; i++)
             printf("%-14s %s\n", data_fault_name(report.faults[i].kind), report.faults[i].text);
         if (!status && !json) printf("%d pictures of %d classes\n", report.pictures, report.classes);
+        if (!status) train_left_note(&train_progress_notes, dir, &report.left);
         if (!status && report.faulty)
             status = rudd_fail(err, RUDD_FORMAT, "%s: %d fault%s in %d pictures; %s", dir, report.faulty,
                                report.faulty > 1 ? "s" : "", report.pictures, "remove or repair what is listed");
@@ -134,19 +135,16 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
         .max_arguments = 1,
     };
     struct data_splits splits = {0};
+    static const double whole[3] = {1, 0, 0}; /* what nothing divides stays one */
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
         status = one_folder(&options, &dir, err);
         json_t *list = json ? json_array() : NULL;
-        if (!status && data_has_splits(dir)) {
-            status = data_splits_scan(&splits, dir, NULL, 0, err);
-            const struct data_set *sets[3] = {&splits.train, &splits.val, &splits.test};
-            for (int i = 0; i < 3 && !status; i++)
-                if (sets[i]->count) add_stats(list, split_names[i], sets[i]);
-        } else if (!status) {
-            status = data_set_scan(&splits.train, dir, NULL, 0, err);
-            if (!status) add_stats(list, "all", &splits.train);
-        }
+        if (!status) status = data_splits_scan(&splits, dir, whole, 0, err);
+        const struct data_set *sets[DATA_SPLITS] = {&splits.train, &splits.val, &splits.test};
+        for (int i = 0; i < DATA_SPLITS && !status; i++)
+            if (sets[i]->count) add_stats(list, splits.divided ? data_split_name(i) : "all", sets[i]);
+        if (!status) train_left_note(&train_progress_notes, dir, &splits.left);
         if (!status && json)
             status = train_command_print(list, err);
         else
@@ -190,7 +188,7 @@ static enum rudd_status place_set(const char *folder, const struct data_set *set
         status = train_folder_make(class_folder, err);
         for (int i = 0; i < set->count && !status; i++) {
             if (set->items[i].label != label) continue;
-            char *to = data_path_join(class_folder, strrchr(set->items[i].path, '/') + 1);
+            char *to = data_path_join(class_folder, set->items[i].path + set->items[i].name);
             status = to ? place_file(to, set->items[i].path, link_it, err)
                         : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
             rudd_free(to);
@@ -209,7 +207,7 @@ static enum rudd_status split_folder(const char *dir, const struct split_options
     if (!status) status = train_folder_claim(o->out, err);
     for (int i = 0; i < 3 && !status; i++) {
         if (o->shares[i] == 0) continue;
-        char *folder = data_path_join(o->out, split_names[i]);
+        char *folder = data_path_join(o->out, data_split_name(i));
         status = folder ? place_set(folder, sets[i], o->link, err) : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory", o->out);
         rudd_free(folder);
     }

@@ -4,6 +4,7 @@
 #include "kernels/kern.h"
 #include "train/evaluate.h"
 #include "train/labels.h"
+#include "train/left.h"
 #include "train/progress.h"
 #include "nn/trace.h"
 #include "weights/model_file.h"
@@ -30,6 +31,15 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
     if (m->temperature > 0)
         printf("calibrated, at temperature %g: loss %.4f, calibration error %.3f\n", m->temperature, m->loss_calibrated,
                m->ece_calibrated);
+}
+
+/* The loader's lines, one for each picture that could not be read. */
+static json_t *unreadable_json(const struct data_loader *loader)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < data_loader_bad_count(loader); i++)
+        json_array_append_new(list, json_string(data_loader_bad(loader, i)));
+    return list;
 }
 
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
@@ -68,14 +78,18 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     trace = nn_trace_begin(train_evaluator_plan(evaluator));
     struct train_progress progress;
     struct train_events events = train_progress_events(&progress, s.quiet || s.json);
+    const struct train_events *notes = s.json && !s.quiet ? &train_progress_notes : &events;
+    train_left_note(notes, s.data, &set.left);
     status = train_evaluate(&evaluation, evaluator, "eval", &events, err);
     if (status != RUDD_OK) goto done;
     const struct data_loader *loader = train_evaluator_loader(evaluator);
-    for (int i = 0; i < data_loader_bad_count(loader); i++) train_note(&events, "skipped: %s", data_loader_bad(loader, i));
+    for (int i = 0; i < data_loader_bad_count(loader); i++) train_note(notes, "skipped: %s", data_loader_bad(loader, i));
     double rate = evaluation.count / evaluation.seconds;
     if (s.json) {
         json_t *object = train_metrics_json(&evaluation.metrics, model->classes, true);
         if (object) json_object_set_new(object, "images_per_second", train_json_number(rate));
+        if (object) json_object_set_new(object, "unreadable", unreadable_json(loader));
+        if (object) json_object_set_new(object, "left_out", train_left_json(&set.left));
         status = train_command_print(object, err);
     } else {
         print_table(&evaluation.metrics, model, rate);

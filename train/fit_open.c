@@ -4,7 +4,9 @@
 #include "train/fit_run.h"
 
 #include "train/labels.h"
+#include "train/left.h"
 #include "weights/model_file.h"
+#include "data/image/decode.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +45,21 @@ static void note_absent(const struct train_fit_run *f, const struct data_set *se
         train_note(f->events, "caution: %d of %d classes without a picture to %s: %s", absent, set->class_count, what, list);
 }
 
+/* Ten epochs over pictures that cannot be read are found out now, not behind the first. */
+static enum rudd_status try_pictures(const struct data_set *set, const char *what, struct rudd_error *err)
+{
+    struct rudd_error why;
+    for (int i = 0; i < set->count; i++) {
+        struct data_image image = {0};
+        enum rudd_status status = data_image_read(&image, set->items[i].path, NULL, i ? NULL : &why);
+        data_image_free(&image);
+        if (status == RUDD_OK) return RUDD_OK;
+    }
+    if (!set->count) return RUDD_OK;
+    return rudd_fail(err, RUDD_FORMAT, "none of the %d pictures to %s can be read; the first: %s", set->count, what,
+                     why.message);
+}
+
 static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error *err)
 {
     enum rudd_status status = data_splits_scan(&f->splits, f->s.data, f->s.split, (uint64_t)f->s.seed, err);
@@ -56,7 +73,9 @@ static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error
     note_absent(f, &f->splits.train, "train");
     note_absent(f, &f->splits.val, "validate");
     note_absent(f, &f->splits.test, "test");
-    return RUDD_OK;
+    train_left_note(f->events, f->s.data, &f->splits.left);
+    status = try_pictures(&f->splits.train, "train on", err);
+    return status == RUDD_OK ? try_pictures(&f->splits.val, "validate with", err) : status;
 }
 
 static void note_weights(const struct train_fit_run *f, const struct weights_report *report)
@@ -98,7 +117,10 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
 
     char beside[TRAIN_PATH];
     const char *labels = f->s.labels;
-    if (!labels && access(train_run_path(beside, f->s.data, "labels.json"), R_OK) == 0) labels = beside;
+    if (labels && strcmp(labels, "none") == 0)
+        labels = NULL;
+    else if (!labels && access(train_run_path(beside, f->s.data, "labels.json"), R_OK) == 0)
+        labels = beside;
     status = train_labels_apply(f->model, &f->splits.train, labels, err);
     if (status == RUDD_OK) status = nn_model_set_text(&f->model->metrics, NULL, err);
     return status;

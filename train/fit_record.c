@@ -1,6 +1,7 @@
 /* fit_record.c - run.json of a run in progress: begun, gone on with, finished. */
 #include "train/fit_run.h"
 
+#include "train/left.h"
 #include "train/run_json.h"
 #include <string.h>
 
@@ -16,8 +17,9 @@ static json_t *model_json(const struct train_fit_run *f)
 
 static json_t *pictures_json(const struct train_fit_run *f)
 {
-    return json_pack("{s:s,s:i,s:i,s:i,s:i}", "root_hash", f->dataset, "classes", f->splits.train.class_count, "train",
-                     f->splits.train.count, "val", f->splits.val.count, "test", f->splits.test.count);
+    return json_pack("{s:s,s:i,s:i,s:i,s:i,s:o}", "root_hash", f->dataset, "classes", f->splits.train.class_count, "train",
+                     f->splits.train.count, "val", f->splits.val.count, "test", f->splits.test.count, "left_out",
+                     train_left_json(&f->splits.left));
 }
 
 /* Starts run.json for a fresh run, and gives model and data set the run's id and hash. */

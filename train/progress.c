@@ -72,6 +72,14 @@ static void note(void *user, const char *line)
     fflush(stdout);
 }
 
+static void note_aside(void *user, const char *line)
+{
+    (void)user;
+    fprintf(stderr, "rudd: %s\n", line);
+}
+
+const struct train_events train_progress_notes = {.note = note_aside};
+
 struct train_events train_progress_events(struct train_progress *progress, bool quiet)
 {
     *progress = (struct train_progress){.bar = !quiet && isatty(STDERR_FILENO), .quiet = quiet};

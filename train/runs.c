@@ -73,14 +73,15 @@ static int by_time(const void *a, const void *b)
 
 enum rudd_status train_runs_list(struct train_run **runs, int *count, const char *dir, struct rudd_error *err)
 {
-    char **names;
+    struct data_entry *entries;
     int n, found = 0;
-    enum rudd_status status = data_list_folder(&names, &n, dir, true, err);
+    enum rudd_status status = data_entries_read(&entries, &n, dir, err);
     if (status != RUDD_OK) return status;
     struct train_run *list = rudd_zalloc((size_t)n + 1, sizeof *list);
     if (!list) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d runs", dir, n);
     for (int i = 0; i < n && status == RUDD_OK; i++) {
-        char *path = data_path_join(dir, names[i]);
+        if (entries[i].kind != DATA_ENTRY_FOLDER || entries[i].name[0] == '.') continue;
+        char *path = data_path_join(dir, entries[i].name);
         if (!path) {
             status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d runs", dir, n);
             break;
@@ -92,7 +93,7 @@ enum rudd_status train_runs_list(struct train_run **runs, int *count, const char
         }
         train_run_json_read(&list[found++].record, path, NULL); /* a broken one is listed as such */
     }
-    data_list_free(names, n);
+    data_entries_free(entries, n);
     if (status != RUDD_OK) {
         if (list) train_runs_free(list, found);
         return status;

@@ -53,7 +53,7 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"arch", NN_OPTION_STRING, &s->arch, "NAME", 0, 0, "architecture; needed without --weights, or where the file does not say"},
         {"out", NN_OPTION_STRING, &s->out, "RUN", 0, 0, "run folder to make; else the next free one in runs/"},
         {"resume", NN_OPTION_STRING, &s->resume, "RUN", 0, 0, "go on with this run, with its own options"},
-        {"labels", NN_OPTION_STRING, &s->labels, "FILE", 0, 0, "label map [{\"name\",\"latin\",\"en\",\"ru\"}]; else DIR/labels.json if there"},
+        {"labels", NN_OPTION_STRING, &s->labels, "FILE", 0, 0, "label map [{\"name\",\"latin\",\"en\",\"ru\"}]; else DIR/labels.json if there; none: without"},
         {"allow-missing", NN_OPTION_FLAG, &s->allow_missing, NULL, 0, 0, "initialise what the weights file lacks"},
         {"quiet", NN_OPTION_FLAG, &s->quiet, NULL, 0, 0, "print nothing but errors"},
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "options from a file of name = value lines, or all of a run from its run.json"},

@@ -23,8 +23,9 @@ enum { MAX_BITS = 4, NEAR_LIMIT = 30000, SPLITS = 3 };
 static const struct {
     const char *name;
     bool hint;
-} kinds[DATA_FAULT_KINDS] = {{"corrupt", false},     {"leak", false},           {"conflict", false}, {"duplicate", false},
-                             {"empty_class", false}, {"class_mismatch", false}, {"near", true},      {"nested", true}};
+} kinds[DATA_FAULT_KINDS] = {
+    {"corrupt", false},     {"leak", false},           {"conflict", false}, {"duplicate", false},
+    {"empty_class", false}, {"class_mismatch", false}, {"near", true}};
 
 const char *data_fault_name(enum data_fault_kind kind)
 {
@@ -56,11 +57,12 @@ void data_report_free(struct data_report *report)
 {
     for (int i = 0; i < report->count; i++) rudd_free(report->faults[i].text);
     rudd_free(report->faults);
+    data_account_free(&report->left);
     *report = (struct data_report){0};
 }
 
-static enum rudd_status RUDD_PRINTF(4, 5)
-    note(struct data_report *r, enum data_fault_kind kind, struct rudd_error *err, const char *format, ...)
+static enum rudd_status RUDD_PRINTF(4, 5) note(struct data_report *r, enum data_fault_kind kind,
+                                               struct rudd_error *err, const char *format, ...)
 {
     struct rudd_error line;
     va_list args;
@@ -70,12 +72,14 @@ static enum rudd_status RUDD_PRINTF(4, 5)
     if (r->count == r->room) {
         int room = r->room ? 2 * r->room : 16;
         struct data_fault *larger = rudd_realloc(r->faults, (size_t)room * sizeof *larger);
-        if (!larger) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of %d faults", room);
+        if (!larger)
+            return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of %d faults", room);
         r->faults = larger;
         r->room = room;
     }
     char *text = rudd_strdup(line.message);
-    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of %d faults", r->count + 1);
+    if (!text)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of %d faults", r->count + 1);
     r->faults[r->count++] = (struct data_fault){kind, text};
     if (!kinds[kind].hint) r->faulty++;
     return RUDD_OK;
@@ -100,67 +104,62 @@ static int find_class(const struct data_set *set, const char *name)
     return -1;
 }
 
-static enum rudd_status open_split(struct check *c, const char *dir, const char *name, struct rudd_error *err)
+static enum rudd_status open_split(struct check *c, const char *dir, const char *name,
+                                   struct rudd_error *err)
 {
     struct split *s = &c->splits[c->split_count];
     struct rudd_error why;
-    *s = (struct split){.name = name, .folder = *name ? data_path_join(dir, name) : rudd_strdup(dir)};
+    *s = (struct split){.name = name, .folder = rudd_strdup(dir)};
     if (!s->folder) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to check it", dir);
     c->split_count++;
     enum rudd_status status = data_set_scan(&s->set, s->folder, NULL, 0, &why);
+    data_account_merge(&c->report->left, &s->set.left);
     if (status == RUDD_FORMAT) return note(c->report, DATA_EMPTY_CLASS, err, "%s", why.message);
     return status ? rudd_fail(err, status, "%s", why.message) : RUDD_OK;
 }
 
 static enum rudd_status open_splits(struct check *c, const char *dir, struct rudd_error *err)
 {
-    static const char *const names[SPLITS] = {"train", "val", "test"};
-    char **folders = NULL;
-    int count = 0;
-    if (!data_has_splits(dir)) return open_split(c, dir, "", err);
-    enum rudd_status status = data_list_folder(&folders, &count, dir, true, err);
+    struct data_layout layout;
+    enum rudd_status status = data_layout_find(&layout, dir, &c->report->left, err);
+    if (!status && !layout.split) status = open_split(c, dir, "", err);
     for (int i = 0; i < SPLITS && !status; i++)
-        for (int j = 0; j < count && !status; j++)
-            if (strcmp(folders[j], names[i]) == 0) status = open_split(c, dir, names[i], err);
-    data_list_free(folders, count);
+        if (layout.folder[i]) status = open_split(c, layout.folder[i], data_split_name(i), err);
+    data_layout_free(&layout);
     return status;
 }
 
-static enum rudd_status check_class(struct check *c, const struct split *s, int label, struct rudd_error *err)
+static enum rudd_status check_class(struct check *c, const struct split *s, int label,
+                                    struct rudd_error *err)
 {
-    char **nested = NULL;
-    int nested_count = 0, pictures = 0;
+    int pictures = 0;
     for (int i = 0; i < s->set.count; i++) pictures += s->set.items[i].label == label;
-    char *folder = data_path_join(s->folder, s->set.class_names[label]);
-    if (!folder) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to check it", s->folder);
-
-    enum rudd_status status = data_list_folder(&nested, &nested_count, folder, true, err);
-    if (!status && pictures == 0) status = note(c->report, DATA_EMPTY_CLASS, err, "%s: no pictures in this class", folder);
-    if (!status && nested_count > 0)
-        status = note(c->report, DATA_NESTED, err, "%s: %d folder(s) inside, such as %s, are not looked into", folder,
-                      nested_count, nested[0]);
-    data_list_free(nested, nested_count);
-    rudd_free(folder);
-    return status;
+    if (pictures) return RUDD_OK;
+    return note(c->report, DATA_EMPTY_CLASS, err, "%s/%s: no pictures in this class", s->folder,
+                s->set.class_names[label]);
 }
 
 /* Classes of s that `other` has not, with the name there that is nearest. */
-static enum rudd_status check_names(struct check *c, const struct split *s, const struct split *other, struct rudd_error *err)
+static enum rudd_status check_names(struct check *c, const struct split *s,
+                                    const struct split *other, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
     for (int i = 0; i < s->set.class_count && other->set.class_count && !status; i++) {
         const char *name = s->set.class_names[i];
         if (find_class(&other->set, name) >= 0) continue;
-        const char *near = nn_option_nearest(name, (const char *const *)other->set.class_names, other->set.class_count);
-        status = note(c->report, DATA_CLASS_MISMATCH, err, "class %s is in %s but not in %s%s%s%s", name, s->name, other->name,
-                      near ? "; is it the same as " : "", near ? near : "", near ? "?" : "");
+        const char *near = nn_option_nearest(name, (const char *const *)other->set.class_names,
+                                             other->set.class_count);
+        status = note(c->report, DATA_CLASS_MISMATCH, err, "class %s is in %s but not in %s%s%s%s",
+                      name, s->name, other->name, near ? "; is it the same as " : "",
+                      near ? near : "", near ? "?" : "");
     }
     return status;
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------------------- */
 
-static enum rudd_status difference_hash(struct picture *p, const struct data_image *image, struct rudd_error *err)
+static enum rudd_status difference_hash(struct picture *p, const struct data_image *image,
+                                        struct rudd_error *err)
 {
     enum { N = 9 };
     uint8_t cells[N * N * 3];
@@ -192,7 +191,8 @@ static enum rudd_status check_picture(struct check *c, struct picture *p, struct
     uint8_t *bytes = NULL;
     size_t length;
     const char *path = path_of(c, p);
-    enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, &why);
+    enum rudd_status status =
+        data_file_read(&bytes, &length, path, data_limits_default.max_bytes, &why);
     if (!status) {
         struct nn_sha256 hash;
         nn_sha256_init(&hash);
@@ -215,7 +215,8 @@ static enum rudd_status read_pictures(struct check *c, struct rudd_error *err)
     int total = 0;
     for (int s = 0; s < c->split_count; s++) total += c->splits[s].set.count;
     c->pictures = rudd_zalloc((size_t)total + 1, sizeof *c->pictures);
-    if (!c->pictures) return rudd_fail(err, RUDD_NO_MEMORY, "no memory to check %d pictures", total);
+    if (!c->pictures)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to check %d pictures", total);
     enum rudd_status status = RUDD_OK;
     for (int s = 0; s < c->split_count; s++)
         for (int i = 0; i < c->splits[s].set.count && !status; i++) {
@@ -253,7 +254,8 @@ static enum rudd_status find_equal(struct check *c, struct rudd_error *err)
         enum data_fault_kind kind = a->split != b->split               ? DATA_LEAK
                                     : label_of(c, a) != label_of(c, b) ? DATA_CONFLICT
                                                                        : DATA_DUPLICATE;
-        status = note(c->report, kind, err, "%s: the same file as %s", path_of(c, b), path_of(c, a));
+        status =
+            note(c->report, kind, err, "%s: the same file as %s", path_of(c, b), path_of(c, a));
     }
     return status;
 }
@@ -266,9 +268,11 @@ static enum rudd_status find_alike(struct check *c, struct rudd_error *err)
         for (int j = 0; j < i && !status; j++) {
             const struct picture *a = &c->pictures[j], *b = &c->pictures[i];
             if (a->split == b->split || !a->alike || !b->alike) continue;
-            int bits = __builtin_popcountll(a->rows ^ b->rows) + __builtin_popcountll(a->columns ^ b->columns);
+            int bits = __builtin_popcountll(a->rows ^ b->rows) +
+                       __builtin_popcountll(a->columns ^ b->columns);
             if (bits > MAX_BITS || strcmp(a->hash, b->hash) == 0) continue;
-            status = note(c->report, DATA_NEAR, err, "%s: looks like %s", path_of(c, b), path_of(c, a));
+            status =
+                note(c->report, DATA_NEAR, err, "%s: looks like %s", path_of(c, b), path_of(c, a));
         }
     return status;
 }
@@ -281,7 +285,8 @@ enum rudd_status data_check(struct data_report *report, const char *dir, struct 
     for (int s = 0; s < c.split_count && !status; s++) {
         const struct data_set *set = &c.splits[s].set;
         if (set->class_count > fresh.classes) fresh.classes = set->class_count;
-        for (int label = 0; label < set->class_count && !status; label++) status = check_class(&c, &c.splits[s], label, err);
+        for (int label = 0; label < set->class_count && !status; label++)
+            status = check_class(&c, &c.splits[s], label, err);
         for (int other = 0; other < c.split_count && !status; other++)
             if (other != s) status = check_names(&c, &c.splits[s], &c.splits[other], err);
     }
@@ -306,7 +311,8 @@ enum rudd_status data_check(struct data_report *report, const char *dir, struct 
 void data_stats(struct data_stats *stats, const struct data_set *set)
 {
     struct data_stats s = {0};
-    uint64_t histogram[3][256] = {{0}}, pixels = 0, w_sum = 0, h_sum = 0; /* exact, and each pixel costs three increments */
+    uint64_t histogram[3][256] = {{0}}, pixels = 0, w_sum = 0,
+             h_sum = 0; /* exact, and each pixel costs three increments */
     for (int i = 0; i < set->count; i++) {
         struct data_image image;
         if (data_image_read(&image, set->items[i].path, NULL, NULL)) {
@@ -329,7 +335,8 @@ void data_stats(struct data_stats *stats, const struct data_set *set)
         double sum = 0, squares = 0;
         for (int v = 0; v < 256; v++) sum += (double)histogram[c][v] * v;
         s.mean[c] = sum / (double)pixels;
-        for (int v = 0; v < 256; v++) squares += (double)histogram[c][v] * (v - s.mean[c]) * (v - s.mean[c]);
+        for (int v = 0; v < 256; v++)
+            squares += (double)histogram[c][v] * (v - s.mean[c]) * (v - s.mean[c]);
         s.std[c] = sqrt(squares / (double)pixels) / 255;
         s.mean[c] /= 255;
     }

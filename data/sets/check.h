@@ -7,14 +7,13 @@
 #include "data/sets/dataset.h"
 
 enum data_fault_kind {
-    DATA_CORRUPT,        /* cannot be decoded, or exceeds the limits */
-    DATA_LEAK,           /* the same bytes in two splits: the figures of val or test would be too good */
-    DATA_CONFLICT,       /* the same bytes under two classes of one split */
-    DATA_DUPLICATE,      /* the same bytes twice in one class */
+    DATA_CORRUPT,   /* cannot be decoded, or exceeds the limits */
+    DATA_LEAK,      /* the same bytes in two splits: the figures of val or test would be too good */
+    DATA_CONFLICT,  /* the same bytes under two classes of one split */
+    DATA_DUPLICATE, /* the same bytes twice in one class */
     DATA_EMPTY_CLASS,    /* a class folder, or a split, without a picture */
     DATA_CLASS_MISMATCH, /* a class that another split has not */
     DATA_NEAR,           /* looks the same as a picture of another split; a hint, not a fault */
-    DATA_NESTED,         /* a folder inside a class folder, which is not looked into; a hint */
     DATA_FAULT_KINDS
 };
 const char *data_fault_name(enum data_fault_kind kind); /* "corrupt", "leak", ... */
@@ -28,6 +27,7 @@ struct data_report {
     struct data_fault *faults;
     int count, faulty; /* all; without the hints */
     int room;
+    struct data_account left; /* what the scan left out */
 };
 /* dir: with train/ (and val/, test/) inside, or class folders. A fault is an entry of the report, not a failure. RUDD_IO when dir
  * cannot be opened. */

@@ -36,7 +36,7 @@ bool data_is_system_folder(const char *name)
     return false;
 }
 
-/* ---- one folder --------------------------------------------------------------------------------- */
+/* ---- one folder ---------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -104,7 +104,7 @@ enum rudd_status data_entries_read(struct data_entry **entries, int *count, cons
     return RUDD_OK;
 }
 
-/* ---- what is a picture -------------------------------------------------------------------------- */
+/* ---- what is a picture --------------------------------------------------------------------- */
 
 static bool ends_with(const char *name, const char *ending)
 {
@@ -150,7 +150,7 @@ bool data_walk_takes(const struct data_walk *walk, const char *path, const struc
     return false;
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------ */
 
 /* Folders that were entered: a hash table of (device, inode), open addressing. */
 struct seen {
