@@ -6,6 +6,8 @@
  * What string options point into (the cut copy, or the JSON) hangs on the options until nn_options_free. */
 #include "nn/config.h"
 
+#include "nn/text.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -80,7 +82,8 @@ static enum rudd_status set_json(const struct nn_options *o, const char *name, c
     if (!row) return RUDD_ARGUMENT;
     if (json_is_null(value)) return RUDD_OK;
     nn_option_name(own, sizeof own, row);
-    if (json_is_string(value)) return nn_option_set(o, own, json_string_value(value), where, err);
+    if (json_is_string(value)) /* a record's own text of a path: the bytes come back in place */
+        return nn_option_set(o, own, nn_text_back((char *)json_string_value(value)), where, err);
     /* Numbers and truth values read the same in JSON and on the command line. */
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "%sno memory for option %s", where, name);

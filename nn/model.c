@@ -2,6 +2,7 @@
 #include "nn/graph.h"
 #include "nn/rng.h"
 #include "nn/share.h"
+#include "nn/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,10 +35,17 @@ static bool copy_optional(char **to, const char *from)
     return !from || *to;
 }
 
+static const char *name_of(const void *classes, int i)
+{
+    return ((const struct nn_class *)classes)[i].name;
+}
+
 enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_class *classes, int count, struct rudd_error *err)
 {
     if (count != model->class_count)
         return rudd_fail(err, RUDD_ARGUMENT, "%d class names were given for a model of %d classes", count, model->class_count);
+    enum rudd_status status = nn_class_names_check(name_of, classes, count, "class names", err);
+    if (status) return status;
     struct nn_class *copy = rudd_zalloc((size_t)count, sizeof *copy);
     bool ok = copy != NULL;
     for (int i = 0; ok && i < count; i++)

@@ -1,5 +1,6 @@
 /* respond.c - see respond.h. */
 #include "serve/respond.h"
+#include "nn/text.h"
 #include <string.h>
 
 const char *serve_state_name(enum serve_state state)
@@ -68,7 +69,7 @@ static json_t *carried(const char *text)
 {
     if (!text) return json_null();
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
-    return value ? value : json_string(text);
+    return value ? value : nn_text_json(text);
 }
 
 json_t *serve_json_model(const struct serve_model *model)
@@ -129,14 +130,7 @@ json_t *serve_json_status(const char *status)
 
 json_t *serve_json_problem(const struct serve_problem *problem)
 {
-    json_t *detail = json_string(problem->detail);
-    if (!detail) { /* a client's bytes, or a cut in a character: not UTF-8; then what is not ASCII is hidden */
-        char ascii[sizeof problem->detail];
-        for (size_t i = 0; i < sizeof ascii; i++)
-            ascii[i] = (unsigned char)problem->detail[i] < 0x80 ? problem->detail[i] : '?';
-        detail = json_string(ascii);
-    }
-    return json_pack("{s:o,s:s}", "detail", detail, "code", problem->code);
+    return json_pack("{s:o,s:s}", "detail", nn_text_json(problem->detail), "code", problem->code);
 }
 
 static int append(const char *text, size_t n, void *user)

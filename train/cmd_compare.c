@@ -16,6 +16,7 @@
 #include "train/runs.h"
 #include "train/settings.h"
 #include "nn/config.h"
+#include "nn/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,7 +107,8 @@ static enum rudd_status answer(struct comparing *c, struct side *side, const str
 
 static json_t *side_json(const struct side *side)
 {
-    return json_pack("{s:s,s:o}", "model", side->file, "metrics", train_metrics_json(&side->evaluation.metrics, NULL, false));
+    return json_pack("{s:o,s:o}", "model", nn_text_json(side->file), "metrics",
+                     train_metrics_json(&side->evaluation.metrics, NULL, false));
 }
 
 static enum rudd_status print_json(const struct comparing *c, const struct train_comparison *r, struct rudd_error *err)

@@ -7,6 +7,7 @@
  *     feedback   what people said of a server's answers (cmd_feedback.c) */
 #include "data/sets/check.h"
 #include "data/image/decode.h"
+#include "nn/text.h"
 #include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
 #include "train/folder.h"
@@ -40,8 +41,8 @@ static json_t *report_json(const struct data_report *r)
         json_object_set_new(counts, data_fault_name((enum data_fault_kind)kind), json_integer(n));
     }
     for (int i = 0; i < r->count; i++)
-        json_array_append_new(faults,
-                              json_pack("{ss, ss}", "kind", data_fault_name(r->faults[i].kind), "text", r->faults[i].text));
+        json_array_append_new(
+            faults, json_pack("{ss, so}", "kind", data_fault_name(r->faults[i].kind), "text", nn_text_json(r->faults[i].text)));
     return json_pack("{si, si, si, so, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts",
                      counts, "faults", faults, "left_out", train_left_json(&r->left));
 }
@@ -82,44 +83,43 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
 
 /* ---- stats ------------------------------------------------------------------------------------------------------------------- */
 
-static int class_count_of(const struct data_set *set, int label)
-{
-    int n = 0;
-    for (int i = 0; i < set->count; i++) n += set->items[i].label == label;
-    return n;
-}
-
-static json_t *stats_json(const char *name, const struct data_set *set, const struct data_stats *s)
+static json_t *stats_json(const char *name, const struct data_set *set, const int *counts, const struct data_stats *s)
 {
     json_t *classes = json_object();
-    for (int label = 0; label < set->class_count; label++)
-        json_object_set_new(classes, set->class_names[label], json_integer(class_count_of(set, label)));
+    for (int label = 0; label < set->class_count; label++) {
+        char *class = nn_text(set->class_names[label]);
+        json_object_set_new(classes, class ? class : "", json_integer(counts[label]));
+        rudd_free(class);
+    }
     return json_pack("{ss, si, si, s[ii], s[ii], s[ff], s[fff], s[fff], so}", "split", name, "pictures", s->pictures,
                      "unreadable", s->bad, "width_range", s->w_min, s->w_max, "height_range", s->h_min, s->h_max, "size_mean",
                      s->w_mean, s->h_mean, "mean", s->mean[0], s->mean[1], s->mean[2], "std", s->std[0], s->std[1], s->std[2],
                      "classes", classes);
 }
 
-static void print_stats(const char *name, const struct data_set *set, const struct data_stats *s)
+static void print_stats(const char *name, const struct data_set *set, const int *counts, const struct data_stats *s)
 {
     printf("%s: %d pictures of %d classes, %d unreadable\n", name, s->pictures, set->class_count, s->bad);
     printf("  width %d to %d, %.0f on average; height %d to %d, %.0f\n", s->w_min, s->w_max, s->w_mean, s->h_min, s->h_max,
            s->h_mean);
     printf("  mean %.3f %.3f %.3f, deviation %.3f %.3f %.3f\n", s->mean[0], s->mean[1], s->mean[2], s->std[0], s->std[1],
            s->std[2]);
-    for (int label = 0; label < set->class_count; label++)
-        printf("  %6d  %s\n", class_count_of(set, label), set->class_names[label]);
+    for (int label = 0; label < set->class_count; label++) printf("  %6d  %s\n", counts[label], set->class_names[label]);
 }
 
 /* One split's figures: into list for JSON, else printed. */
-static void add_stats(json_t *list, const char *name, const struct data_set *set)
+static enum rudd_status add_stats(json_t *list, const char *name, const struct data_set *set, struct rudd_error *err)
 {
     struct data_stats s;
+    int *counts = data_set_counts(set);
+    if (!counts) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d classes", name, set->class_count);
     data_stats(&s, set);
     if (list)
-        json_array_append_new(list, stats_json(name, set, &s));
+        json_array_append_new(list, stats_json(name, set, counts, &s));
     else
-        print_stats(name, set, &s);
+        print_stats(name, set, counts, &s);
+    rudd_free(counts);
+    return RUDD_OK;
 }
 
 static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
@@ -143,7 +143,7 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
         if (!status) status = data_splits_scan(&splits, dir, whole, 0, err);
         const struct data_set *sets[DATA_SPLITS] = {&splits.train, &splits.val, &splits.test};
         for (int i = 0; i < DATA_SPLITS && !status; i++)
-            if (sets[i]->count) add_stats(list, splits.divided ? data_split_name(i) : "all", sets[i]);
+            if (sets[i]->count) status = add_stats(list, splits.divided ? data_split_name(i) : "all", sets[i], err);
         if (!status) train_left_note(&train_progress_notes, dir, &splits.left);
         if (!status && json)
             status = train_command_print(list, err);

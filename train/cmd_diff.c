@@ -1,5 +1,6 @@
 /* cmd_diff.c - `rudd diff`: two weights files of any container, tensor by tensor. Exit status 0: equal; 1: they differ, or one of them cannot be
  * read; 2: wrong usage. */
+#include "nn/text.h"
 #include "train/command.h"
 #include "weights/diff.h"
 
@@ -92,8 +93,9 @@ static json_t *json_finite(double x)
 
 static json_t *json_tensor(const struct weights_tensor_diff *d)
 {
-    json_t *json = json_pack("{s:s, s:[s,s], s:[o,o]}", "name", d->a->name, "dtype", weights_dtype_name(d->a->dtype),
-                             weights_dtype_name(d->b->dtype), "shape", json_shape(d->a), json_shape(d->b));
+    json_t *json =
+        json_pack("{s:o, s:[s,s], s:[o,o]}", "name", nn_text_json(d->a->name), "dtype", weights_dtype_name(d->a->dtype),
+                  weights_dtype_name(d->b->dtype), "shape", json_shape(d->a), json_shape(d->b));
     if (!d->same_shape) return json;
     json_object_set_new(json, "values", json_integer((json_int_t)d->a->count));
     json_object_set_new(json, "equal_values", json_integer((json_int_t)d->equal));
@@ -108,17 +110,17 @@ static json_t *to_json(const struct weights_diff *d, const struct view *v)
     for (int i = 0; i < d->tensor_count; i++) {
         const struct weights_tensor_diff *t = &d->tensors[i];
         if (!t->a || !t->b)
-            json_array_append_new(t->a ? only_a : only_b, json_string((t->a ? t->a : t->b)->name));
+            json_array_append_new(t->a ? only_a : only_b, nn_text_json((t->a ? t->a : t->b)->name));
         else if (v->all || !weights_diff_is_equal(t, v->tolerance))
             json_array_append_new(tensors, json_tensor(t));
     }
     for (int i = 0; i < v->keys; i++)
-        json_array_append_new(metadata,
-                              json_pack("{s:s, s:s?, s:s?}", "key", d->metas[i].key, "a", d->metas[i].a, "b", d->metas[i].b));
-    return json_pack("{s:s, s:s, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "a", v->paths[0], "b", v->paths[1], "equal",
-                     !(v->different + v->only_a + v->only_b + v->keys), "tensors", d->tensor_count, "equal_tensors", v->equal,
-                     "different_tensors", v->different, v->all ? "compared" : "different", tensors, "only_a", only_a, "only_b",
-                     only_b, "metadata", metadata);
+        json_array_append_new(metadata, json_pack("{s:o, s:o, s:o}", "key", nn_text_json(d->metas[i].key), "a",
+                                                  nn_text_json(d->metas[i].a), "b", nn_text_json(d->metas[i].b)));
+    return json_pack("{s:o, s:o, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o}", "a", nn_text_json(v->paths[0]), "b",
+                     nn_text_json(v->paths[1]), "equal", !(v->different + v->only_a + v->only_b + v->keys), "tensors",
+                     d->tensor_count, "equal_tensors", v->equal, "different_tensors", v->different,
+                     v->all ? "compared" : "different", tensors, "only_a", only_a, "only_b", only_b, "metadata", metadata);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include "kernels/kern.h"
 #include "train/evaluate.h"
+#include "nn/text.h"
 #include "train/labels.h"
 #include "train/left.h"
 #include "train/progress.h"
@@ -38,7 +39,7 @@ static json_t *unreadable_json(const struct data_loader *loader)
 {
     json_t *list = json_array();
     for (int i = 0; list && i < data_loader_bad_count(loader); i++)
-        json_array_append_new(list, json_string(data_loader_bad(loader, i)));
+        json_array_append_new(list, nn_text_json(data_loader_bad(loader, i)));
     return list;
 }
 

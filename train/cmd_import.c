@@ -145,7 +145,9 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.seed = (uint64_t)seed;
     if (!status) status = weights_import(&model, options.arguments[0], &load, &report, err);
     if (!status && preprocess) status = set_preprocess(model, &report, preprocess, err);
-    if (!status && classes) status = nn_model_set_classes(model, list.classes, list.count, err);
+    struct rudd_error why;
+    if (!status && classes && (status = nn_model_set_classes(model, list.classes, list.count, &why)))
+        rudd_fail(err, status, "%s: %s", classes, why.message);
     if (!status)
         status = weights_model_save_as(out, model, NULL, (struct weights_form){WEIGHTS_TIMM, (enum weights_dtype)dtype}, err);
     if (!status) print_report(&report, model, options.arguments[0], out);

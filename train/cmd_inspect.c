@@ -1,5 +1,6 @@
 /* cmd_inspect.c - `rudd inspect`: what a model file (or an architecture) is: layers, parameters, arithmetic, classes,
  * conventions. Of any other weights file, and of any file with --tensors: what tensors it holds. */
+#include "nn/text.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
 #include "weights/metadata.h"
@@ -109,12 +110,13 @@ static enum rudd_status print_tensors_json(const struct weights_file *f, const c
         const struct weights_tensor *t = &f->tensors[i];
         json_t *shape = json_array();
         for (int k = 0; k < t->rank; k++) json_array_append_new(shape, json_integer(t->shape[k]));
-        json_array_append_new(table, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", weights_dtype_name(t->dtype),
-                                               "shape", shape, "values", (json_int_t)t->count));
+        json_array_append_new(table, json_pack("{s:o, s:s, s:o, s:I}", "name", nn_text_json(t->name), "dtype",
+                                               weights_dtype_name(t->dtype), "shape", shape, "values", (json_int_t)t->count));
     }
-    for (int i = 0; i < f->meta_count; i++) json_object_set_new(meta, f->meta[i].key, json_string(f->meta[i].value));
-    return train_command_print(json_pack("{s:n, s:s?, s:i, s:I, s:o, s:o}", "arch", "why", why, "tensors", f->tensor_count,
-                                         "values", (json_int_t)count_values(f), "tensor_table", table, "metadata", meta),
+    for (int i = 0; i < f->meta_count; i++) json_object_set_new(meta, f->meta[i].key, nn_text_json(f->meta[i].value));
+    return train_command_print(json_pack("{s:n, s:o, s:i, s:I, s:o, s:o}", "arch", "why", nn_text_json(why), "tensors",
+                                         f->tensor_count, "values", (json_int_t)count_values(f), "tensor_table", table,
+                                         "metadata", meta),
                                err);
 }
 

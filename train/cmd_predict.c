@@ -7,6 +7,7 @@
 #include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/budget.h"
+#include "nn/text.h"
 #include "nn/trace.h"
 #include "train/command.h"
 #include "weights/model_file.h"
@@ -50,18 +51,6 @@ static json_t *milliseconds(double ms)
     return json_real(round(ms * 1e3) / 1e3);
 }
 
-/* JSON is UTF-8; file names need not be. */
-static json_t *file_name(const char *file)
-{
-    json_t *name = json_string(file);
-    if (name) return name;
-    char text[4096];
-    snprintf(text, sizeof text, "%s", file);
-    for (char *c = text; *c; c++)
-        if (*c & 0x80) *c = '?';
-    return json_string(text);
-}
-
 static void print_json(const struct predicting *p, const char *file, int index, const struct rudd_top *top, int count,
                        const struct rudd_timing *timing)
 {
@@ -70,7 +59,7 @@ static void print_json(const struct predicting *p, const char *file, int index, 
         json_array_append_new(list, json_pack("{s:i, s:s, s:f}", "index", top[i].index, "class",
                                               rudd_model_class_name(p->model, top[i].index), "probability",
                                               (double)top[i].probability));
-    json_t *line = json_pack("{s:o, s:o, s:o, s:o}", "file", file_name(file), "top", list, "decode_ms",
+    json_t *line = json_pack("{s:o, s:o, s:o, s:o}", "file", nn_text_json(file), "top", list, "decode_ms",
                              milliseconds(timing->decode_ms), "infer_ms", milliseconds(timing->infer_ms));
     if (index >= 0) json_object_set_new(line, "image", json_integer(index));
     if (p->logits) {

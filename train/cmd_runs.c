@@ -9,6 +9,7 @@
 
 #include "data/image/decode.h"
 #include "nn/sha256.h"
+#include "nn/text.h"
 #include "train/folder.h"
 #include "train/run_folder.h"
 #include "train/run_json.h"
@@ -283,8 +284,8 @@ static enum rudd_status promote_run(const struct train_run *run, const char *nam
     time_t now = time(NULL);
     if (gmtime_r(&now, &tm)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
     json_t *final = json_object_get(run->record, "final");
-    json_t *line = json_pack("{s:s,s:s,s:s,s:s,s:O}", "time", when, "run", run->path, "id", train_run_text(run, "id"), "sha256",
-                             hex, "final", final ? final : json_null());
+    json_t *line = json_pack("{s:s,s:o,s:s,s:s,s:O}", "time", when, "run", nn_text_json(run->path), "id",
+                             train_run_text(run, "id"), "sha256", hex, "final", final ? final : json_null());
     status = add_history(history, line, err);
     json_decref(line);
     if (status == RUDD_OK)

@@ -3,6 +3,8 @@
  *     pictures --scan, hash--> splits        weights file | last.safetensors | nothing --> model */
 #include "train/fit_run.h"
 
+#include "nn/name_index.h"
+#include "nn/text.h"
 #include "train/labels.h"
 #include "train/left.h"
 #include "weights/model_file.h"
@@ -32,15 +34,14 @@ static void note_absent(const struct train_fit_run *f, const struct data_set *se
 {
     char list[300] = "";
     size_t used = 0;
-    int absent = 0;
-    for (int k = 0; k < set->class_count && set->count; k++) {
-        int i = 0;
-        while (i < set->count && set->items[i].label != k) i++;
-        if (i < set->count) continue;
+    int absent = 0, *counts = data_set_counts(set);
+    for (int k = 0; counts && k < set->class_count && set->count; k++) {
+        if (counts[k]) continue;
         absent++;
         if (used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", absent > 1 ? ", " : "", set->class_names[k]);
     }
+    rudd_free(counts);
     if (absent)
         train_note(f->events, "caution: %d of %d classes without a picture to %s: %s", absent, set->class_count, what, list);
 }
@@ -63,6 +64,9 @@ static enum rudd_status try_pictures(const struct data_set *set, const char *wha
 static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error *err)
 {
     enum rudd_status status = data_splits_scan(&f->splits, f->s.data, f->s.split, (uint64_t)f->s.seed, err);
+    if (status != RUDD_OK) return status;
+    const struct data_set *train = &f->splits.train;
+    status = nn_class_names_check(nn_name_of_array, train->class_names, train->class_count, f->s.data, err);
     if (status != RUDD_OK) return status;
     if (f->splits.train.class_count < 2)
         return rudd_fail(err, RUDD_ARGUMENT, "%s: found one class, %s; expected a folder for each of two or more", f->s.data,

@@ -1,6 +1,7 @@
 /* fit_record.c - run.json of a run in progress: begun, gone on with, finished. */
 #include "train/fit_run.h"
 
+#include "nn/text.h"
 #include "train/left.h"
 #include "train/run_json.h"
 #include <string.h>
@@ -32,10 +33,10 @@ enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_err
     enum rudd_status status = nn_model_set_text(&f->model->run, id, err);
     if (status == RUDD_OK) status = nn_model_set_text(&f->model->dataset, f->dataset, err);
     if (status != RUDD_OK) return status;
-    f->record = json_pack("{s:s,s:s,s:o,s:o,s:{s:s?,s:s?},s:o,s:o,s:o,s:[]}", "id", id, "status", "running", "options",
-                          train_options_json(rows, count), "dataset", pictures_json(f), "weights", "path", f->s.weights,
-                          "sha256", f->model->sha256, "model", model_json(f), "machine", train_machine_json(), "versions",
-                          train_versions_json(), "skipped");
+    f->record = json_pack("{s:s,s:s,s:o,s:o,s:{s:o,s:s?},s:o,s:o,s:o,s:[]}", "id", id, "status", "running", "options",
+                          train_options_json(rows, count), "dataset", pictures_json(f), "weights", "path",
+                          nn_text_json(f->s.weights), "sha256", f->model->sha256, "model", model_json(f), "machine",
+                          train_machine_json(), "versions", train_versions_json(), "skipped");
     if (!f->record) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
     return train_run_json_write(f->folder.path, f->record, err);
 }
@@ -68,22 +69,23 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
     return train_run_json_write(f->folder.path, f->record, err);
 }
 
-static bool is_text(const json_t *value, const char *text)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
-}
-
 /* Adds what this process could not read to what those before it could not. */
 static bool add_skipped(json_t *record, const struct data_loader *loader)
 {
-    json_t *skipped = json_object_get(record, "skipped");
-    for (int i = 0; i < data_loader_bad_count(loader); i++) {
-        const char *message = data_loader_bad(loader, i);
-        size_t j = 0;
-        while (j < json_array_size(skipped) && !is_text(json_array_get(skipped, j), message)) j++;
-        if (j == json_array_size(skipped) && json_array_append_new(skipped, json_string(message)) != 0) return false;
+    json_t *skipped = json_object_get(record, "skipped"), *known = json_object(), *text;
+    bool ok = known;
+    size_t j;
+    json_array_foreach(skipped, j, text) ok = ok && !json_object_set_new(known, json_string_value(text), json_true());
+    for (int i = 0; ok && i < data_loader_bad_count(loader); i++) {
+        json_t *line = nn_text_json(data_loader_bad(loader, i));
+        const char *key = line ? json_string_value(line) : "";
+        ok = line;
+        if (ok && !json_object_get(known, key))
+            ok = !json_object_set_new(known, key, json_true()) && !json_array_append(skipped, line);
+        json_decref(line);
     }
-    return true;
+    json_decref(known);
+    return ok;
 }
 
 enum rudd_status train_fit_record_skipped(struct train_fit_run *f, const struct data_loader *loader, struct rudd_error *err)

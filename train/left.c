@@ -1,5 +1,6 @@
 /* left.c - see left.h. */
 #include "train/left.h"
+#include "nn/text.h"
 
 json_t *train_left_json(const struct data_account *account)
 {
@@ -7,13 +8,13 @@ json_t *train_left_json(const struct data_account *account)
     for (int kind = 0; object && kind < DATA_LEFT_COUNT; kind++) {
         if (!account->count[kind]) continue;
         const char *example = account->example[kind];
-        json_t *row = json_pack("{s:i,s:s}", "count", account->count[kind], "example", example ? example : "");
+        json_t *row = json_pack("{s:i,s:o}", "count", account->count[kind], "example", nn_text_json(example));
         if (json_object_set_new(object, data_left_key((enum data_left)kind), row)) {
             json_decref(object);
             return NULL;
         }
     }
-    if (object && account->note) json_object_set_new(object, "note", json_string(account->note));
+    if (object && account->note) json_object_set_new(object, "note", nn_text_json(account->note));
     return object;
 }
 

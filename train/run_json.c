@@ -3,6 +3,7 @@
 
 #include "kernels/kern.h"
 #include "nn/sha256.h"
+#include "nn/text.h"
 #include "train/settings.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ static json_t *option_json(const struct nn_option *row)
     case NN_OPTION_BYTES:
         return *(size_t *)row->target == NN_BYTES_AUTO ? json_string(text) : json_integer((json_int_t) * (size_t *)row->target);
     case NN_OPTION_DOUBLES: return list_json(text);
-    default: return text[0] ? json_string(text) : json_null();
+    default: return nn_text_json(text[0] ? text : NULL);
     }
 }
 

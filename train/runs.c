@@ -2,6 +2,7 @@
 #include "train/runs.h"
 
 #include "data/sets/dataset.h"
+#include "nn/text.h"
 #include "train/run_folder.h"
 #include <math.h>
 #include <stdio.h>
@@ -142,7 +143,7 @@ json_t *train_run_summary(const struct train_run *run)
     time_t seconds = (time_t)run->modified;
     json_t *final = json_object_get(run->record, "final");
     if (gmtime_r(&seconds, &tm)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "run", run->path, "status",
+    return json_pack("{s:o,s:s,s:s,s:s,s:s,s:s,s:O}", "run", nn_text_json(run->path), "status",
                      run->record ? train_run_text(run, "status") : "unreadable", "id", train_run_text(run, "id"), "arch",
                      train_run_text(run, "model.arch"), "data", train_run_text(run, "options.data"), "modified", when, "final",
                      final ? final : json_null());

@@ -252,7 +252,9 @@ static enum rudd_status set_classes(struct nn_model *model, const struct weights
         classes[i].name = (char *)hf->names[i];
         if (!classes[i].en) classes[i].en = (char *)json_string_value(json_object_get(words, hf->names[i]));
     }
-    enum rudd_status status = nn_model_set_classes(model, classes, hf->class_count, err);
+    struct rudd_error why;
+    enum rudd_status status = nn_model_set_classes(model, classes, hf->class_count, &why);
+    if (status) rudd_fail(err, status, "%.200s: %s", where, why.message);
     rudd_free(classes);
     return status;
 }

@@ -262,7 +262,9 @@ static enum rudd_status parse_classes(struct nn_model *model, const json_t *json
     if (!classes) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu classes", where, count);
     enum rudd_status status = RUDD_OK;
     for (size_t i = 0; i < count && !status; i++) status = parse_class(&classes[i], json_array_get(json, i), where, i, err);
-    if (!status) status = nn_model_set_classes(model, classes, (int)count, err);
+    struct rudd_error why;
+    if (!status && (status = nn_model_set_classes(model, classes, (int)count, &why)))
+        rudd_fail(err, status, "%s: %s", where, why.message);
     rudd_free(classes);
     return status;
 }

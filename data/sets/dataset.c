@@ -28,6 +28,13 @@ void data_set_free(struct data_set *set)
     *set = (struct data_set){0};
 }
 
+int *data_set_counts(const struct data_set *set)
+{
+    int *counts = rudd_zalloc((size_t)set->class_count + 1, sizeof *counts);
+    for (int i = 0; counts && i < set->count; i++) counts[set->items[i].label]++;
+    return counts;
+}
+
 enum rudd_status data_set_name(struct data_set *set, char *const *names, int count,
                                struct rudd_error *err)
 {

@@ -37,6 +37,8 @@ struct data_set {
 enum rudd_status data_set_scan(struct data_set *set, const char *dir, char *const *names, int count,
                                struct rudd_error *err);
 void data_set_free(struct data_set *set);
+/* Pictures of each class, [class_count], rudd_alloc'ed; NULL: no memory. */
+int *data_set_counts(const struct data_set *set);
 
 /* DIR as users give it: with train/, val/ and test/ inside (val or test may be missing: empty
  * sets; valid/, validation/, dev/ are val/, in any case), or class folders, or a list. What is not
