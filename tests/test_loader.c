@@ -18,6 +18,7 @@
 enum { SIZE = 16, PIXELS = SIZE * SIZE * 3 };
 
 static char folder[64];
+static const struct data_check_options searching = {.near = true, .threads = 1};
 
 static int make_folder(void **state)
 {
@@ -391,7 +392,7 @@ static void no_memory(void **state)
         o.threads = 1; /* so that the n-th is always the same one */
         fail_allocation(n);
         enum rudd_status status = data_splits_scan(&s, folder, (const double[]){0.5, 0.5, 0}, 1, NULL);
-        if (!status) status = data_check(&report, folder, NULL);
+        if (!status) status = data_check(&report, folder, &searching, NULL);
         if (!status) status = data_loader_create(&l, &s.train, &o, NULL);
         if (!status) {
             data_loader_start(l, 0, 0);
@@ -432,7 +433,7 @@ static void check_finds(void **state)
         snprintf(name, sizeof name, "val/%s/v.jpg", c == 0 ? "bream" : c == 1 ? "perch" : "roach");
         picture_put(folder, name, 40, 40, 50 + c);
     }
-    assert_int_equal(data_check(&r, folder, NULL), RUDD_OK);
+    assert_int_equal(data_check(&r, folder, &searching, NULL), RUDD_OK);
     assert_int_equal(r.faulty, 0);
     assert_int_equal(r.pictures, 15);
     assert_int_equal(r.classes, 3);
@@ -446,7 +447,7 @@ static void check_finds(void **state)
     picture_put(folder, "val/roch/x.jpg", 20, 20, 7);
     mkdir(in_folder("train/pike"), 0777);
     file_write(in_folder("train/perch/broken.png"), (struct bytes){(uint8_t *)"\x89PNG\r\n\x1a\n", 8});
-    assert_int_equal(data_check(&r, folder, NULL), RUDD_OK);
+    assert_int_equal(data_check(&r, folder, &searching, NULL), RUDD_OK);
     assert_int_equal(faults(&r, DATA_DUPLICATE, "bream/copy.jpg: the same file as"), 1);
     assert_int_equal(faults(&r, DATA_CONFLICT, "roach/copy.jpg: the same file as"), 1);
     assert_int_equal(faults(&r, DATA_LEAK, "val/bream/leak.jpg: the same file as"), 1);
@@ -458,7 +459,7 @@ static void check_finds(void **state)
     assert_int_equal(r.faulty, 7);
     data_report_free(&r);
     struct rudd_error err;
-    assert_int_equal(data_check(&r, in_folder("nowhere"), &err), RUDD_IO);
+    assert_int_equal(data_check(&r, in_folder("nowhere"), &searching, &err), RUDD_IO);
 }
 
 /* Counts, sizes, means and deviations of what was written. */

@@ -7,6 +7,8 @@
  *     feedback   what people said of a server's answers (cmd_feedback.c) */
 #include "data/sets/check.h"
 #include "data/image/decode.h"
+#include "kernels/limits.h"
+#include "nn/name_index.h"
 #include "nn/text.h"
 #include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
@@ -32,45 +34,80 @@ static enum rudd_status one_folder(const struct nn_options *options, const char 
 
 /* ---- check ------------------------------------------------------------------------------------------------------------------- */
 
+static json_t *alike_json(const struct data_report *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->alike_count; i++) {
+        const struct data_alike *a = &r->alike[i];
+        json_t *paths = json_array();
+        for (int k = 0; k < a->path_count; k++) json_array_append_new(paths, nn_text_json(a->paths[k]));
+        json_array_append_new(list, json_pack("{si, si, si, so}", "pictures", a->pictures, "splits", a->splits, "classes",
+                                              a->classes, "paths", paths));
+    }
+    return list;
+}
+
 static json_t *report_json(const struct data_report *r)
 {
     json_t *faults = json_array(), *counts = json_object();
-    for (int kind = 0; kind < DATA_FAULT_KINDS; kind++) {
-        int n = 0;
-        for (int i = 0; i < r->count; i++) n += (int)r->faults[i].kind == kind;
-        json_object_set_new(counts, data_fault_name((enum data_fault_kind)kind), json_integer(n));
-    }
+    for (int kind = 0; kind < DATA_FAULT_KINDS; kind++)
+        json_object_set_new(counts, data_fault_name((enum data_fault_kind)kind), json_integer(r->counts[kind]));
     for (int i = 0; i < r->count; i++)
         json_array_append_new(
             faults, json_pack("{ss, so}", "kind", data_fault_name(r->faults[i].kind), "text", nn_text_json(r->faults[i].text)));
-    return json_pack("{si, si, si, so, so, so}", "pictures", r->pictures, "classes", r->classes, "faulty", r->faulty, "counts",
-                     counts, "faults", faults, "left_out", train_left_json(&r->left));
+    return json_pack("{si, si, si, so, so, sb, so, si, si, so}", "pictures", r->pictures, "classes", r->classes, "faulty",
+                     r->faulty, "counts", counts, "faults", faults, "near_searched", r->searched, "near", alike_json(r),
+                     "near_plain", r->plain, "near_cut", r->cut, "left_out", train_left_json(&r->left));
+}
+
+static void print_report(const struct data_report *r)
+{
+    for (int i = 0; i < r->count; i++) printf("%-14s %s\n", data_fault_name(r->faults[i].kind), r->faults[i].text);
+    for (int kind = 0; kind < DATA_FAULT_KINDS; kind++)
+        if (r->counts[kind] > DATA_FAULT_TEXTS)
+            printf("%-14s and %d more\n", data_fault_name((enum data_fault_kind)kind), r->counts[kind] - DATA_FAULT_TEXTS);
+    printf("%d pictures of %d classes\n", r->pictures, r->classes);
+    if (!r->searched)
+        puts("pictures that look alike were not searched for (--no-near)");
+    else if (r->plain || r->cut)
+        printf("of these, %d are too plain to be searched for what looks alike, and %d were compared with some only\n",
+               r->plain, r->cut);
 }
 
 static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
+    struct data_check_options o = {.near = true};
+    int threads = 0;
     const char *dir = NULL;
-    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"}};
+    const struct nn_option rows[] = {
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"},
+        {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0,
+         "search for pictures of one photograph: cropped, mirrored, resized, saved again"},
+        NN_OPTION_THREADS(&threads, "processors"),
+    };
     struct nn_options options = {
-        .usage = "rudd data check DIR [--json]",
+        .usage = "rudd data check DIR [--json] [--no-near]",
         .about =
-            "Reads every picture of DIR (train/, val/ and test/ with class folders in them, or class folders) and lists broken "
-            "files, equal files, files that stand in two splits, empty classes and classes that another split has not. Exit "
-            "status 1 when there is any. Pictures that look alike across splits are listed as hints.",
+            "Reads every picture of DIR (train/, val/ and test/ with class folders in them, class folders, or a list of "
+            "labels) "
+            "and lists broken files, equal files, files that stand in two splits, empty classes and classes that another split "
+            "has not. Exit status 1 when there is any. Groups of pictures that show one photograph are listed as hints, those "
+            "across splits and classes first.",
         .rows = rows,
-        .count = 1,
+        .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
     };
     struct data_report report = {0};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
         status = one_folder(&options, &dir, err);
-        if (!status) status = data_check(&report, dir, err);
-        if (!status && json) status = train_command_print(report_json(&report), err);
-        for (int i = 0; !status && !json && i < report.count; i++)
-            printf("%-14s %s\n", data_fault_name(report.faults[i].kind), report.faults[i].text);
-        if (!status && !json) printf("%d pictures of %d classes\n", report.pictures, report.classes);
+        rudd_set_threads(kern_threads_within(threads));
+        if (!status) status = data_check(&report, dir, &o, err);
+        if (!status && json)
+            status = train_command_print(report_json(&report), err);
+        else if (!status)
+            print_report(&report);
         if (!status) train_left_note(&train_progress_notes, dir, &report.left);
         if (!status && report.faulty)
             status = rudd_fail(err, RUDD_FORMAT, "%s: %d fault%s in %d pictures; %s", dir, report.faulty,
@@ -161,7 +198,7 @@ struct split_options {
     const char *out;
     double shares[3];
     int seed;
-    bool link;
+    bool link, near;
 };
 
 static enum rudd_status place_file(const char *to, const char *from, bool link_it, struct rudd_error *err)
@@ -179,6 +216,39 @@ static enum rudd_status place_file(const char *to, const char *from, bool link_i
     return status;
 }
 
+/* folder/name, or folder/stem-2.ending where that is taken: lists may name x.jpg of two folders. The folders in name are made. */
+static enum rudd_status free_path(char **path, const char *folder, const char *name, struct rudd_error *err)
+{
+    const char *slash = strrchr(name, '/'), *dot = strrchr(name, '.');
+    const size_t room = strlen(folder) + strlen(name) + 16;
+    const int stem = (int)((dot && dot > (slash ? slash + 1 : name) ? dot : name + strlen(name)) - name);
+    char *to = rudd_alloc(room);
+    if (!to) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
+    enum rudd_status status = RUDD_OK;
+    snprintf(to, room, "%s/%.*s", folder, slash ? (int)(slash - name) : 0, name);
+    if (slash) status = train_folder_make_all(to, err);
+    snprintf(to, room, "%s/%s", folder, name);
+    for (int n = 2; !status && access(to, F_OK) == 0; n++)
+        snprintf(to, room, "%s/%.*s-%d%s", folder, stem, name, n, name + stem);
+    if (status)
+        rudd_free(to);
+    else
+        *path = to;
+    return status;
+}
+
+static enum rudd_status place_item(const char *folder, const struct data_set *set, const struct data_item *item, bool link_it,
+                                   struct rudd_error *err)
+{
+    char *class_folder = data_path_join(folder, set->class_names[item->label]), *to = NULL;
+    if (!class_folder) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
+    enum rudd_status status = free_path(&to, class_folder, item->path + item->name, err);
+    if (!status) status = place_file(to, item->path, link_it, err);
+    rudd_free(to);
+    rudd_free(class_folder);
+    return status;
+}
+
 static enum rudd_status place_set(const char *folder, const struct data_set *set, bool link_it, struct rudd_error *err)
 {
     enum rudd_status status = train_folder_make(folder, err);
@@ -186,26 +256,38 @@ static enum rudd_status place_set(const char *folder, const struct data_set *set
         char *class_folder = data_path_join(folder, set->class_names[label]);
         if (!class_folder) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
         status = train_folder_make(class_folder, err);
-        for (int i = 0; i < set->count && !status; i++) {
-            if (set->items[i].label != label) continue;
-            char *to = data_path_join(class_folder, set->items[i].path + set->items[i].name);
-            status = to ? place_file(to, set->items[i].path, link_it, err)
-                        : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for a path in it", folder);
-            rudd_free(to);
-        }
         rudd_free(class_folder);
     }
+    for (int i = 0; i < set->count && !status; i++) status = place_item(folder, set, &set->items[i], link_it, err);
+    return status;
+}
+
+/* Finds the pictures of SRC and divides them, those of one photograph together. */
+static enum rudd_status divide(struct data_splits *splits, const char *dir, const struct split_options *o,
+                               struct rudd_error *err)
+{
+    struct data_set all = {0};
+    int *leader = NULL, groups = 0, grouped = 0;
+    if (data_has_splits(dir)) return rudd_fail(err, RUDD_ARGUMENT, "%s: has a train/ folder, so it is split already", dir);
+    enum rudd_status status = data_set_scan(&all, dir, NULL, 0, err);
+    if (!status) status = nn_class_names_check(nn_name_of_array, all.class_names, all.class_count, dir, err);
+    if (!status && o->near) status = data_set_groups(&leader, &groups, &grouped, &all, 0, err);
+    if (!status) status = data_splits_make(splits, &all, leader, o->shares, (uint64_t)o->seed, err);
+    if (!status && o->near)
+        printf("%d pictures show a photograph that others show too: kept together, in %d groups\n", grouped, groups);
+    rudd_free(leader);
+    data_set_free(&all);
     return status;
 }
 
 static enum rudd_status split_folder(const char *dir, const struct split_options *o, struct rudd_error *err)
 {
     struct data_splits splits = {0};
-    if (data_has_splits(dir)) return rudd_fail(err, RUDD_ARGUMENT, "%s: has a train/ folder, so it is split already", dir);
-    enum rudd_status status = data_splits_scan(&splits, dir, o->shares, (uint64_t)o->seed, err);
-    const struct data_set *sets[3] = {&splits.train, &splits.val, &splits.test};
+    enum rudd_status status = data_shares_check(o->shares, err);
+    if (!status) status = divide(&splits, dir, o, err);
+    const struct data_set *sets[DATA_SPLITS] = {&splits.train, &splits.val, &splits.test};
     if (!status) status = train_folder_claim(o->out, err);
-    for (int i = 0; i < 3 && !status; i++) {
+    for (int i = 0; i < DATA_SPLITS && !status; i++) {
         if (o->shares[i] == 0) continue;
         char *folder = data_path_join(o->out, data_split_name(i));
         status = folder ? place_set(folder, sets[i], o->link, err) : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory", o->out);
@@ -214,19 +296,21 @@ static enum rudd_status split_folder(const char *dir, const struct split_options
     if (!status)
         printf("%s: train %d, val %d, test %d pictures of %d classes\n", o->out, sets[0]->count, sets[1]->count, sets[2]->count,
                sets[0]->class_count);
+    if (!status) train_left_note(&train_progress_notes, dir, &splits.left);
     data_splits_free(&splits);
     return status;
 }
 
 static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
 {
-    struct split_options o = {.shares = {0.7, 0.15, 0.15}};
+    struct split_options o = {.shares = {0.7, 0.15, 0.15}, .near = true};
     const char *dir = NULL;
     bool done;
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &o.out, "DST", 0, 0, "new or empty folder for train/, val/ and test/"},
         {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1, "shares of each class"},
         {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "another seed makes another split"},
+        {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0, "read all pictures and keep those of one photograph in one split"},
         {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "hard links instead of copies"},
     };
     struct nn_options options = {

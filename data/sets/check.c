@@ -1,31 +1,36 @@
 /* check.c - finds broken pictures, duplicates, leaks between splits, and classes that do not match.
  *
- *     each file: read once -> SHA-256 of its bytes (equal files) + decode (broken ones) -> difference hash (alike ones)
+ *     each file: read once (looks.c) -> SHA-256 of its bytes (equal files) + decode (broken ones)
+ *                                    -> its look (near.c: those of one photograph)
  *
- * Equal bytes are found by sorting. The difference hash (N. Krawetz, "Kind of like that", 2013) shrinks a picture to 9 x 9 grey cells and
- * keeps which of two neighbours is lighter: 72 bits along rows, 72 along columns, of which we use 64 + 64. Up to MAX_BITS of 128 different
- * survive re-encoding and resizing. Every pair is compared, which is nothing beside decoding up to NEAR_LIMIT pictures; larger sets are
- * not searched for pictures that are merely alike.
+ * Texts are bounded: of each kind the first DATA_FAULT_TEXTS are kept and all are counted, and
+ * pictures that are alike are told as groups. The work grows with the number of pictures.
  *
  * Not here: printing, repairing. */
 #include "data/sets/check.h"
-#include "data/image/resize.h"
+#include "data/sets/looks.h"
+#include "data/sets/spelling.h"
 #include "nn/options.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BITS = 4, NEAR_LIMIT = 30000, SPLITS = 3 };
+enum { SUGGESTED = 20, SHOWN = 3 };
 
 static const struct {
     const char *name;
     bool hint;
 } kinds[DATA_FAULT_KINDS] = {
-    {"corrupt", false},     {"leak", false},           {"conflict", false}, {"duplicate", false},
-    {"empty_class", false}, {"class_mismatch", false}, {"near", true}};
+    [DATA_CORRUPT] = {"corrupt", false},
+    [DATA_LEAK] = {"leak", false},
+    [DATA_CONFLICT] = {"conflict", false},
+    [DATA_DUPLICATE] = {"duplicate", false},
+    [DATA_EMPTY_CLASS] = {"empty_class", false},
+    [DATA_CLASS_MISMATCH] = {"class_mismatch", false},
+    [DATA_NEAR] = {"near", true},
+};
 
 const char *data_fault_name(enum data_fault_kind kind)
 {
@@ -38,25 +43,20 @@ struct split {
     struct data_set set;
 };
 
-struct picture {
-    char hash[NN_SHA256_HEX];
-    uint64_t rows, columns; /* difference hash */
-    int split, item;
-    bool alike; /* has a difference hash that says something */
-};
-
 struct check {
     struct data_report *report;
-    struct split splits[SPLITS];
+    struct split splits[DATA_SPLITS];
     int split_count;
-    struct picture *pictures;
-    int count;
+    struct data_looks looks;
 };
 
 void data_report_free(struct data_report *report)
 {
     for (int i = 0; i < report->count; i++) rudd_free(report->faults[i].text);
+    for (int i = 0; i < report->alike_count; i++)
+        for (int k = 0; k < report->alike[i].path_count; k++) rudd_free(report->alike[i].paths[k]);
     rudd_free(report->faults);
+    rudd_free(report->alike);
     data_account_free(&report->left);
     *report = (struct data_report){0};
 }
@@ -66,6 +66,8 @@ static enum rudd_status RUDD_PRINTF(4, 5) note(struct data_report *r, enum data_
 {
     struct rudd_error line;
     va_list args;
+    if (!kinds[kind].hint) r->faulty++;
+    if (r->counts[kind]++ >= DATA_FAULT_TEXTS) return RUDD_OK;
     va_start(args, format);
     vsnprintf(line.message, sizeof line.message, format, args);
     va_end(args);
@@ -81,28 +83,27 @@ static enum rudd_status RUDD_PRINTF(4, 5) note(struct data_report *r, enum data_
     if (!text)
         return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of %d faults", r->count + 1);
     r->faults[r->count++] = (struct data_fault){kind, text};
-    if (!kinds[kind].hint) r->faulty++;
     return RUDD_OK;
 }
 
-static const char *path_of(const struct check *c, const struct picture *p)
+static const char *path_of(const struct check *c, int picture)
 {
-    return c->splits[p->split].set.items[p->item].path;
+    const struct data_looked *p = &c->looks.pictures[picture];
+    return c->splits[p->set].set.items[p->item].path;
 }
 
-static int label_of(const struct check *c, const struct picture *p)
+static int label_of(const struct check *c, int picture)
 {
-    return c->splits[p->split].set.items[p->item].label;
+    const struct data_looked *p = &c->looks.pictures[picture];
+    return c->splits[p->set].set.items[p->item].label;
 }
 
-/* ---- folders ---------------------------------------------------------------------------------------------------------------- */
-
-static int find_class(const struct data_set *set, const char *name)
+static int split_of(const struct check *c, int picture)
 {
-    for (int i = 0; i < set->class_count; i++)
-        if (strcmp(set->class_names[i], name) == 0) return i;
-    return -1;
+    return c->looks.pictures[picture].set;
 }
+
+/* ---- folders ------------------------------------------------------------------------------- */
 
 static enum rudd_status open_split(struct check *c, const char *dir, const char *name,
                                    struct rudd_error *err)
@@ -123,178 +124,233 @@ static enum rudd_status open_splits(struct check *c, const char *dir, struct rud
     struct data_layout layout;
     enum rudd_status status = data_layout_find(&layout, dir, &c->report->left, err);
     if (!status && !layout.split) status = open_split(c, dir, "", err);
-    for (int i = 0; i < SPLITS && !status; i++)
+    for (int i = 0; i < DATA_SPLITS && !status; i++)
         if (layout.folder[i]) status = open_split(c, layout.folder[i], data_split_name(i), err);
     data_layout_free(&layout);
     return status;
 }
 
-static enum rudd_status check_class(struct check *c, const struct split *s, int label,
-                                    struct rudd_error *err)
+static enum rudd_status check_classes(struct check *c, const struct split *s,
+                                      struct rudd_error *err)
 {
-    int pictures = 0;
-    for (int i = 0; i < s->set.count; i++) pictures += s->set.items[i].label == label;
-    if (pictures) return RUDD_OK;
-    return note(c->report, DATA_EMPTY_CLASS, err, "%s/%s: no pictures in this class", s->folder,
-                s->set.class_names[label]);
+    enum rudd_status status = RUDD_OK;
+    int *counts = data_set_counts(&s->set);
+    if (!counts) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to check it", s->folder);
+    if (s->set.class_count > c->report->classes) c->report->classes = s->set.class_count;
+    for (int label = 0; label < s->set.class_count && !status; label++)
+        if (!counts[label])
+            status = note(c->report, DATA_EMPTY_CLASS, err, "%s/%s: no pictures in this class",
+                          s->folder, s->set.class_names[label]);
+    rudd_free(counts);
+    return status;
 }
 
-/* Classes of s that `other` has not, with the name there that is nearest. */
+/* Classes of s that `other` has not, with the name there that is nearest for the first of them. */
 static enum rudd_status check_names(struct check *c, const struct split *s,
                                     const struct split *other, struct rudd_error *err)
 {
-    enum rudd_status status = RUDD_OK;
-    for (int i = 0; i < s->set.class_count && other->set.class_count && !status; i++) {
-        const char *name = s->set.class_names[i];
-        if (find_class(&other->set, name) >= 0) continue;
-        const char *near = nn_option_nearest(name, (const char *const *)other->set.class_names,
-                                             other->set.class_count);
+    struct data_spellings spellings;
+    int count = other->set.class_count, missing = 0;
+    char **names = other->set.class_names;
+    if (!count) return RUDD_OK;
+    enum rudd_status status = data_spellings_make(&spellings, names, count, other->folder, err);
+    for (int i = 0; i < s->set.class_count && !status; i++) {
+        const char *name = s->set.class_names[i], *near = NULL;
+        int found;
+        status = data_spellings_find(&found, &spellings, name, err);
+        if (status || found >= 0) continue;
+        if (missing++ < SUGGESTED)
+            near = nn_option_nearest(name, (const char *const *)names, count);
         status = note(c->report, DATA_CLASS_MISMATCH, err, "class %s is in %s but not in %s%s%s%s",
                       name, s->name, other->name, near ? "; is it the same as " : "",
                       near ? near : "", near ? "?" : "");
     }
+    data_spellings_free(&spellings);
     return status;
 }
 
-/* ---- pictures --------------------------------------------------------------------------------------------------------------- */
-
-static enum rudd_status difference_hash(struct picture *p, const struct data_image *image,
-                                        struct rudd_error *err)
+static enum rudd_status check_folders(struct check *c, struct rudd_error *err)
 {
-    enum { N = 9 };
-    uint8_t cells[N * N * 3];
-    int grey[N][N];
-    struct data_resize r = {NN_BILINEAR, 0, 0, (float)image->w, (float)image->h, N, N, 0, 0, N, N};
-    enum rudd_status status = data_resize(cells, image, &r, err);
-    if (status) return status;
-    int least = 255 * 3, most = 0;
-    for (int y = 0; y < N; y++)
-        for (int x = 0; x < N; x++) {
-            const uint8_t *px = cells + (y * N + x) * 3;
-            int g = grey[y][x] = px[0] + px[1] + px[2];
-            least = g < least ? g : least;
-            most = g > most ? g : most;
-        }
-    for (int y = 0; y < N - 1; y++)
-        for (int x = 0; x < N - 1; x++) {
-            p->rows = p->rows << 1 | (grey[y][x] < grey[y][x + 1]);
-            p->columns = p->columns << 1 | (grey[y][x] < grey[y + 1][x]);
-        }
-    p->alike = most - least > 60; /* of 765: a blank picture's neighbours differ by noise alone */
-    return RUDD_OK;
-}
-
-static enum rudd_status check_picture(struct check *c, struct picture *p, struct rudd_error *err)
-{
-    struct rudd_error why;
-    struct data_image image = {0};
-    uint8_t *bytes = NULL;
-    size_t length;
-    const char *path = path_of(c, p);
-    enum rudd_status status =
-        data_file_read(&bytes, &length, path, data_limits_default.max_bytes, &why);
-    if (!status) {
-        struct nn_sha256 hash;
-        nn_sha256_init(&hash);
-        nn_sha256_update(&hash, bytes, length);
-        nn_sha256_hex(p->hash, &hash);
-        status = data_image_decode(&image, bytes, length, path, NULL, &why);
-    }
-    if (!status) status = difference_hash(p, &image, &why);
-    if (status == RUDD_NO_MEMORY)
-        status = rudd_fail(err, status, "%s", why.message);
-    else if (status)
-        status = note(c->report, DATA_CORRUPT, err, "%s", why.message);
-    data_image_free(&image);
-    rudd_free(bytes);
-    return status;
-}
-
-static enum rudd_status read_pictures(struct check *c, struct rudd_error *err)
-{
-    int total = 0;
-    for (int s = 0; s < c->split_count; s++) total += c->splits[s].set.count;
-    c->pictures = rudd_zalloc((size_t)total + 1, sizeof *c->pictures);
-    if (!c->pictures)
-        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to check %d pictures", total);
     enum rudd_status status = RUDD_OK;
-    for (int s = 0; s < c->split_count; s++)
-        for (int i = 0; i < c->splits[s].set.count && !status; i++) {
-            struct picture *p = &c->pictures[c->count++];
-            p->split = s;
-            p->item = i;
-            status = check_picture(c, p, err);
-        }
-    c->report->pictures = total;
+    for (int s = 0; s < c->split_count && !status; s++) {
+        status = check_classes(c, &c->splits[s], err);
+        for (int other = 0; other < c->split_count && !status; other++)
+            if (other != s) status = check_names(c, &c->splits[s], &c->splits[other], err);
+    }
     return status;
 }
 
-/* ---- equal and alike -------------------------------------------------------------------------------------------------------- */
+/* ---- equal files --------------------------------------------------------------------------- */
 
-/* By content, then in the order of splits and files. */
-static int by_hash(const void *a, const void *b)
-{
-    const struct picture *x = a, *y = b;
-    int order = strcmp(x->hash, y->hash);
-    if (order == 0) order = x->split - y->split;
-    return order ? order : x->item - y->item;
-}
-
-/* The first of equal files is the original; each other one is a fault of the gravest kind that applies. */
+/* The first of equal files is the original; each other one is a fault of the gravest kind. */
 static enum rudd_status find_equal(struct check *c, struct rudd_error *err)
 {
     enum rudd_status status = RUDD_OK;
-    qsort(c->pictures, (size_t)c->count, sizeof *c->pictures, by_hash);
-    for (int i = 1, first = 0; i < c->count && !status; i++) {
-        const struct picture *a = &c->pictures[first], *b = &c->pictures[i];
-        if (!b->hash[0] || strcmp(a->hash, b->hash) != 0) {
+    int *order = data_looks_by_hash(&c->looks);
+    if (!order)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to compare %d pictures", c->looks.count);
+    for (int i = 1, first = 0; i < c->looks.count && !status; i++) {
+        const int a = order[first], b = order[i];
+        const char *hash = c->looks.pictures[b].hash;
+        if (!hash[0] || strcmp(c->looks.pictures[a].hash, hash) != 0) {
             first = i;
             continue;
         }
-        enum data_fault_kind kind = a->split != b->split               ? DATA_LEAK
+        enum data_fault_kind kind = split_of(c, a) != split_of(c, b)   ? DATA_LEAK
                                     : label_of(c, a) != label_of(c, b) ? DATA_CONFLICT
                                                                        : DATA_DUPLICATE;
         status =
             note(c->report, kind, err, "%s: the same file as %s", path_of(c, b), path_of(c, a));
     }
+    rudd_free(order);
     return status;
+}
+
+/* ---- pictures of one photograph ------------------------------------------------------------ */
+
+/* Members of one group, [first, first + count) of a list of pictures. */
+struct group {
+    int first, count, splits, classes;
+};
+
+/* Across splits first, then across classes; each in the order of its first picture. */
+static int by_weight(const void *a, const void *b)
+{
+    const struct group *x = a, *y = b;
+    if ((x->splits > 1) != (y->splits > 1)) return (y->splits > 1) - (x->splits > 1);
+    if ((x->classes > 1) != (y->classes > 1)) return (y->classes > 1) - (x->classes > 1);
+    return x->first - y->first;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Different labels, and different splits, of a group. Labels are each split's own. */
+static void measure(const struct check *c, const int *list, struct group *g, int *labels)
+{
+    int splits = 0;
+    for (int i = 0; i < g->count; i++) {
+        labels[i] = label_of(c, list[g->first + i]);
+        splits |= 1 << split_of(c, list[g->first + i]);
+    }
+    qsort(labels, (size_t)g->count, sizeof *labels, by_number);
+    for (int i = 0; i < g->count; i++) g->classes += i == 0 || labels[i] != labels[i - 1];
+    g->splits = __builtin_popcount((unsigned)splits);
+}
+
+static bool all_equal(const struct check *c, const int *list, const struct group *g)
+{
+    const char *first = c->looks.pictures[list[g->first]].hash;
+    for (int i = 1; i < g->count; i++)
+        if (strcmp(c->looks.pictures[list[g->first + i]].hash, first) != 0) return false;
+    return true;
+}
+
+static enum rudd_status tell_group(struct check *c, const int *list, const struct group *g,
+                                   struct rudd_error *err)
+{
+    struct data_report *r = c->report;
+    char names[1500] = "", where[80] = "";
+    size_t used = 0;
+    const bool kept = r->counts[DATA_NEAR] < DATA_FAULT_TEXTS;
+    for (int i = 0; i < g->count && i < SHOWN && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%.450s", i ? ", " : "",
+                                 path_of(c, list[g->first + i]));
+    if (g->splits > 1 || g->classes > 1)
+        snprintf(where, sizeof where, " in %d %s", g->splits > 1 ? g->splits : g->classes,
+                 g->splits > 1 ? "splits" : "classes");
+    enum rudd_status status = note(r, DATA_NEAR, err, "%d pictures%s look alike: %s%s", g->count,
+                                   where, names, g->count > SHOWN ? ", ..." : "");
+    if (status || !kept) return status;
+    struct data_alike *alike = &r->alike[r->alike_count++];
+    *alike = (struct data_alike){.pictures = g->count, .splits = g->splits, .classes = g->classes};
+    for (int i = 0; i < g->count && i < DATA_ALIKE_PATHS; i++) {
+        char *path = rudd_strdup(path_of(c, list[g->first + i]));
+        if (!path) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a list of pictures");
+        alike->paths[alike->path_count++] = path;
+    }
+    return RUDD_OK;
+}
+
+/* list: all pictures, those of a group together, groups by their leaders, members in order. */
+static void gather(int *list, struct group *groups, int *group_count, const int *leader, int count)
+{
+    int *size = list, n = 0; /* sizes first, in the place of the list */
+    memset(size, 0, (size_t)count * sizeof *size);
+    for (int i = 0; i < count; i++) size[leader[i]]++;
+    for (int i = 0; i < count; i++) {
+        groups[i] = (struct group){.first = n, .count = 0};
+        n += size[i];
+    }
+    for (int i = 0; i < count; i++) {
+        struct group *g = &groups[leader[i]];
+        list[g->first + g->count++] = i;
+    }
+    *group_count = 0;
+    for (int i = 0; i < count; i++)
+        if (groups[i].count > 1) groups[(*group_count)++] = groups[i];
 }
 
 static enum rudd_status find_alike(struct check *c, struct rudd_error *err)
 {
-    enum rudd_status status = RUDD_OK;
-    if (c->count > NEAR_LIMIT) return RUDD_OK;
-    for (int i = 0; i < c->count; i++)
-        for (int j = 0; j < i && !status; j++) {
-            const struct picture *a = &c->pictures[j], *b = &c->pictures[i];
-            if (a->split == b->split || !a->alike || !b->alike) continue;
-            int bits = __builtin_popcountll(a->rows ^ b->rows) +
-                       __builtin_popcountll(a->columns ^ b->columns);
-            if (bits > MAX_BITS || strcmp(a->hash, b->hash) == 0) continue;
-            status =
-                note(c->report, DATA_NEAR, err, "%s: looks like %s", path_of(c, b), path_of(c, a));
-        }
+    struct data_near_found found = {0};
+    struct data_report *r = c->report;
+    const size_t room = (size_t)c->looks.count + 1;
+    int count = 0, *list = rudd_alloc(room * sizeof *list),
+        *labels = rudd_alloc(room * sizeof *labels);
+    struct group *groups = rudd_alloc(room * sizeof *groups);
+    r->alike = rudd_zalloc(DATA_FAULT_TEXTS, sizeof *r->alike);
+    enum rudd_status status =
+        list && labels && groups && r->alike
+            ? data_looks_group(&found, &c->looks, err)
+            : rudd_fail(err, RUDD_NO_MEMORY, "no memory to group %d pictures", c->looks.count);
+    if (!status) {
+        gather(list, groups, &count, found.leader, c->looks.count);
+        for (int i = 0; i < count; i++) measure(c, list, &groups[i], labels);
+        qsort(groups, (size_t)count, sizeof *groups, by_weight);
+    }
+    for (int i = 0; i < count && !status; i++)
+        if (!all_equal(c, list, &groups[i])) status = tell_group(c, list, &groups[i], err);
+    r->searched = true;
+    r->plain = found.plain;
+    r->cut = found.cut;
+    data_near_free(&found);
+    rudd_free(list);
+    rudd_free(labels);
+    rudd_free(groups);
     return status;
 }
 
-enum rudd_status data_check(struct data_report *report, const char *dir, struct rudd_error *err)
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+static enum rudd_status read_pictures(struct check *c, const struct data_check_options *options,
+                                      struct rudd_error *err)
+{
+    const struct data_set *sets[DATA_SPLITS];
+    for (int s = 0; s < c->split_count; s++) sets[s] = &c->splits[s].set;
+    enum rudd_status status =
+        data_looks_read(&c->looks, sets, c->split_count, options->near, options->threads, err);
+    for (int i = 0; i < c->looks.count && !status; i++)
+        if (c->looks.pictures[i].fault)
+            status = note(c->report, DATA_CORRUPT, err, "%s", c->looks.pictures[i].fault);
+    c->report->pictures = c->looks.count;
+    return status;
+}
+
+enum rudd_status data_check(struct data_report *report, const char *dir,
+                            const struct data_check_options *options, struct rudd_error *err)
 {
     struct data_report fresh = {0};
     struct check c = {.report = &fresh};
     enum rudd_status status = open_splits(&c, dir, err);
-    for (int s = 0; s < c.split_count && !status; s++) {
-        const struct data_set *set = &c.splits[s].set;
-        if (set->class_count > fresh.classes) fresh.classes = set->class_count;
-        for (int label = 0; label < set->class_count && !status; label++)
-            status = check_class(&c, &c.splits[s], label, err);
-        for (int other = 0; other < c.split_count && !status; other++)
-            if (other != s) status = check_names(&c, &c.splits[s], &c.splits[other], err);
-    }
-    if (!status) status = read_pictures(&c, err);
+    if (!status) status = check_folders(&c, err);
+    if (!status) status = read_pictures(&c, options, err);
     if (!status) status = find_equal(&c, err);
-    if (!status) status = find_alike(&c, err);
+    if (!status && options->near) status = find_alike(&c, err);
 
-    rudd_free(c.pictures);
+    data_looks_free(&c.looks);
     for (int s = 0; s < c.split_count; s++) {
         data_set_free(&c.splits[s].set);
         rudd_free(c.splits[s].folder);
@@ -306,43 +362,28 @@ enum rudd_status data_check(struct data_report *report, const char *dir, struct 
     return status;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------------------------------------- */
-
-void data_stats(struct data_stats *stats, const struct data_set *set)
+enum rudd_status data_set_groups(int **leader, int *groups, int *grouped,
+                                 const struct data_set *set, int threads, struct rudd_error *err)
 {
-    struct data_stats s = {0};
-    uint64_t histogram[3][256] = {{0}}, pixels = 0, w_sum = 0,
-             h_sum = 0; /* exact, and each pixel costs three increments */
+    struct data_looks looks;
+    struct data_near_found found = {0};
+    enum rudd_status status = data_looks_read(&looks, &set, 1, true, threads, err);
+    if (status) return status;
+    status = data_looks_group(&found, &looks, err);
+    data_looks_free(&looks);
+    if (status) return status;
+    int *size = rudd_zalloc((size_t)set->count + 1, sizeof *size);
+    if (!size) {
+        data_near_free(&found);
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to group %d pictures", set->count);
+    }
+    *groups = *grouped = 0;
+    for (int i = 0; i < set->count; i++) size[found.leader[i]]++;
     for (int i = 0; i < set->count; i++) {
-        struct data_image image;
-        if (data_image_read(&image, set->items[i].path, NULL, NULL)) {
-            s.bad++;
-            continue;
-        }
-        for (size_t j = 0, n = (size_t)image.w * (size_t)image.h; j < n; j++)
-            for (int c = 0; c < 3; c++) histogram[c][image.rgb[3 * j + (size_t)c]]++;
-        if (s.pictures == 0 || image.w < s.w_min) s.w_min = image.w;
-        if (s.pictures == 0 || image.h < s.h_min) s.h_min = image.h;
-        if (image.w > s.w_max) s.w_max = image.w;
-        if (image.h > s.h_max) s.h_max = image.h;
-        w_sum += (uint64_t)image.w;
-        h_sum += (uint64_t)image.h;
-        pixels += (uint64_t)image.w * (uint64_t)image.h;
-        s.pictures++;
-        data_image_free(&image);
+        *groups += size[i] > 1;
+        *grouped += size[i] > 1 ? size[i] : 0;
     }
-    for (int c = 0; c < 3 && s.pictures; c++) {
-        double sum = 0, squares = 0;
-        for (int v = 0; v < 256; v++) sum += (double)histogram[c][v] * v;
-        s.mean[c] = sum / (double)pixels;
-        for (int v = 0; v < 256; v++)
-            squares += (double)histogram[c][v] * (v - s.mean[c]) * (v - s.mean[c]);
-        s.std[c] = sqrt(squares / (double)pixels) / 255;
-        s.mean[c] /= 255;
-    }
-    if (s.pictures) {
-        s.w_mean = (double)w_sum / s.pictures;
-        s.h_mean = (double)h_sum / s.pictures;
-    }
-    *stats = s;
+    rudd_free(size);
+    *leader = found.leader;
+    return RUDD_OK;
 }

@@ -53,6 +53,14 @@ struct data_splits {
 };
 enum rudd_status data_splits_scan(struct data_splits *splits, const char *dir,
                                   const double split[3], uint64_t seed, struct rudd_error *err);
+/* RUDD_ARGUMENT: not three shares that add up to 1, or none for train. */
+enum rudd_status data_shares_check(const double split[3], struct rudd_error *err);
+/* Divides *all as data_splits_scan does, and leaves it empty of pictures. leader[all->count] (or
+ * NULL): pictures with one leader go into the same split; where all are their own leaders, the
+ * split is that without. *splits: empty, and to be freed in any case. */
+enum rudd_status data_splits_make(struct data_splits *splits, struct data_set *all,
+                                  const int *leader, const double split[3], uint64_t seed,
+                                  struct rudd_error *err);
 void data_splits_free(struct data_splits *splits);
 
 /* Where the splits of DIR are. */
@@ -83,9 +91,5 @@ enum rudd_status data_set_add(struct data_set *set, int *room, char *path, int l
 /* Copies count names in as the classes. */
 enum rudd_status data_set_name(struct data_set *set, char *const *names, int count,
                                struct rudd_error *err);
-
-/* Moves the items of all, item i into split part[i], and what it left out, into empty *splits. */
-enum rudd_status data_splits_take(struct data_splits *splits, struct data_set *all, const int *part,
-                                  struct rudd_error *err);
 
 #endif

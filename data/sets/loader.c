@@ -75,7 +75,7 @@ static int batch_count(const struct data_loader *l, int b)
     return left < l->options.batch ? left : l->options.batch;
 }
 
-/* ---- one picture ------------------------------------------------------------------------------------------------------------ */
+/* ---- one picture --------------------------------------------------------------------------- */
 
 /* key names the random view; without augmentation the picture is seen in the fixed view of that number. */
 static enum rudd_status load_view(float *x, uint8_t *square, const char *path, const struct data_loader_options *o,
@@ -155,7 +155,7 @@ static void *work(void *user)
     return NULL;
 }
 
-/* ---- epochs and batches ------------------------------------------------------------------------------------------------------ */
+/* ---- epochs and batches -------------------------------------------------------------------- */
 
 static void drop_messages(struct data_loader *l)
 {
@@ -260,7 +260,7 @@ const char *data_loader_bad(const struct data_loader *loader, int i)
     return loader->bad[i] ? loader->bad[i] : "a picture could not be read, and there was no memory to say which";
 }
 
-/* ---- creation ---------------------------------------------------------------------------------------------------------------- */
+/* ---- creation ------------------------------------------------------------------------------ */
 
 static bool slot_init(struct slot *s, int batch, size_t floats)
 {

@@ -270,18 +270,24 @@ static uint64_t hash_text(uint64_t key, const char *text)
     return nn_rng_u64(key, 0, 1, 0); /* where one name ends matters: ab + c is not a + bc */
 }
 
-/* part[i] = 0, 1 or 2 for the items [first, end), all of one class: shares of the ranking, rounded;
- * train takes the rest. */
+/* The ranking of a class, last first, fills test, then val; train takes the rest. A group of
+ * pictures that belong together is one unit, in the class and at the place of its leader. It goes
+ * where it fits: the next unit may fit better than a large one. size[leader]: pictures of a group.
+ */
 static void split_class(int *part, struct ranked *rank, const struct data_set *all, int first,
-                        int end, const double split[3], uint64_t seed)
+                        int end, const int *leader, const int *size, const double split[3],
+                        uint64_t seed)
 {
-    int n = end - first;
+    int units = 0, n = 0;
     const uint64_t class = hash_text(seed, all->class_names[all->items[first].label]);
     for (int i = first; i < end; i++) {
         const struct data_item *item = &all->items[i];
-        rank[i - first] = (struct ranked){hash_text(class, item->path + item->name), i};
+        if (leader && leader[i] != i) continue;
+        rank[units++] = (struct ranked){hash_text(class, item->path + item->name), i};
+        n += leader ? size[i] : 1;
     }
-    qsort(rank, (size_t)n, sizeof *rank, by_key);
+    if (!units) return; /* all belong to groups of other classes */
+    qsort(rank, (size_t)units, sizeof *rank, by_key);
     int val = (int)(n * split[1] + 0.5), test = (int)(n * split[2] + 0.5);
     while (val + test > n - (split[0] > 0)) { /* one or two pictures: train first, then val */
         if (test > 0)
@@ -289,11 +295,17 @@ static void split_class(int *part, struct ranked *rank, const struct data_set *a
         else
             val--;
     }
-    for (int i = 0; i < n; i++) part[rank[i].index] = i < n - val - test ? 0 : i < n - test ? 1 : 2;
+    for (int i = units - 1; i >= 0; i--) {
+        const int index = rank[i].index, pictures = leader ? size[index] : 1;
+        int *left = pictures <= test ? &test : pictures <= val ? &val : NULL;
+        part[index] = left == &test ? DATA_TEST : left == &val ? DATA_VAL : DATA_TRAIN;
+        if (left) *left -= pictures;
+    }
 }
 
-enum rudd_status data_splits_take(struct data_splits *splits, struct data_set *all, const int *part,
-                                  struct rudd_error *err)
+/* Moves item i of all into split part[i]. */
+static enum rudd_status take_parts(struct data_splits *splits, struct data_set *all,
+                                   const int *part, struct rudd_error *err)
 {
     struct data_set *const sets[DATA_SPLITS] = {&splits->train, &splits->val, &splits->test};
     int room[DATA_SPLITS] = {0};
@@ -309,24 +321,47 @@ enum rudd_status data_splits_take(struct data_splits *splits, struct data_set *a
     return status;
 }
 
+enum rudd_status data_splits_make(struct data_splits *splits, struct data_set *all,
+                                  const int *leader, const double split[3], uint64_t seed,
+                                  struct rudd_error *err)
+{
+    const size_t room = (size_t)all->count + 1;
+    int *part = rudd_alloc(room * sizeof *part), *size = rudd_zalloc(room, sizeof *size);
+    struct ranked *rank = rudd_alloc(room * sizeof *rank);
+    enum rudd_status status = RUDD_OK;
+    if (!part || !rank || !size)
+        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory to split %d pictures", all->count);
+    for (int i = 0; i < all->count && !status && leader; i++) size[leader[i]]++;
+    for (int first = 0, end; !status && first < all->count; first = end) {
+        for (end = first; end < all->count && all->items[end].label == all->items[first].label;)
+            end++;
+        split_class(part, rank, all, first, end, leader, size, split, seed);
+    }
+    for (int i = 0; i < all->count && !status && leader; i++) part[i] = part[leader[i]];
+    if (!status) status = take_parts(splits, all, part, err);
+    rudd_free(rank);
+    rudd_free(size);
+    rudd_free(part);
+    return status;
+}
+
+enum rudd_status data_shares_check(const double split[3], struct rudd_error *err)
+{
+    const double sum = split[0] + split[1] + split[2];
+    if (split[0] > 0 && split[1] >= 0 && split[2] >= 0 && sum > 0.999 && sum < 1.001)
+        return RUDD_OK;
+    return rudd_fail(
+        err, RUDD_ARGUMENT,
+        "split %g,%g,%g: three shares (train, val, test) that add up to 1, train above 0", split[0],
+        split[1], split[2]);
+}
+
 static enum rudd_status scan_and_split(struct data_splits *splits, const char *dir,
                                        const double split[3], uint64_t seed, struct rudd_error *err)
 {
     struct data_set all = {0};
     enum rudd_status status = data_set_scan(&all, dir, NULL, 0, err);
-    if (status) return status;
-
-    int *part = rudd_alloc((size_t)all.count * sizeof *part);
-    struct ranked *rank = rudd_alloc((size_t)all.count * sizeof *rank);
-    if (!part || !rank)
-        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory to split %d pictures", all.count);
-    for (int first = 0, end; !status && first < all.count; first = end) {
-        for (end = first; end < all.count && all.items[end].label == all.items[first].label;) end++;
-        split_class(part, rank, &all, first, end, split, seed);
-    }
-    if (!status) status = data_splits_take(splits, &all, part, err);
-    rudd_free(rank);
-    rudd_free(part);
+    if (!status) status = data_splits_make(splits, &all, NULL, split, seed, err);
     data_set_free(&all);
     return status;
 }
@@ -336,17 +371,11 @@ enum rudd_status data_splits_scan(struct data_splits *splits, const char *dir,
 {
     static const double standard[3] = {0.7, 0.15, 0.15};
     if (!split) split = standard;
-    double sum = split[0] + split[1] + split[2];
-    if (!(split[0] > 0 && split[1] >= 0 && split[2] >= 0 && sum > 0.999 && sum < 1.001))
-        return rudd_fail(
-            err, RUDD_ARGUMENT,
-            "split %g,%g,%g: three shares (train, val, test) that add up to 1, train above 0",
-            split[0], split[1], split[2]);
-
     struct data_splits fresh = {0};
     struct data_layout layout;
     char *list = NULL;
-    enum rudd_status status = data_listing_find(&list, dir, err);
+    enum rudd_status status = data_shares_check(split, err);
+    if (!status) status = data_listing_find(&list, dir, err);
     if (!status && list) status = data_listing_splits(&fresh, list, err);
     if (!status && !list) status = data_layout_find(&layout, dir, &fresh.left, err);
     if (!status && !list) {
