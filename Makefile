@@ -30,19 +30,30 @@ PACKAGE_sqlite3 := libsqlite3-dev
 PACKAGE_cmocka := libcmocka-dev
 # Used where they are installed (HAVE_LIBPQ ...); without one, the option that needs it says what is missing. `make deps` installs them along
 # with the others, but does not start for their sake.
-OPTIONAL_PC := libpq hiredis libcurl libutf8proc
+OPTIONAL_PC := libpq hiredis libcurl libutf8proc libwebp libheif libtiff-4
 PACKAGE_libpq := libpq-dev
 PACKAGE_hiredis := libhiredis-dev
 PACKAGE_libcurl := libcurl4-gnutls-dev
 PACKAGE_libutf8proc := libutf8proc-dev
+PACKAGE_libwebp := libwebp-dev
+PACKAGE_libheif := libheif-dev
+PACKAGE_libtiff-4 := libtiff-dev
+PACKAGE_giflib := libgif-dev
+# From this version on libtiff reports errors to the caller's handler, not to the whole process.
+SINCE_libtiff-4 := >= 4.5
 # gnutls comes with libmicrohttpd-dev, if that speaks TLS.
-HAVE_PC := $(foreach p,$(OPTIONAL_PC) gnutls,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
+HAVE_PC := $(foreach p,$(OPTIONAL_PC) gnutls,$(shell pkg-config --exists '$(p) $(SINCE_$(p))' 2>/dev/null && echo $(p)))
+# pkg-config does not know giflib: the compiler says whether its header is there, of version 5.1 or later.
+OPTIONAL := $(OPTIONAL_PC) giflib
+LIBS_giflib := -lgif
+HAVE := $(HAVE_PC) $(shell printf '\043include <gif_lib.h>\nint (*close)(GifFileType *, int *) = DGifCloseFile;\n' | \
+    $(CC) -fsyntax-only -x c - 2>/dev/null && echo giflib)
 TOOLS   := gcc:gcc ld:binutils pkg-config:pkg-config
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS  += -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 $(OPT) -g -fPIC -pthread $(WARN) -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS += -pthread -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN))
-CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(shell echo $(HAVE_PC:%=-DHAVE_%) | tr a-z A-Z)
+CFLAGS  += $(shell pkg-config --cflags $(DEPS_PC) $(HAVE_PC) $(TEST_PC) 2>/dev/null) $(addprefix -DHAVE_,$(shell echo $(HAVE) | tr a-z- A-Z_))
 # LIB_* are linked by the library and by all programs, SERVE_LIBS by those that serve, too, and
 # TEST_LIBS by tests, which make pictures. All other libraries are loaded when they are first used:
 # kernels/library.h. --as-needed drops from a list what a program does not use.
@@ -76,17 +87,21 @@ $(B)/kernels/%_avx512.o: EXTRA = $(KERN) -mavx2 -mfma -mavx512f -mavx512bw -mavx
 
 # The libraries that are loaded: where, and by which name. An empty object that is linked to the
 # package says which name it needs.
-soname = $(or $(shell $(CC) -shared -nostdlib -Wl,--no-as-needed -x c /dev/null -x none $$(pkg-config --libs $(1)) -o $(B)/soname.$(1) && \
+soname = $(or $(shell $(CC) -shared -nostdlib -Wl,--no-as-needed -x c /dev/null -x none $(or $(LIBS_$(1)),$$(pkg-config --libs $(1))) -o $(B)/soname.$(1) && \
     readelf -d $(B)/soname.$(1) | sed -n '/NEEDED/{s/.*\[\(.*\)\].*/\1/p;q}'),$(error rudd: the linker finds no shared library of $(1)))
 $(B)/kernels/gemm_blas.o: PACKAGE = openblas
 $(B)/data/image/libjpeg.o: PACKAGE = libjpeg
 $(B)/data/image/libpng.o: PACKAGE = libpng
+$(B)/data/image/libwebp.o: PACKAGE = $(filter libwebp,$(HAVE))
+$(B)/data/image/libheif.o: PACKAGE = $(filter libheif,$(HAVE))
+$(B)/data/image/libtiff.o: PACKAGE = $(filter libtiff-4,$(HAVE))
+$(B)/data/image/libgif.o: PACKAGE = $(filter giflib,$(HAVE))
 $(B)/data/libsqlite.o: PACKAGE = sqlite3
-$(B)/data/sets/libutf8proc.o: PACKAGE = $(filter libutf8proc,$(HAVE_PC))
-$(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE_PC))
-$(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE_PC))
-$(B)/serve/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE_PC))
-$(B)/serve/libgnutls.o: PACKAGE = $(filter gnutls,$(HAVE_PC))
+$(B)/data/sets/libutf8proc.o: PACKAGE = $(filter libutf8proc,$(HAVE))
+$(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE))
+$(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE))
+$(B)/serve/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE))
+$(B)/serve/libgnutls.o: PACKAGE = $(filter gnutls,$(HAVE))
 SONAME = $(if $(PACKAGE),-DSONAME='"$(call soname,$(PACKAGE))"')
 
 # Changes only when the compiler or its flags do; every object hangs on it, so that objects of two kinds never mix.
@@ -162,7 +177,7 @@ have-deps:
 
 deps: ## installs missing Debian packages (apt-get, as root or by sudo); does nothing when all is there
 	@missing=$(MISSING); [ -z "$$missing" ] || { set -e; \
-	    missing="$$missing $(foreach p,$(filter-out $(HAVE_PC),$(OPTIONAL_PC)),$(PACKAGE_$(p)))"; \
+	    missing="$$missing $(foreach p,$(filter-out $(HAVE),$(OPTIONAL)),$(PACKAGE_$(p)))"; \
 	    echo "installing" $$missing; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; $$sudo apt-get update -q -o Acquire::Retries=3; \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends $$missing; }
 

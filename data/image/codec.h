@@ -9,7 +9,9 @@
 
 typedef enum rudd_status data_codec(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
                                     const char *name, const struct data_limits *limits, struct rudd_error *err);
-data_codec data_jpeg_decode, data_png_decode;
+data_codec data_jpeg_decode, data_png_decode, data_bmp_decode;
+/* Where their libraries were there when rudd was built (formats.c). */
+data_codec data_webp_decode, data_gif_decode, data_tiff_decode, data_heif_decode;
 
 /* Takes a picture row by row as it is decoded, so that it need never be whole in memory. */
 struct data_rows {
