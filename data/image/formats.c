@@ -20,9 +20,84 @@ static bool is_png(const uint8_t *bytes, size_t length)
     return begins(bytes, length, "\x89PNG\r\n\x1a\n", 8);
 }
 
+static bool is_webp(const uint8_t *bytes, size_t length)
+{
+    return length >= 12 && begins(bytes, length, "RIFF", 4) && !memcmp(bytes + 8, "WEBP", 4);
+}
+
+/* "ftyp" in bytes 4 to 7 begins a list of brands: one, a version, then others. Video has it, too.
+ * The others decide where the first is a general one. */
+static bool has_brand(const uint8_t *bytes, size_t length, const char *brands, bool first_only)
+{
+    const size_t claimed = length < 12 ? 0 : (size_t)bytes[2] << 8 | bytes[3], box = claimed < length ? claimed : length;
+    if (length < 12 || bytes[0] || bytes[1] || memcmp(bytes + 4, "ftyp", 4)) return false;
+    for (size_t at = 8; at + 4 <= (first_only ? 12 : box); at += at == 8 ? 8 : 4)
+        for (const char *b = brands; *b; b += 5)
+            if (!memcmp(bytes + at, b, 4)) return true;
+    return false;
+}
+
+static bool is_avif(const uint8_t *bytes, size_t length)
+{
+    static const char avif[] = "avif avis ", general[] = "mif1 msf1 miaf ";
+    return has_brand(bytes, length, avif, true) ||
+           (has_brand(bytes, length, general, true) && has_brand(bytes, length, avif, false));
+}
+
+static bool is_heic(const uint8_t *bytes, size_t length)
+{
+    static const char heic[] = "heic heix heim heis hevc hevx hevm hevs mif1 msf1 miaf ";
+    return has_brand(bytes, length, heic, true) && !is_avif(bytes, length);
+}
+
+/* Classic TIFF has version 42, BigTIFF 43. */
+static bool is_tiff(const uint8_t *bytes, size_t length)
+{
+    return begins(bytes, length, "II\x2a\0", 4) || begins(bytes, length, "MM\0\x2a", 4) ||
+           begins(bytes, length, "II\x2b\0", 4) || begins(bytes, length, "MM\0\x2b", 4);
+}
+
+static bool is_gif(const uint8_t *bytes, size_t length)
+{
+    return begins(bytes, length, "GIF87a", 6) || begins(bytes, length, "GIF89a", 6);
+}
+
+/* "BM" alone begins many a text: the size of the header tells more. */
+static bool is_bmp(const uint8_t *bytes, size_t length)
+{
+    return length >= 18 && begins(bytes, length, "BM", 2) && bytes[14] >= 12 && !bytes[15] && !bytes[16] && !bytes[17];
+}
+
+#ifdef HAVE_LIBWEBP
+#define WEBP data_webp_decode
+#else
+#define WEBP NULL
+#endif
+#ifdef HAVE_LIBHEIF
+#define HEIF data_heif_decode
+#else
+#define HEIF NULL
+#endif
+#ifdef HAVE_LIBTIFF_4
+#define TIFF data_tiff_decode
+#else
+#define TIFF NULL
+#endif
+#ifdef HAVE_GIFLIB
+#define GIF data_gif_decode
+#else
+#define GIF NULL
+#endif
+
 static const struct data_format formats[] = {
     {"JPEG", " .jpg .jpeg .jpe .jfif .jif ", is_jpeg, data_jpeg_decode, NULL},
     {"PNG", " .png .apng ", is_png, data_png_decode, NULL},
+    {"WebP", " .webp ", is_webp, WEBP, "libwebp-dev"},
+    {"HEIC", " .heic .heif .hif .heics .heifs ", is_heic, HEIF, "libheif-dev"},
+    {"AVIF", " .avif .avifs ", is_avif, HEIF, "libheif-dev"},
+    {"TIFF", " .tif .tiff ", is_tiff, TIFF, "libtiff-dev (4.5 or later)"},
+    {"GIF", " .gif ", is_gif, GIF, "libgif-dev"},
+    {"BMP", " .bmp .dib ", is_bmp, data_bmp_decode, NULL},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
