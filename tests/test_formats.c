@@ -345,12 +345,12 @@ static void corrupted(void **state)
     }
 }
 
-/* Refused as too large before rudd allocates anything. */
+/* Refused as too large before rudd allocates anything but the two lists of heif_check.c. */
 static void assert_too_large(const uint8_t *bytes, size_t length, const struct data_limits *limits, const char *why)
 {
     fail_allocation(0);
     assert_int_equal(refused(bytes, length, limits, why), RUDD_LIMIT);
-    assert_int_equal(allocations(), 0);
+    assert_in_range(allocations(), 0, memcmp(bytes + 4, "ftyp", 4) ? 0 : 2);
     rudd_set_alloc_hook(NULL, NULL);
 }
 

@@ -5,14 +5,16 @@
  * too, would turn the picture twice. So the orientation is always 1 here, as in pillow-heif.
  * Deeper samples become 8 bits by libheif. Alpha is dropped.
  *
- * Sizes are checked when the boxes are parsed, before anything is decoded, and again before the
- * pixels are copied. A file that ends early is refused, since its boxes say where its data lies.
+ * heif_check.c looks at the file first, since libheif trusts it too much. Sizes are checked there,
+ * when libheif has parsed the boxes, and before the pixels are copied. A file that ends early is
+ * refused, since its boxes say where its data lies.
  *
  * Which codecs libheif has is its own affair: where HEVC or AV1 is missing, its words say so. Of
  * broken HEVC libde265 may print a line to stderr, which no setting prevents.
  * Source: ISO/IEC 23008-12; libheif/heif.h.
  * Not here: other pictures of the file, bursts, depth maps, colour profiles. */
 #include "data/image/formats.h"
+#include "data/image/heif_check.h"
 #include "data/image/libheif.h"
 #include "nn/library.h"
 
@@ -93,7 +95,8 @@ enum rudd_status data_heif_decode(struct data_image *image, int *orientation, co
     struct decoder d = {.format = format ? format->name : "HEIF"};
     enum rudd_status status = nn_library_load(&data_libheif_library, err, "%s: this picture is %s", name, d.format);
     if (status) return status;
-    status = decode(image, &d, bytes, length, name, limits, err);
+    status = data_heif_check(bytes, length, name, limits, err);
+    if (!status) status = decode(image, &d, bytes, length, name, limits, err);
     if (!status) *orientation = 1;
     if (d.decoded) heif_image_release(d.decoded);
     if (d.handle) heif_image_handle_release(d.handle);
