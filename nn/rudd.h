@@ -90,8 +90,8 @@ enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct
 struct rudd_timing {
     double decode_ms, infer_ms;
 };
-/* One JPEG or PNG file in memory, or on disk, or w*h*3 bytes of RGB. timing may be NULL. Afterwards the session holds the
- * results. */
+/* One picture file (JPEG, PNG, and what else was built in) in memory, or on disk, or w*h*3 bytes of
+ * RGB. timing may be NULL. Afterwards the session holds the results. */
 enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, size_t length, struct rudd_timing *timing,
                                     struct rudd_error *err);
 enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err);

@@ -108,10 +108,7 @@ static json_t *predict(struct runner *r, struct serve_bytes *bytes, const struct
     const struct serve_asker who = {q->request_id, q->client, serve_now_ms()};
     struct serve_ask ask;
     json_t *root = NULL;
-    if (!serve_is_image(bytes->data, bytes->length)) {
-        serve_refuse(p, 415, "not_an_image", "the bytes are neither JPEG nor PNG");
-        return NULL;
-    }
+    if (!serve_image_check(bytes->data, bytes->length, p)) return NULL;
     const struct serve_model *model = serve_models_get(s->models, q->version);
     if (!model) {
         serve_refuse(p, 404, "unknown_model", "there is no version %.64s any more", q->version ? q->version : "");

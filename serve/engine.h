@@ -49,7 +49,7 @@ void serve_net_free(struct serve_net *net); /* none of its jobs may be in an eng
 
 struct serve_job {
     const struct serve_net *net; /* with as many workers as the engine; stays until done */
-    const uint8_t *bytes;        /* one JPEG or PNG file; the submitter keeps it alive until done */
+    const uint8_t *bytes;        /* one picture file; the submitter keeps it alive until done */
     size_t length;
     /* Instead of bytes: normalised pictures [tensor_count,3,s,s], finite, s the model's image size; probabilities are then
      * [tensor_count, classes]. They run by themselves. NULL: bytes. */

@@ -2,6 +2,7 @@
  * questions are here. */
 #define _GNU_SOURCE /* strcasestr */
 #include "serve/request.h"
+#include "data/image/formats.h"
 #include <jansson.h>
 #include <microhttpd.h>
 #include <stdarg.h>
@@ -79,7 +80,7 @@ bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, s
         goto out;
     }
     if (!json_is_string(field)) {
-        serve_refuse(p, 400, "no_image", "expected {\"image\":\"<base64 of a JPEG or PNG file>\"}");
+        serve_refuse(p, 400, "no_image", "expected {\"image\":\"<base64 of a picture file>\"}");
         goto out;
     }
     const char *text = json_string_value(field);
@@ -124,7 +125,20 @@ bool serve_accepts_json(const char *accept)
 
 bool serve_is_image(const void *bytes, size_t n)
 {
-    return (n >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3)) || (n >= 8 && !memcmp(bytes, "\x89PNG\r\n\x1a\n", 8));
+    return data_format_sniff(bytes, n) != NULL;
+}
+
+bool serve_image_check(const void *bytes, size_t n, struct serve_problem *p)
+{
+    char known[200];
+    const struct data_format *format = data_format_sniff(bytes, n);
+    if (!format)
+        return serve_refuse(p, 415, "not_an_image", "the bytes are no picture; this server reads %s",
+                            data_format_names(known, sizeof known));
+    if (!format->decode)
+        return serve_refuse(p, 501, "no_decoder", "a %s picture: this server was built without %s", format->name,
+                            format->package);
+    return true;
 }
 
 /* The body keeps at most max bytes in all: a form's other fields count, too. */
@@ -198,7 +212,7 @@ bool serve_body_finish(struct serve_body *body, struct serve_problem *p)
     if (body->failed) return serve_refuse(p, 503, "out_of_memory", "the server is short of memory; try again");
     if (!body->received)
         return serve_refuse(p, 400, "empty_body",
-                            "send a picture: multipart field `file`, a raw JPEG or PNG, or {\"image\":\"<base64>\"}");
+                            "send a picture: multipart field `file`, a raw picture, or {\"image\":\"<base64>\"}");
     if (body->kind == SERVE_BODY_MULTIPART) {
         bool whole = body->form && MHD_destroy_post_processor(body->form) == MHD_YES;
         body->form = NULL;
@@ -211,9 +225,7 @@ bool serve_body_finish(struct serve_body *body, struct serve_problem *p)
     /* curl -d calls everything a form: what opens with a brace is JSON. */
     bool json = body->kind == SERVE_BODY_JSON || (body->kind == SERVE_BODY_RAW && body->bytes.data[0] == '{');
     if (json && !unwrap_json(body, p)) return false;
-    if (!serve_is_image(body->bytes.data, body->bytes.length))
-        return serve_refuse(p, 415, "not_an_image", "the bytes are neither JPEG nor PNG");
-    return true;
+    return serve_image_check(body->bytes.data, body->bytes.length, p);
 }
 
 void serve_body_free(struct serve_body *body)

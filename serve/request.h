@@ -1,7 +1,7 @@
 /* request.h - what a client sends, turned into values: the pure parsers, and the body as it arrives.
  *
  *     multipart/form-data, field `file`  \
- *     {"image":"<base64>"}                >-- serve_body --> the bytes of one JPEG or PNG file
+ *     {"image":"<base64>"}                >-- serve_body --> the bytes of one picture file
  *     the file itself                    /
  */
 #ifndef SERVE_REQUEST_H
@@ -37,8 +37,10 @@ bool serve_image_json_parse(uint8_t **image, size_t *length, const void *body, s
 bool serve_top_k_parse(int *k, const char *text, int fallback, int max, struct serve_problem *p);
 /* Whether an Accept header (may be NULL) prefers JSON to the page: it names JSON and not HTML. */
 bool serve_accepts_json(const char *accept);
-/* Whether these bytes begin like a format the decoder reads: JPEG or PNG. */
+/* Whether these bytes begin like a picture's (data/image/formats.h). */
 bool serve_is_image(const void *bytes, size_t n);
+/* false and a problem: they do not (415), or this server was built without the decoder (501). */
+bool serve_image_check(const void *bytes, size_t n, struct serve_problem *p);
 
 /* ---- the body of POST /predict ----------------------------------------------------------------------------------- */
 

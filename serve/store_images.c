@@ -1,5 +1,6 @@
 /* store_images.c - see store_images.h. */
 #include "serve/store_images.h"
+#include "data/image/formats.h"
 #include "serve/clock.h"
 #include "serve/store.h"
 #include "weights/replace.h"
@@ -35,11 +36,13 @@ struct serve_images {
 static uint64_t *write_picture(struct serve_images *s, const struct picture *p)
 {
     char path[4096];
-    const char *ending = p->bytes.data[0] == 0xff ? "jpg" : "png";
+    char ending[8];
+    const struct data_format *format = data_format_sniff(p->bytes.data, p->bytes.length);
+    if (!format) return &s->stats.failed;
     int n = snprintf(path, sizeof path, "%s/%.2s", s->folder, p->hash);
     if (n < 0 || (size_t)n + HASH + 8 > sizeof path) return &s->stats.failed;
     if (mkdir(path, 0777) && errno != EEXIST) return &s->stats.failed;
-    snprintf(path + n, sizeof path - (size_t)n, "/%s.%s", p->hash, ending);
+    snprintf(path + n, sizeof path - (size_t)n, "/%s.%s", p->hash, data_format_ending(ending, format));
     if (!utimensat(AT_FDCWD, path, NULL, 0)) return &s->stats.known;
     return weights_write_bytes(path, p->bytes.data, p->bytes.length, NULL) ? &s->stats.failed : &s->stats.kept;
 }
@@ -54,8 +57,12 @@ static bool is_hexadecimal(const char *text, size_t n)
 /* Whether a file in the folder `digits` is called as we call ours. */
 static bool is_ours(const char *name, const char *digits)
 {
-    return is_hexadecimal(name, HASH - 1) && !strncmp(name, digits, 2) &&
-           (!strcmp(name + HASH - 1, ".jpg") || !strcmp(name + HASH - 1, ".png"));
+    char ending[8];
+    bool known = false;
+    if (!is_hexadecimal(name, HASH - 1) || strncmp(name, digits, 2) || name[HASH - 1] != '.') return false;
+    for (int i = 0; data_format_at(i) && !known; i++)
+        known = !strcmp(name + HASH, data_format_ending(ending, data_format_at(i)));
+    return known;
 }
 
 /* Deletes what is too old in one of the 256 folders; how many. */

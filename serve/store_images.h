@@ -1,6 +1,7 @@
 /* store_images.h - the pictures that predictions were made of, kept in a folder when that is asked for.
  *
- *     DIR/ab/ab34...ef.jpg        the first two digits of the SHA-256, all of them, .jpg or .png
+ *     DIR/ab/ab34...ef.jpg        the first two digits of the SHA-256, all of them, and
+ *                                 the format's usual ending (.jpg, .png, .webp ..)
  *
  * A thread of its own writes them, each to a temporary name first; a picture that is there is not written again, but its time is
  * renewed. What comes faster than the disk takes it is dropped and counted: a picture is no reason to answer late.

@@ -56,7 +56,7 @@ static bool unwrap(struct serve_v2_picture *picture, int index, struct serve_pro
     if (!picture->own) return out_of_memory(p);
     picture->bytes = picture->own;
     if (!serve_base64_parse(picture->own, &picture->length, text, n) || !serve_is_image(picture->own, picture->length))
-        return serve_refuse(p, 415, "not_an_image", "picture %d is neither a JPEG or PNG file nor base64 of one", index);
+        return serve_refuse(p, 415, "not_an_image", "picture %d is no picture file that rudd knows, nor base64 of one", index);
     return true;
 }
 

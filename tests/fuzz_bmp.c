@@ -3,5 +3,5 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    return fuzz_picture(data_bmp_decode, data, size);
+    return fuzz_picture(data_bmp_decode, true, data, size);
 }

@@ -4,7 +4,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 #ifdef HAVE_LIBHEIF
-    return fuzz_picture(data_heif_decode, data, size);
+    return fuzz_picture(data_heif_decode, false, data, size);
 #else
     (void)data, (void)size;
     return 0;

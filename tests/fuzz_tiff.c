@@ -4,7 +4,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 #ifdef HAVE_LIBTIFF_4
-    return fuzz_picture(data_tiff_decode, data, size);
+    return fuzz_picture(data_tiff_decode, true, data, size);
 #else
     (void)data, (void)size;
     return 0;

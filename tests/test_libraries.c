@@ -4,8 +4,12 @@
  * What a program loads is read from the loader's own log (LD_DEBUG of glibc). */
 #include "data/image/codec.h"
 #include "data/image/jpeg_write.h"
+#include "data/image/libgif.h"
+#include "data/image/libheif.h"
 #include "data/image/libjpeg.h"
 #include "data/image/libpng.h"
+#include "data/image/libtiff.h"
+#include "data/image/libwebp.h"
 #include "data/libpq.h"
 #include "data/libsqlite.h"
 #include "kernels/kern.h"
@@ -132,6 +136,7 @@ static bool loaded(const char *name)
 
 static const char *const lazy[] = {
     "libopenblas", "libgfortran",    "libjpeg", "libpng16",  "libsqlite3",    "libpq",
+    "libwebp",     "libheif",        "libtiff", "libgif",    "libde265",      "libaom",
     "libhiredis",  "libcurl-gnutls", "libcurl", "libgnutls", "libmicrohttpd", "libcrypto",
 };
 
@@ -210,6 +215,46 @@ static enum rudd_status use_png(void)
 {
     return decode(png);
 }
+/* The first bytes of a file are enough: the library comes before the rest. */
+static enum rudd_status use_first(const char *bytes, size_t length)
+{
+    struct data_image image = {0};
+    enum rudd_status status = data_image_decode(&image, bytes, length, "a.x", NULL, &err);
+    data_image_free(&image);
+    return status;
+}
+#ifdef HAVE_LIBWEBP
+static enum rudd_status use_webp(void)
+{
+    return use_first("RIFF\x24\0\0\0WEBPVP8 ", 16);
+}
+#endif
+#ifdef HAVE_LIBHEIF
+static enum rudd_status use_heic(void)
+{
+    return use_first("\0\0\0\x18"
+                     "ftypheic\0\0\0\0mif1heic",
+                     24);
+}
+static enum rudd_status use_avif(void)
+{
+    return use_first("\0\0\0\x18"
+                     "ftypavif\0\0\0\0mif1miaf",
+                     24);
+}
+#endif
+#ifdef HAVE_LIBTIFF_4
+static enum rudd_status use_tiff(void)
+{
+    return use_first("II\x2a\0\x08\0\0\0", 8);
+}
+#endif
+#ifdef HAVE_GIFLIB
+static enum rudd_status use_gif(void)
+{
+    return use_first("GIF89a", 6);
+}
+#endif
 static enum rudd_status write_jpeg(void)
 {
     uint8_t pixel[3] = {1, 2, 3}, *bytes;
@@ -267,6 +312,19 @@ static void a_missing_library_is_told(void **state)
         {&data_libjpeg_library, write_jpeg, "a JPEG is to be written, but ", "libjpeg62-turbo"},
         {&data_libpng_library, use_png, "a.png: this picture is a PNG, but ", "libpng16-16"},
         {&data_libsqlite_library, use_sqlite, "this store is an SQLite file, but ", "libsqlite3-0"},
+#ifdef HAVE_LIBWEBP
+        {&data_libwebp_library, use_webp, "a.x: this picture is a WebP, but ", "libwebp7"},
+#endif
+#ifdef HAVE_LIBHEIF
+        {&data_libheif_library, use_heic, "a.x: this picture is HEIC, but ", "libheif1"},
+        {&data_libheif_library, use_avif, "a.x: this picture is AVIF, but ", "libheif1"},
+#endif
+#ifdef HAVE_LIBTIFF_4
+        {&data_libtiff_library, use_tiff, "a.x: this picture is a TIFF, but ", "libtiff6"},
+#endif
+#ifdef HAVE_GIFLIB
+        {&data_libgif_library, use_gif, "a.x: this picture is a GIF, but ", "libgif7"},
+#endif
 #ifdef HAVE_LIBPQ
         {&data_libpq_library, use_postgres, "the store is in PostgreSQL, but ", "libpq5"},
 #endif

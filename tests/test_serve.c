@@ -1,6 +1,7 @@
 /* test_serve.c - rudd-serve as its clients see it: a child process with a small random model, real sockets, every route, every
  * refusal. Answers are compared with a session in this process. Load and the end: test_serve_load.c. */
 #define _GNU_SOURCE /* strcasestr */
+#include "data/image/formats.h"
 #include "tests/serve_fish.h"
 #include <png.h>
 #include <sys/stat.h>
@@ -264,10 +265,31 @@ static void malformed_bodies(void **state)
 static void broken_pictures(void **state)
 {
     struct server *s = *state;
-    assert_problem(post(s->port, "/predict", "image/png", "GIF89a..........", 16), 415, "not_an_image");
+    assert_problem(post(s->port, "/predict", "image/png", "RIFF....WAVEfmt ", 16), 415, "not_an_image");
     assert_problem(post(s->port, "/predict", "image/jpeg", "\xff\xd8\xff\xe0 and no more", 16), 422, "broken_image");
     for (size_t n = 8; n < pictures[0].length - 12; n += pictures[0].length / 9)
         assert_problem(post(s->port, "/predict", "image/png", pictures[0].data, n), 422, "broken_image");
+}
+
+/* The first bytes say what a picture is, whatever the type that the client claims. */
+static void other_formats(void **state)
+{
+    struct server *s = *state;
+    /* BMP: 1 x 1 pixel of 24 bits */
+    static const char bmp[58] = "BM\x3a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\1\0\0\0\1\0\0\0\1\0\x18";
+    static const char gif[] = "GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\xff,\0\0\0\0\1\0\1\0\0\2\2\x44\1\0;";
+    const struct data_format *format = data_format_sniff((const uint8_t *)gif, sizeof gif - 1);
+    struct answer a = post(s->port, "/predict", "image/jpeg", bmp, sizeof bmp);
+    assert_int_equal(a.code, 200);
+    answer_free(&a);
+    assert_problem(post(s->port, "/predict", "image/bmp", bmp, sizeof bmp - 4), 422, "broken_image");
+    if (!format->decode) {
+        assert_problem(post(s->port, "/predict", "image/gif", gif, sizeof gif - 1), 501, "no_decoder");
+        return;
+    }
+    a = post(s->port, "/predict", "image/gif", gif, sizeof gif - 1);
+    assert_int_equal(a.code, 200);
+    answer_free(&a);
 }
 
 /* Limits hold for bodies with a length, for bodies without, and for small files with many pixels. */
@@ -383,6 +405,7 @@ int main(void)
                                        SHARED(routes_answer),        SHARED(model_info_is_the_file),
                                        SHARED(root_has_two_faces),   SHARED(wrong_paths_and_methods),
                                        SHARED(malformed_bodies),     SHARED(broken_pictures),
-                                       cmocka_unit_test(limits),     cmocka_unit_test(photographs)};
+                                       SHARED(other_formats),        cmocka_unit_test(limits),
+                                       cmocka_unit_test(photographs)};
     return cmocka_run_group_tests(tests, make_all, stop_shared);
 }

@@ -163,7 +163,8 @@ static void old_pictures_go(void **state)
         int days, stays;
     } files[] = {{"ab/ab" DIGITS ".jpg", 3, 0},    {"ab/ab" DIGITS ".png", 1, 1}, {"ab/ac" DIGITS ".jpg", 3, 1},
                  {"ab/notes.txt", 3, 1},           {"ab/ab" DIGITS ".txt", 3, 1}, {"00/00" DIGITS ".png", 400, 0},
-                 {"album/ab" DIGITS ".jpg", 3, 1}, {"ab" DIGITS ".jpg", 3, 1},    {"cd/cd" DIGITS ".png", 3, 1}};
+                 {"album/ab" DIGITS ".jpg", 3, 1}, {"ab" DIGITS ".jpg", 3, 1},    {"cd/cd" DIGITS ".png", 3, 1},
+                 {"cd/cd" DIGITS ".webp", 3, 0}};
     enum { FILES = sizeof files / sizeof *files };
     struct serve_images *images;
     struct serve_images_stats stats;
@@ -174,16 +175,16 @@ static void old_pictures_go(void **state)
     const char *folders[] = {"ab", "00", "album", "cd"};
     for (int i = 0; i < 4; i++) assert_int_equal(mkdir(kept_file(folders[i], -1), 0777), 0);
     for (int i = 0; i < FILES; i++) kept_file(files[i].name, files[i].days);
-    /* Without a limit nothing goes; the last one is sent once more. */
+    /* Without a limit nothing goes; the PNG in cd/ is sent once more. */
     assert_int_equal(serve_images_create(&images, kept, 0, NULL), RUDD_OK);
-    assert_int_equal(serve_bytes_add(&bytes, "\x89PNG", 4, SIZE_MAX), RUDD_OK);
+    assert_int_equal(serve_bytes_add(&bytes, "\x89PNG\r\n\x1a\n", 8, SIZE_MAX), RUDD_OK);
     serve_images_keep(images, "cd" DIGITS, &bytes);
     serve_images_destroy(images);
     for (int i = 0; i < FILES; i++) assert_int_equal(access(kept_file(files[i].name, -1), F_OK), 0);
     assert_int_equal(serve_images_create(&images, kept, 2, NULL), RUDD_OK);
-    for (stats.expired = 0; stats.expired < 2; usleep(1000)) serve_images_get_stats(&stats, images);
+    for (stats.expired = 0; stats.expired < 3; usleep(1000)) serve_images_get_stats(&stats, images);
     serve_images_destroy(images);
-    assert_int_equal(stats.expired, 2);
+    assert_int_equal(stats.expired, 3);
     for (int i = 0; i < FILES; i++) assert_int_equal(!access(kept_file(files[i].name, -1), F_OK), files[i].stays);
     snprintf(command, sizeof command, "rm -r '%s'", kept);
     assert_int_equal(system(command), 0);

@@ -6,7 +6,7 @@
  * Of several labels for one picture the newest counts. The store is read with one question, in SQLite's or PostgreSQL's own words; its tables are
  * rudd-serve's affair (serve/store_schema.c), which this program may not include. */
 #include "train/cmd_feedback.h"
-#include "data/image/decode.h"
+#include "data/image/formats.h"
 #include "data/libpq.h"
 #include "data/libsqlite.h"
 #include "nn/library.h"
@@ -129,12 +129,12 @@ static int by_hash(const void *a, const void *b)
 static enum rudd_status place(bool *found, const char *out, const char *images, const struct opinion *o, bool link_it,
                               struct rudd_error *err)
 {
-    static const char *const endings[] = {"jpg", "png"};
-    char from[4096], to[4096];
+    char from[4096], to[4096], ending[8];
     enum rudd_status status = RUDD_OK;
     *found = false;
-    for (int i = 0; i < 2 && !*found && !status; i++) {
-        int n = snprintf(from, sizeof from, "%s/%.2s/%s.%s", images, o->hash, o->hash, endings[i]);
+    for (int i = 0; data_format_at(i) && !*found && !status; i++) {
+        data_format_ending(ending, data_format_at(i));
+        int n = snprintf(from, sizeof from, "%s/%.2s/%s.%s", images, o->hash, o->hash, ending);
         int m = snprintf(to, sizeof to, "%s/%s", out, o->label);
         if (n < 0 || m < 0 || (size_t)n >= sizeof from || (size_t)m + HASH + 8 >= sizeof to)
             return rudd_fail(err, RUDD_ARGUMENT, "%.100s: the path is too long", images);
@@ -142,7 +142,7 @@ static enum rudd_status place(bool *found, const char *out, const char *images, 
         *found = true;
         status = train_folder_make(to, err);
         if (status) break;
-        snprintf(to + m, sizeof to - (size_t)m, "/%s.%s", o->hash, endings[i]);
+        snprintf(to + m, sizeof to - (size_t)m, "/%s.%s", o->hash, ending);
         if (link_it) {
             if (link(from, to))
                 status =

@@ -1,4 +1,4 @@
-/* decode.h - image files to pixels: JPEG and PNG from bytes, always to 8-bit RGB, upright.
+/* decode.h - image files to pixels: any format of formats.h from bytes, always to 8-bit RGB, upright.
  *
  * Limits are checked against the header before anything is allocated. Grey, CMYK, palette, alpha (over white... see decode.c),
  * 16-bit and interlaced images all become RGB as Pillow's convert("RGB") makes them; EXIF orientation is applied. Thread-safe.
@@ -20,7 +20,7 @@ struct data_limits {
 /* 64 MiB and 100 million pixels: what NULL stands for below. */
 extern const struct data_limits data_limits_default;
 
-/* RUDD_FORMAT: not JPEG or PNG, broken or truncated; RUDD_LIMIT: larger than limits. name is for messages only. */
+/* RUDD_FORMAT: no picture, not built in, broken or truncated; RUDD_LIMIT: larger than limits. name is for messages only. */
 enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length, const char *name,
                                    const struct data_limits *limits, struct rudd_error *err);
 enum rudd_status data_image_read(struct data_image *image, const char *path, const struct data_limits *limits,

@@ -119,6 +119,17 @@ const struct data_format *data_format_of_name(const char *name)
     return NULL;
 }
 
+const struct data_format *data_format_at(int i)
+{
+    return i < FORMATS ? &formats[i] : NULL;
+}
+
+const char *data_format_ending(char ending[8], const struct data_format *format)
+{
+    sscanf(format->endings, " .%7s", ending);
+    return ending;
+}
+
 const char *data_format_names(char *text, size_t size)
 {
     int known = 0, named = 0;

@@ -22,6 +22,10 @@ struct data_format {
  * Rows that are not built in are found too: the caller says what is missing. */
 const struct data_format *data_format_sniff(const uint8_t *bytes, size_t length);
 const struct data_format *data_format_of_name(const char *name);
+/* Row i, from 0; NULL behind the last. */
+const struct data_format *data_format_at(int i);
+/* The usual ending of such files, without its dot: "jpg". */
+const char *data_format_ending(char ending[8], const struct data_format *format);
 /* All names for messages, such as "JPEG, PNG or WebP": what this program can decode. */
 const char *data_format_names(char *text, size_t size);
 

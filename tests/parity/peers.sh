@@ -1,7 +1,7 @@
 #!/bin/sh
 # peers.sh - the programs that rudd is compared with, beside the system and not in it.
 #
-# PyTorch, torchvision, Pillow and numpy come from Debian (for /usr/bin/python3); timm, its light needs, efficientnet_pytorch, ONNX,
+# PyTorch, torchvision, Pillow, numpy and libheif's programs come from Debian (for /usr/bin/python3); timm, its light needs, efficientnet_pytorch, ONNX,
 # ONNX Runtime, OpenVINO, scikit-learn, SciPy, Triton's client, schemathesis and Keras (over OpenVINO) come from pip into $PEERS (build/peers), unpacked without their dependencies, so that neither the system's Python packages nor
 # the user's change. timm 1.0.31 runs on Debian 12's PyTorch 1.13.
 #
@@ -13,7 +13,7 @@ set -eu
 PEERS=${PEERS:-build/peers}
 case $PEERS in /*) ;; *) PEERS=$PWD/$PEERS ;; esac # scripts change folders
 PYTHON=/usr/bin/python3
-DEBIAN='python3-torch python3-torchvision python3-pil python3-numpy python3-pip'
+DEBIAN='python3-torch python3-torchvision python3-pil python3-numpy python3-pip libheif-examples'
 PIP='timm==1.0.31 huggingface_hub==0.23.4 safetensors==0.5.3 pyyaml==6.0.2 filelock==3.16.1 tqdm==4.67.1 packaging==24.2
      typing_extensions==4.16.0 requests==2.32.3 efficientnet_pytorch==0.7.1 onnx==1.23.2 onnxruntime==1.31.1 openvino==2026.4.1 protobuf==7.36.2
      ml_dtypes==0.5.1 flatbuffers==25.12.19 scikit-learn==1.3.2 scipy==1.10.1 joblib==1.4.2 threadpoolctl==3.5.0
