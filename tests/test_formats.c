@@ -5,6 +5,7 @@
  * that was not built in is skipped here. */
 #define _GNU_SOURCE /* memmem */
 #include "data/image/formats.h"
+#include "data/image/heif_check.h"
 #include "tests/pictures.h"
 
 #include <setjmp.h>
@@ -390,6 +391,182 @@ static void limits(void **state)
     if (built_in(&samples[0])) assert_too_large(canvas, sizeof canvas - 1, NULL, "16384 x 16384 pixels");
 }
 
+/* ---- HEIC and AVIF before libheif --------------------------------------------------------------- */
+
+struct writer {
+    uint8_t bytes[200];
+    size_t bit;
+};
+
+static void put(struct writer *w, uint32_t v, int n)
+{
+    while (n-- > 0) {
+        w->bytes[w->bit / 8] |= (uint8_t)((v >> n & 1) << (7 - w->bit % 8));
+        w->bit++;
+    }
+}
+
+/* Zeros, as many as v + 1 has bits behind its first, and v + 1. */
+static void put_long(struct writer *w, uint32_t v)
+{
+    int n = 0;
+    while ((v + 1) >> (n + 1)) n++;
+    put(w, 0, n);
+    put(w, v + 1, n + 1);
+}
+
+/* The size is found behind every kind of fields that may stand before it. */
+static void hevc_sizes(void **state)
+{
+    (void)state;
+    for (uint32_t layers = 0; layers < 7; layers++)
+        for (uint32_t chroma = 0; chroma < 4; chroma++) {
+            struct writer w = {{0}, 0};
+            struct data_coded_size size = {0, 0};
+            uint8_t escaped[320] = {0, 0, 0, 0};
+            size_t n = 4;
+            int zeros = 0;
+            put(&w, 33 << 9 | 1, 16);
+            put(&w, layers << 1 | 1, 8);
+            for (int i = 0; i < 12; i++) put(&w, i % 5 ? 0 : 0x5a, 8); /* zeros, which are escaped */
+            for (uint32_t i = 0; i < layers; i++) put(&w, i & 3, 2);
+            if (layers) put(&w, 0, 2 * (8 - (int)layers));
+            for (uint32_t i = 0; i < layers; i++) {
+                for (int k = 0; k < 11 && i & 2; k++) put(&w, 0, 8);
+                if (i & 1) put(&w, 93, 8);
+            }
+            put_long(&w, layers);
+            put_long(&w, chroma);
+            if (chroma == 3) put(&w, 1, 1);
+            put_long(&w, 4032 + layers);
+            put_long(&w, 3024 + chroma);
+            put(&w, 0xff, 8);
+            for (size_t i = 0; i < (w.bit + 7) / 8; i++) {
+                if (zeros == 2 && w.bytes[i] <= 3) escaped[n++] = 3, zeros = 0;
+                escaped[n++] = w.bytes[i];
+                zeros = w.bytes[i] ? 0 : zeros + 1;
+            }
+            escaped[3] = (uint8_t)(n - 4);
+            assert_true(data_hevc_size(&size, escaped, n));
+            assert_true(size.w == 4032 + layers && size.h == 3024 + chroma);
+            assert_false(data_hevc_size(&size, escaped, n - 1));
+            escaped[3] = 12; /* ends before the size */
+            assert_false(data_hevc_size(&size, escaped, 16));
+        }
+    /* Two slices of one picture are one; two pictures are refused. */
+    struct data_coded_size size = {0, 0};
+    uint8_t slices[] = {0, 0, 0, 3, 0x26, 1, 0x80, 0, 0, 0, 3, 0x26, 1, 0};
+    assert_true(data_hevc_size(&size, slices, sizeof slices));
+    slices[13] = 0x80;
+    assert_false(data_hevc_size(&size, slices, sizeof slices));
+}
+
+static void av1_sizes(void **state)
+{
+    (void)state;
+    for (uint32_t kind = 0; kind < 16; kind++) {
+        const uint32_t still = kind & 1, timed = kind >> 1 & 1, modelled = kind >> 2 & 1, shown = kind >> 3 & 1;
+        struct writer w = {{0}, 0};
+        struct data_coded_size size = {0, 0};
+        put(&w, 0x12000a00, 32); /* a mark, then what follows, whose length is put in below */
+        put(&w, still * 3, 5);   /* a still picture, in the short form */
+        if (still) {
+            put(&w, 9, 5);
+        } else {
+            put(&w, timed, 1);
+            if (timed) {
+                put(&w, 1, 32);
+                put(&w, 30, 32);
+                put(&w, 1, 1);
+                put_long(&w, 5);
+                put(&w, modelled, 1);
+                if (modelled) {
+                    put(&w, 6, 5); /* 7 bits each */
+                    put(&w, 1, 32);
+                    put(&w, 0x155, 10);
+                }
+            }
+            put(&w, shown, 1);
+            put(&w, 1, 5); /* two ways */
+            for (uint32_t i = 0; i < 2; i++) {
+                put(&w, 0xfff, 12);
+                put(&w, 5 + 8 * i, 5);
+                if (i) put(&w, 1, 1);
+                if (timed && modelled) put(&w, i, 1);
+                if (timed && modelled && i) put(&w, 0x5555, 15);
+                if (shown) put(&w, i, 1);
+                if (shown && i) put(&w, 3, 4);
+            }
+        }
+        put(&w, 11, 4);
+        put(&w, 12, 4);
+        put(&w, 4031, 12);
+        put(&w, 4095 + 900, 13);
+        const size_t n = (w.bit + 7) / 8;
+        w.bytes[3] = (uint8_t)(n - 4);
+        assert_true(data_av1_size(&size, w.bytes, n));
+        if (size.w != 4032 || size.h != 4996) fail_msg("kind %u: %d x %d", kind, (int)size.w, (int)size.h);
+        assert_false(data_av1_size(&size, w.bytes, n - 1));
+        w.bytes[3] -= 2;
+        assert_false(data_av1_size(&size, w.bytes, n - 2));
+    }
+    uint8_t frames[18];
+    struct data_coded_size size = {0, 0};
+    for (int i = 0; i < 9; i++) memcpy(frames + 2 * i, (uint8_t[2]){0x32, 0}, 2);
+    assert_true(data_av1_size(&size, frames, 16));
+    assert_false(data_av1_size(&size, frames, 18)); /* more than a progressive picture has */
+}
+
+/* libheif follows a grid that is its own tile until the stack is full, believes a small box around
+ * a large picture, and decodes a tile as often as it is named. None of it gets that far. */
+static void hostile_boxes(void **state)
+{
+    (void)state;
+    enum { TILES = 300 };
+    const struct sample *s = &samples[4];
+    struct data_limits limits = {1 << 20, 64 * 64 - 1};
+    if (!built_in(s)) return;
+    /* 16 x 16 pixels, cut from 64 x 64 that the encoder made */
+    assert_int_equal(refused(s->bytes, s->length, &limits, "64 x 64 pixels"), RUDD_LIMIT);
+    limits.max_pixels++;
+    struct data_image image = {0};
+    assert_int_equal(data_image_decode(&image, s->bytes, s->length, "x", &limits, NULL), RUDD_OK);
+    data_image_free(&image);
+
+    uint8_t *bytes = copy_of(s), *at = find(bytes, s->length, "dimg") + 4; /* from, count, to */
+    at[5] = at[1];
+    assert_int_equal(refused(bytes, s->length, NULL, "a part of a grid is no picture"), RUDD_FORMAT);
+    memcpy(at - 4, "auxl", 4);
+    assert_int_equal(refused(bytes, s->length, NULL, "has an alpha channel"), RUDD_FORMAT);
+    memcpy(bytes, s->bytes, s->length);
+    memcpy(find(bytes, s->length, "iref"), "pitm", 4);
+    assert_int_equal(refused(bytes, s->length, NULL, "twice there"), RUDD_FORMAT);
+    free(bytes);
+
+    /* The one tile 300 times: its references, the boxes around them and the place of the data grow. */
+    const size_t more = 2 * (TILES - 1), length = s->length + more;
+    bytes = malloc(length);
+    assert_non_null(bytes);
+    memcpy(bytes, s->bytes, s->length);
+    at = find(bytes, s->length, "dimg") + 10;
+    memmove(at + more, at, (size_t)(bytes + s->length - at));
+    for (size_t i = 0; i < more; i += 2) memcpy(at + i, at - 2, 2);
+    at[-4] = TILES >> 8;
+    at[-3] = TILES & 255;
+    uint8_t *const sizes[] = {at - 14, find(bytes, length, "iref") - 4, find(bytes, length, "meta") - 4};
+    for (int i = 0; i < 3; i++) {
+        const size_t grown = ((size_t)sizes[i][2] << 8 | sizes[i][3]) + more;
+        sizes[i][2] = (uint8_t)(grown >> 8);
+        sizes[i][3] = (uint8_t)grown;
+    }
+    at = find(bytes, length, "iloc") + 18; /* item 1: number, method, file, and its place */
+    const size_t place = ((size_t)at[2] << 8 | at[3]) + more;
+    at[2] = (uint8_t)(place >> 8);
+    at[3] = (uint8_t)place;
+    assert_int_equal(refused(bytes, length, &limits, "a grid of 1228800 pixels"), RUDD_LIMIT);
+    free(bytes);
+}
+
 /* The n-th allocation fails, for every n. */
 static void no_memory(void **state)
 {
@@ -421,6 +598,7 @@ int main(void)
         cmocka_unit_test(first_bytes), cmocka_unit_test(endings),      cmocka_unit_test(names),
         cmocka_unit_test(pixels),      cmocka_unit_test(orientations), cmocka_unit_test(truncated),
         cmocka_unit_test(corrupted),   cmocka_unit_test(limits),       cmocka_unit_test(no_memory),
+        cmocka_unit_test(hevc_sizes),  cmocka_unit_test(av1_sizes),    cmocka_unit_test(hostile_boxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
