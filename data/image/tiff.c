@@ -288,7 +288,7 @@ static enum rudd_status read_strips(struct decoder *d, const char *name, struct 
     d->no_memory = !d->row;
     for (int plane = 0; d->row && plane < planes(d); plane++)
         for (uint32_t y = 0; y < d->h; y++) {
-            if (TIFFReadScanline(d->tiff, d->row, y, (uint16_t)plane) < 0) return explain(d, name, err);
+            if (TIFFReadScanline(d->tiff, d->row, y, (uint16_t)plane) < 0 || d->failed) return explain(d, name, err);
             put(d, d->row, 0, y, d->w, plane);
         }
     return d->row ? RUDD_OK : explain(d, name, err);
@@ -309,7 +309,7 @@ static enum rudd_status read_tiles(struct decoder *d, const char *name, const st
     for (int plane = 0; d->row && plane < planes(d); plane++)
         for (uint32_t y = 0; y < d->h; y += th)
             for (uint32_t x = 0; x < d->w; x += tw) {
-                if (TIFFReadTile(d->tiff, d->row, x, y, 0, (uint16_t)plane) < 0) return explain(d, name, err);
+                if (TIFFReadTile(d->tiff, d->row, x, y, 0, (uint16_t)plane) < 0 || d->failed) return explain(d, name, err);
                 const uint32_t n = tw < d->w - x ? tw : d->w - x, rows = th < d->h - y ? th : d->h - y;
                 for (uint32_t i = 0; i < rows; i++) put(d, d->row + i * row, x, y + i, n, plane);
             }
@@ -361,6 +361,7 @@ static enum rudd_status decode(struct decoder *d, const char *name, const struct
     d->rgb = rudd_alloc((size_t)d->w * d->h * 3);
     if (!d->rgb)
         return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name, (unsigned)d->w, (unsigned)d->h);
+    d->failed = false; /* a bad tag costs nothing; from here on an error means lost pixels */
     if (by_libtiff) return read_by_libtiff(d, name, err);
     return TIFFIsTiled(d->tiff) ? read_tiles(d, name, limits, err) : read_strips(d, name, err);
 }
