@@ -7,7 +7,8 @@
  *
  * One input is given, of two that the model has:
  *
- *     image  BYTES [n]          picture files: base64 in JSON; in tensor bytes each file behind its length (uint32, little-endian)
+ *     image  BYTES [n]          picture files: base64 in JSON; in tensor bytes each file behind
+ *                               its length (uint32, little-endian)
  *     input  FP32  [n,3,s,s]    pictures as the network takes them: RGB planes, (value/255 - mean) / std; s the model's image size
  *
  * Sources: github.com/kserve/open-inference-protocol, "HTTP/REST"; Triton's extensions "binary tensor data" and "classification". */

@@ -269,6 +269,13 @@ static void pixels(void **state)
             for (int k = 0; k < 16 * 16 * 3; k++) assert_in_range(image.rgb[k] + 3, brown[k % 3], brown[k % 3] + 6);
         }
         data_image_free(&image);
+        if (samples[i].bytes == gif) { /* a frame that reaches beyond the screen enlarges it */
+            bytes[6] = bytes[8] = 1;
+            assert_int_equal(data_image_decode(&image, bytes, samples[i].length, "x", NULL, NULL), RUDD_OK);
+            assert_true(image.w == 3 && image.h == 2);
+            assert_memory_equal(image.rgb, colours, sizeof colours);
+            data_image_free(&image);
+        }
         free(bytes);
     }
 }
@@ -302,7 +309,7 @@ static void orientations(void **state)
     }
 }
 
-/* ---- what is wrong with a file ---------------------------------------------------------------- */
+/* ---- what is wrong with a file --------------------------------------------------------------- */
 
 /* A file that ends early anywhere is refused by a sentence with its format. */
 static void truncated(void **state)
@@ -389,9 +396,10 @@ static void limits(void **state)
     /* A WebP whose canvas is larger than what it holds is an animation. */
     static const uint8_t canvas[] = "RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\xff\x3f\0\xff\x3f\0ANMF\0\0\0\0";
     if (built_in(&samples[0])) assert_too_large(canvas, sizeof canvas - 1, NULL, "16384 x 16384 pixels");
+    if (built_in(&samples[0])) assert_int_equal(refused(canvas, sizeof canvas - 2, NULL, "ends early"), RUDD_FORMAT);
 }
 
-/* ---- HEIC and AVIF before libheif --------------------------------------------------------------- */
+/* ---- HEIC and AVIF before libheif ------------------------------------------------------------ */
 
 struct writer {
     uint8_t bytes[200];

@@ -126,7 +126,7 @@ static uint8_t *row_at(uint8_t *rgb, const struct bmp *b, uint32_t y)
     return rgb + (size_t)(b->down ? y : b->h - 1 - y) * b->w * 3;
 }
 
-/* ---- one row after the other ------------------------------------------------------------------ */
+/* ---- one row after the other ----------------------------------------------------------------- */
 
 static void read_indices(uint8_t *to, const struct bmp *b, const uint8_t *from)
 {
@@ -152,7 +152,7 @@ static void read_masked(uint8_t *to, const struct bmp *b, const uint8_t *from)
     }
 }
 
-/* ---- run lengths ------------------------------------------------------------------------------ */
+/* ---- run lengths ----------------------------------------------------------------------------- */
 
 struct pen {
     uint32_t x, y;
@@ -201,7 +201,7 @@ static bool read_runs(uint8_t *rgb, const struct bmp *b)
     return pen.y >= b->h || (pen.y == b->h - 1 && pen.x >= b->w);
 }
 
-/* ----------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------- */
 
 static enum rudd_status read_pixels(uint8_t *rgb, const struct bmp *b, const char *name, struct rudd_error *err)
 {

@@ -1,4 +1,4 @@
-/* decode.h - image files to pixels: any format of formats.h from bytes, always to 8-bit RGB, upright.
+/* decode.h - image files to pixels: any format of formats.h, always to 8-bit RGB, upright.
  *
  * Limits are checked against the header before anything is allocated. Grey, CMYK, palette, alpha (over white... see decode.c),
  * 16-bit and interlaced images all become RGB as Pillow's convert("RGB") makes them; EXIF orientation is applied. Thread-safe.

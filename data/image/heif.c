@@ -75,7 +75,7 @@ static enum rudd_status decode(struct data_image *image, struct decoder *d, cons
     heif_context_set_maximum_image_size_limit(d->context, limits->max_pixels < MAX_SIDE ? (int)limits->max_pixels : MAX_SIDE);
     heif_context_set_max_decoding_threads(d->context, 0); /* whoever decodes has its own */
     d->options->convert_hdr_to_8bit = 1;
-    /* Of two decoders of AV1 the one that prints nothing. Where it is missing, libheif takes another. */
+    /* Of two decoders of AV1 the one that prints nothing. libheif takes another if it must. */
     if (d->options->version >= 4) d->options->decoder_id = "aom";
 
     struct heif_error e = heif_context_read_from_memory_without_copy(d->context, bytes, length, NULL);

@@ -4,7 +4,7 @@
  *
  *     item        a picture in HEVC (hvc1) or AV1 (av01), a grid of such, or something else
  *     iinf        the type of each item             pitm   the item that is the picture
- *     iref        dimg: a grid's tiles              auxl: the picture that an item, alpha, belongs to
+ *     iref        dimg: a grid's tiles              auxl: the picture that an alpha belongs to
  *     ipco, ipma  properties, and which item has which; hvcC and av1C begin the decoder's data
  *     iloc        where in the file (or in idat) the data of each item is
  *
@@ -59,7 +59,7 @@ static enum rudd_status refuse(const struct file *f, const char *why)
     return rudd_fail(f->err, RUDD_FORMAT, "%s: broken or truncated HEIC or AVIF: %s", f->name, why);
 }
 
-/* ---- boxes ------------------------------------------------------------------------------------ */
+/* ---- boxes ----------------------------------------------------------------------------------- */
 
 /* A big-endian number of 0 to 8 bytes; false: there are fewer. */
 static bool take(uint64_t *v, struct span *from, unsigned bytes)
@@ -154,7 +154,7 @@ static enum rudd_status find_boxes(struct file *f)
     return RUDD_OK;
 }
 
-/* ---- items and what they refer to --------------------------------------------------------------- */
+/* ---- items and what they refer to ------------------------------------------------------------ */
 
 static struct item *find_item(const struct file *f, uint64_t id)
 {
@@ -233,7 +233,7 @@ static enum rudd_status read_references(struct file *f)
     return RUDD_OK;
 }
 
-/* ---- sizes ------------------------------------------------------------------------------------ */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 static bool read_hvcc(struct data_coded_size *size, struct span in)
 {

@@ -62,7 +62,7 @@ static void enlarge(struct data_coded_size *size, uint64_t w, uint64_t h)
     if (h > size->h) size->h = h;
 }
 
-/* ---- HEVC ------------------------------------------------------------------------------------- */
+/* ---- HEVC ------------------------------------------------------------------------------------ */
 
 enum { FIRST_PARAMETERS = 32, SEQUENCE = 33, PROFILE = 88, LEVEL = 8 };
 
@@ -120,7 +120,7 @@ bool data_hevc_size(struct data_coded_size *size, const uint8_t *units, size_t l
     return true;
 }
 
-/* ---- AV1 -------------------------------------------------------------------------------------- */
+/* ---- AV1 ------------------------------------------------------------------------------------- */
 
 /* Times and levels, for each of up to 32 ways to decode. */
 static void pass_operating_points(struct bits *b)
@@ -159,7 +159,8 @@ static bool sequence_size(struct data_coded_size *size, const uint8_t *bytes, si
 
 bool data_av1_size(struct data_coded_size *size, const uint8_t *obus, size_t length)
 {
-    enum { SEQUENCE_HEADER = 1, FRAME_HEADER = 3, FRAME = 6, MOST_FRAMES = 8 }; /* layers of a progressive picture */
+    /* A progressive picture has a few frames. */
+    enum { SEQUENCE_HEADER = 1, FRAME_HEADER = 3, FRAME = 6, MOST_FRAMES = 8 };
     int frames = 0;
     while (length > 0) {
         const unsigned head = obus[0], type = head >> 3 & 15;

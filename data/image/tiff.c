@@ -15,7 +15,7 @@
  * copies nothing. It may allocate as much as the largest picture takes, at once. Its errors go to a
  * handler of this one file, not to that of the process.
  * Source: TIFF 6.0; libtiff's tiffio.h.
- * Not here: upright turning (decode.c), later pages, Lab, LogLuv, numbers of other kinds or sizes. */
+ * Not here: upright turning (decode.c), later pages, Lab, LogLuv, samples of other kinds. */
 #include "data/image/codec.h"
 #include "data/image/libtiff.h"
 #include "nn/library.h"
@@ -42,7 +42,7 @@ struct decoder {
     uint8_t *row; /* a stored row or tile */
 };
 
-/* ---- the file, for libtiff -------------------------------------------------------------------- */
+/* ---- the file, for libtiff ------------------------------------------------------------------- */
 
 static tmsize_t on_read(thandle_t user, void *out, tmsize_t n)
 {
@@ -122,7 +122,7 @@ static void open_file(struct decoder *d, const char *name, const struct data_lim
     TIFFOpenOptionsFree(o);
 }
 
-/* ---- what the directory says ------------------------------------------------------------------ */
+/* ---- what the directory says ----------------------------------------------------------------- */
 
 static enum rudd_status explain(const struct decoder *d, const char *name, struct rudd_error *err)
 {
@@ -186,7 +186,7 @@ static enum rudd_status read_kind(struct decoder *d, uint16_t compression, const
     return RUDD_OK;
 }
 
-/* ---- pixels ----------------------------------------------------------------------------------- */
+/* ---- pixels ---------------------------------------------------------------------------------- */
 
 /* Sample i of a row, of any depth, as 8 bits; of a palette as it is. */
 static uint8_t sample(const struct decoder *d, const uint8_t *row, size_t i)
