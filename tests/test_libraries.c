@@ -216,7 +216,7 @@ static enum rudd_status use_png(void)
     return decode(png);
 }
 /* The first bytes of a file are enough: the library comes before the rest. */
-static enum rudd_status use_first(const char *bytes, size_t length)
+static __attribute__((unused)) enum rudd_status use_first(const char *bytes, size_t length)
 {
     struct data_image image = {0};
     enum rudd_status status = data_image_decode(&image, bytes, length, "a.x", NULL, &err);
