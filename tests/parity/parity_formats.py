@@ -331,8 +331,8 @@ def tiff_bytes(samples, photometric, bits=8, order="<", big=False, tile=None, ro
             directory += data.ljust(room, b"\0")
     directory += struct.pack(order + word, 0)
     mark = b"II" if order == "<" else b"MM"
-    header = mark + (struct.pack(order + "HHHQ", 43, 8, 0, directory_at) if big else struct.pack(order + "HI", 42, directory_at))
-    return header + body + directory + values
+    start = struct.pack(order + "HHHQ", 43, 8, 0, directory_at) if big else struct.pack(order + "HI", 42, directory_at)
+    return mark + start + body + directory + values
 
 
 def make_tiff(folder, rng):
@@ -360,7 +360,8 @@ def make_tiff(folder, rng):
                 for planar in (False, True):
                     options = {"order": order, "big": big, "planar": planar}
                     name = f"{tag}_{'II' if order == '<' else 'MM'}_{big}_{planar}"
-                    folder.add("TIFF", f"{name}_tiles", data=tiff_bytes(rgb, 2, tile=(32, 16), deflate=True, **options), want=rgb)
+                    folder.add("TIFF", f"{name}_tiles", want=rgb,
+                               data=tiff_bytes(rgb, 2, tile=(32, 16), deflate=True, **options))
                     folder.add("TIFF", f"{name}_strips", data=tiff_bytes(rgb, 2, rows=5, deflate=big, **options), want=rgb)
                     folder.add("TIFF", f"{name}_16", data=tiff_bytes(deep[..., :3], 2, 16, deflate=True, rows=7, **options),
                                want=(deep[..., :3] >> 8).astype(np.uint8))
@@ -381,27 +382,88 @@ def make_tiff(folder, rng):
 
 # ---- HEIC and AVIF ------------------------------------------------------------------------------
 
+def png16(pixels):
+    """A PNG of [h, w, 3] 16-bit samples, which Pillow cannot write."""
+    h, w, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+
+    def part(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return (b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)) +
+            part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+
+
+def turned(data, name, value):
+    """heif-enc's file with one property more of its picture: irot (quarter turns) or imir (an axis)."""
+    data = bytearray(data)
+
+    def number(at, size):
+        return int.from_bytes(data[at:at + size], "big")
+
+    def add(at, size, more):
+        data[at:at + size] = (number(at, size) + more).to_bytes(size, "big")
+    meta, iprp, ipco, ipma, iloc = (data.index(n) for n in (b"meta", b"iprp", b"ipco", b"ipma", b"iloc"))
+    primary, at, index = number(data.index(b"pitm") + 8, 2), ipco + 4, 1
+    while at < ipco - 4 + number(ipco - 4, 4):
+        index, at = index + 1, at + number(at, 4)
+    entry = ipma + 12
+    while number(entry, 2) != primary:
+        entry += 3 + data[entry + 2]
+    method = 2 if data[iloc + 4] else 0  # of version 0 all data lies in the file
+    for place in range(iloc + 12, iloc + 12 + (18 + method) * number(iloc + 10, 2), 18 + method):
+        if number(place + 2, method) == 0:  # in the file: 10 bytes further on
+            add(place + 4 + method, 4, 10)
+    for box, more in ((meta, 10), (iprp, 10), (ipco, 9), (ipma, 1)):
+        add(box - 4, 4, more)
+    add(entry + 2, 1, 1)
+    last = entry + 2 + data[entry + 2]  # behind what the item has
+    data[last:last] = bytes([0x80 | index])
+    data[at:at] = struct.pack(">I", 9) + name + bytes([value])
+    return bytes(data)
+
+
 def make_heif(folder, rng, format):
     """heif-enc's files, and heif-convert's idea of them as PNG."""
-    made = 0
     work = os.path.join(folder.path, format)
     os.mkdir(work)
+    target, seen, source = (os.path.join(work, n) for n in ("made.heif", "seen.png", "source.png"))
+    made = 0
+
+    def run(*command):
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def add(name, data):
+        with open(target, "wb") as f:
+            f.write(data)
+        if os.path.exists(seen):
+            os.remove(seen)
+        if run("heif-convert", target, seen):
+            folder.add(format, name, data=data, want=pillow(seen))
+            return 1
+        return 0
+
+    def encoded(*options):
+        if not run("heif-enc", *(["-A"] if format == "AVIF" else []), *options, "-o", target, source):
+            return None
+        with open(target, "rb") as f:
+            return f.read()
+
     for w, h in [(16, 16), (17, 33), (64, 48), (130, 98), (300, 200)]:
         for channels, mode in ((3, "RGB"), (4, "RGBA"), (1, "L")):
             pixels = scene(rng, w, h, channels)
-            source = os.path.join(work, f"{w}x{h}_{mode}.png")
             Image.fromarray(pixels[..., 0] if channels == 1 else pixels, mode).save(source)
             for options in (["-q", "30"], ["-q", "90"], ["-L"], ["-q", "60", "-p", "chroma=444"]):
-                target = os.path.join(work, f"{made}.heif")
-                seen = os.path.join(work, f"{made}.png")
-                command = ["heif-enc", *(["-A"] if format == "AVIF" else []), *options, "-o", target, source]
-                if subprocess.run(command, capture_output=True).returncode or not os.path.exists(target):
-                    continue
-                if subprocess.run(["heif-convert", target, seen], capture_output=True).returncode:
-                    continue
-                with open(target, "rb") as f:
-                    folder.add(format, f"{w}x{h}_{mode}_{'_'.join(options)}", data=f.read(), want=pillow(seen))
-                made += 1
+                data = encoded(*options)
+                made += add(f"{w}x{h}_{mode}_{'_'.join(options)}", data) if data else 0
+        Image.fromarray(scene(rng, w, h, 3), "RGB").save(source)
+        data = encoded("-q", "80")
+        for name, value in ((b"irot", 1), (b"irot", 2), (b"irot", 3), (b"imir", 0), (b"imir", 1)):
+            made += add(f"{w}x{h}_{name.decode()}{value}", turned(data, name, value)) if data else 0
+        with open(source, "wb") as f:
+            f.write(png16(scene(rng, w, h, 3).astype(np.uint16) * 257))
+        for bits in ("10", "12"):  # where the encoder has them
+            data = encoded("-q", "80", "-b", bits)
+            made += add(f"{w}x{h}_{bits}bits", data) if data else 0
     return made
 
 
