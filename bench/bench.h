@@ -11,7 +11,7 @@
 
 /* A command of the table in main.c; argv[0] is its name. It prints its results, main prints err. */
 typedef enum rudd_status bench_command(int argc, char **argv, struct rudd_error *err);
-bench_command bench_infer, bench_train, bench_kernels, bench_peers, bench_serve;
+bench_command bench_infer, bench_train, bench_kernels, bench_peers, bench_serve, bench_metrics;
 
 /* What is measured: from the command line, shared by infer and train. */
 struct bench_work {

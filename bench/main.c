@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
     {"kernels", bench_kernels, "each kernel on the layers of B4 and V2-B0: GFLOP/s, GB/s, share of the peak"},
     {"infer", bench_infer, "one forward pass: milliseconds, images a second, memory"},
+    {"metrics", bench_metrics, "the figures of an evaluation with many classes: seconds, memory"},
     {"peers", bench_peers, "the same work in ONNX Runtime, OpenVINO, PyTorch, another build of rudd, in turns"},
     {"serve", bench_serve, "rudd-serve under load: requests a second, percentiles, memory; its counters checked"},
     {"train", bench_train, "one training step: forward, backward, update"},

@@ -20,6 +20,7 @@ enum rudd_status nn_name_index_make(struct nn_name_index *index, const char *(*n
                                     const void *user, int count, struct rudd_error *err)
 {
     struct nn_name_index fresh = {.count = count, .twice = -1};
+    *index = (struct nn_name_index){.twice = -1};
     fresh.list = rudd_zalloc((size_t)count + 1, sizeof *fresh.list);
     if (!fresh.list) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d names", count);
     for (int i = 0; i < count; i++) fresh.list[i] = (struct nn_named){name_of(user, i), i};

@@ -13,7 +13,8 @@ struct nn_name_index {
     int twice; /* the number of a name that an earlier one has; -1: all differ */
 };
 
-/* name_of(user, i) gives the i-th of count names; they must outlive the index. RUDD_NO_MEMORY. */
+/* name_of(user, i) gives the i-th of count names; they must outlive the index. RUDD_NO_MEMORY leaves it
+ * empty. */
 enum rudd_status nn_name_index_make(struct nn_name_index *index, const char *(*name_of)(const void *user, int i),
                                     const void *user, int count, struct rudd_error *err);
 /* The least number of that name; -1: none. Thread-safe. */

@@ -12,7 +12,7 @@
 enum { COUNT = 37, CLASSES = 4 };
 static struct data_item items[COUNT];
 static char *names[CLASSES];
-static const struct data_set set = {names, CLASSES, items, COUNT};
+static const struct data_set set = {.class_names = names, .class_count = CLASSES, .items = items, .count = COUNT};
 
 static int label_set(void **state)
 {
@@ -124,7 +124,7 @@ static void failing_memory(void **state)
     }
     assert_int_equal(failures, 5);
     data_sampler_free(&s);
-    const struct data_set empty = {names, CLASSES, NULL, 0};
+    const struct data_set empty = {.class_names = names, .class_count = CLASSES};
     assert_int_equal(data_sampler_init(&s, &empty, DATA_BALANCED, true, 1, NULL), RUDD_OK);
     data_sampler_draw(&s, 1, 1);
     assert_int_equal(s.length, 0);

@@ -311,8 +311,12 @@ static void labels_follow_the_model(void **state)
     char a[] = "a", b[] = "b", c[] = "c", d[] = "d";
     char *names[] = {a, b, c}, *none[] = {a, b, c};
     struct data_item items[] = {{.label = 0}, {.label = 1}, {.label = 2}, {.label = 1}};
-    struct data_splits splits = {.train = {names, 3, items, 4}, .val = {none, 3, NULL, 0}, .test = {none, 0, NULL, 0}};
-    assert_true(train_labels_follow(&splits, &model));
+    struct data_splits splits = {.train = {.class_names = names, .class_count = 3, .items = items, .count = 4},
+                                 .val = {.class_names = none, .class_count = 3},
+                                 .test = {.class_names = none}};
+    bool followed;
+    assert_int_equal(train_labels_follow(&followed, &splits, &model, NULL), RUDD_OK);
+    assert_true(followed);
     assert_int_equal(items[0].label, 1);
     assert_int_equal(items[1].label, 2);
     assert_int_equal(items[2].label, 0);
@@ -322,7 +326,8 @@ static void labels_follow_the_model(void **state)
         assert_string_equal(none[k], of_model[k].name);
     }
     names[0] = d;
-    assert_false(train_labels_follow(&splits, &model));
+    assert_int_equal(train_labels_follow(&followed, &splits, &model, NULL), RUDD_OK);
+    assert_false(followed);
     assert_int_equal(items[0].label, 1);
 }
 

@@ -107,7 +107,7 @@ static void answers_are_means(void **state)
     static char folder[64], path[PICTURES][128];
     char *names[CLASSES] = {"a", "b", "c"};
     struct data_item items[PICTURES];
-    const struct data_set set = {names, CLASSES, items, PICTURES};
+    const struct data_set set = {.class_names = names, .class_count = CLASSES, .items = items, .count = PICTURES};
     struct nn_model *m = make_model();
     folder_create(folder);
     for (int i = 0; i < PICTURES; i++) {
@@ -115,7 +115,7 @@ static void answers_are_means(void **state)
         snprintf(name, sizeof name, "%d.jpg", i);
         snprintf(path[i], sizeof path[i], "%s/%s", folder, name);
         if (i != 2) picture_put(folder, name, 70 + 10 * i, 50, 31 * i); /* one is missing: the others must not mix */
-        items[i] = (struct data_item){path[i], i % CLASSES};
+        items[i] = (struct data_item){.path = path[i], .label = i % CLASSES};
     }
     static const int all[] = {1, 2, 6, 7, 10};
     for (int k = 0; k < 5; k++) {
@@ -132,7 +132,7 @@ static void answers_are_means(void **state)
             assert_int_equal(e.items[i], i + (i >= 2));
             assert_int_equal(e.labels[i], items[e.items[i]].label);
             mean_by_hand(mean, m, path[e.items[i]], views);
-            train_log_softmax(p, e.logits + i * CLASSES, CLASSES);
+            train_log_softmax(p, e.kept.logits + i * CLASSES, CLASSES);
             for (int c = 0; c < CLASSES; c++) assert_true(fabs(p[c] - mean[c]) < 1e-5);
             double plain[CLASSES];
             mean_by_hand(plain, m, path[e.items[i]], 1);

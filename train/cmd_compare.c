@@ -90,17 +90,17 @@ static enum rudd_status answer(struct comparing *c, struct side *side, const str
                                struct rudd_error *err)
 {
     struct train_evaluator *evaluator = NULL;
-    if (!train_labels_follow(&c->splits, side->model))
-        return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of the pictures", side->name);
+    bool followed;
+    enum rudd_status status = train_labels_follow(&followed, &c->splits, side->model, err);
+    if (status != RUDD_OK) return status;
+    if (!followed) return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of the pictures", side->name);
     side->answers = rudd_zalloc((size_t)c->set->count, 1);
     if (!side->answers) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d answers", c->set->count);
-    enum rudd_status status = train_evaluator_within(&evaluator, side->model, c->set, c->batch, c->threads, NN_BYTES_AUTO, err);
+    status = train_evaluator_within(&evaluator, side->model, c->set, c->batch, c->threads, NN_BYTES_AUTO, err);
     if (status == RUDD_OK) status = train_evaluate(&side->evaluation, evaluator, side == c->sides ? "A" : "B", events, err);
     const struct train_evaluation *e = &side->evaluation;
-    const int classes = side->model->class_count;
     for (int i = 0; status == RUDD_OK && i < e->count; i++)
-        side->answers[e->items[i]] =
-            train_argmax(e->logits + (size_t)i * (size_t)classes, classes) == e->labels[i] ? TRAIN_RIGHT : TRAIN_WRONG;
+        side->answers[e->items[i]] = e->results[i].best == e->labels[i] ? TRAIN_RIGHT : TRAIN_WRONG;
     train_evaluator_destroy(evaluator);
     return status;
 }

@@ -14,7 +14,8 @@ struct train_evaluator {
     struct nn_plan *plan;
     struct data_loader *loader;
     struct data_loader_options loads;
-    float *p; /* [batch, classes] probabilities of one batch; NULL: one view, and logits are kept as they are */
+    float *p;   /* [batch, classes] probabilities of one batch; NULL: one view, and logits are taken as they are */
+    float *sum; /* [classes] of a picture's probabilities over its views so far */
 };
 
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
@@ -75,19 +76,28 @@ enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, in
     struct train_evaluator *e = evaluator;
     struct data_loader *loader;
     struct data_loader_options loads = e->loads;
-    float *p = NULL;
+    float *p = NULL, *sum = NULL;
+    const size_t classes = (size_t)e->model->class_count;
     loads.views = views;
     enum rudd_status status = data_loader_create(&loader, e->set, &loads, err);
     if (status != RUDD_OK) return status;
-    if (views > 1 && !(p = rudd_zalloc((size_t)loads.batch * (size_t)e->model->class_count, sizeof *p))) {
+    if (views > 1) {
+        p = rudd_zalloc((size_t)loads.batch * classes, sizeof *p);
+        sum = rudd_zalloc(classes, sizeof *sum);
+    }
+    if (views > 1 && (!p || !sum)) {
+        rudd_free(p);
+        rudd_free(sum);
         data_loader_destroy(loader);
         return rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for %d views", views);
     }
     data_loader_destroy(e->loader);
     rudd_free(e->p);
+    rudd_free(e->sum);
     e->loader = loader;
     e->loads = loads;
     e->p = p;
+    e->sum = sum;
     return RUDD_OK;
 }
 
@@ -95,6 +105,7 @@ void train_evaluator_destroy(struct train_evaluator *evaluator)
 {
     if (!evaluator) return;
     rudd_free(evaluator->p);
+    rudd_free(evaluator->sum);
     data_loader_destroy(evaluator->loader);
     nn_plan_destroy(evaluator->plan);
     rudd_free(evaluator);
@@ -117,107 +128,167 @@ const struct data_loader *train_evaluator_loader(const struct train_evaluator *e
 
 void train_evaluation_free(struct train_evaluation *evaluation)
 {
-    rudd_free(evaluation->logits);
+    train_kept_free(&evaluation->kept);
+    rudd_free(evaluation->results);
     rudd_free(evaluation->labels);
     rudd_free(evaluation->items);
     train_metrics_free(&evaluation->metrics);
     memset(evaluation, 0, sizeof *evaluation);
 }
 
-/* Adds the batch that the plan has just seen: its logits, or with views the sums of probabilities. The views of a picture come one after
- * another, but may be cut by the end of a batch. */
-static void keep_answers(struct train_evaluation *out, struct train_evaluator *e, const struct data_batch *batch)
+/* What a pass fills. */
+struct pass {
+    struct train_evaluator *e;
+    struct train_evaluation *out;
+    struct train_measure *measure;
+    const char *phase;
+    int summed; /* the picture whose views are being summed; -1: none */
+};
+
+/* One picture's logits become its result. */
+static enum rudd_status take_logits(struct pass *p, const float *logits, int item, struct rudd_error *err)
 {
-    const size_t classes = (size_t)e->model->class_count;
-    if (e->p) nn_plan_softmax(e->plan, e->p, batch->n);
-    for (int i = 0; i < batch->n; i++) {
-        const float *from = (e->p ? e->p : nn_plan_logits(e->plan)) + (size_t)i * classes;
-        if (!e->p || out->count == 0 || out->items[out->count - 1] != batch->items[i]) {
-            out->labels[out->count] = batch->labels[i];
-            out->items[out->count++] = batch->items[i];
-        }
-        float *row = out->logits + (size_t)(out->count - 1) * classes;
-        for (size_t k = 0; k < classes; k++) row[k] += from[k];
-    }
+    const struct data_item *picture = &p->e->set->items[item];
+    for (int k = 0; k < p->e->model->class_count; k++)
+        if (!isfinite(logits[k]))
+            return rudd_fail(err, RUDD_LIMIT,
+                             "%s: the network's answer for %s is not a finite number; the weights are damaged or training "
+                             "diverged",
+                             p->phase, picture->path);
+    const int i = p->out->count++;
+    p->out->items[i] = item;
+    p->out->labels[i] = picture->label;
+    train_measure_add(p->measure, logits, picture->label, &p->out->results[i]);
+    return RUDD_OK;
 }
 
-/* From sums of probabilities over views to logits. What float32 has no number for counts as its smallest; NaN stays. */
-static void take_logarithms(struct train_evaluation *out, const struct train_evaluator *e)
+/* The logarithm of the mean of its views. What float32 has no number for counts as its smallest; NaN stays. */
+static enum rudd_status end_views(struct pass *p, struct rudd_error *err)
 {
-    for (size_t i = 0; i < (size_t)out->count * (size_t)e->model->class_count; i++) {
-        float mean = out->logits[i] / (float)e->loads.views;
-        out->logits[i] = logf(mean < FLT_MIN ? FLT_MIN : mean);
+    const int item = p->summed;
+    float *sum = p->e->sum;
+    if (item < 0) return RUDD_OK;
+    for (int k = 0; k < p->e->model->class_count; k++) {
+        const float mean = sum[k] / (float)p->e->loads.views;
+        sum[k] = logf(mean < FLT_MIN ? FLT_MIN : mean);
     }
+    p->summed = -1;
+    return take_logits(p, sum, item, err);
+}
+
+/* Takes the batch that the plan has just seen. The views of a picture come one after another, but may be cut by the end of a batch. */
+static enum rudd_status take_batch(struct pass *p, const struct data_batch *batch, struct rudd_error *err)
+{
+    struct train_evaluator *e = p->e;
+    const size_t classes = (size_t)e->model->class_count;
+    enum rudd_status status = RUDD_OK;
+    if (e->p) nn_plan_softmax(e->plan, e->p, batch->n);
+    for (int i = 0; i < batch->n && !status; i++) {
+        const float *from = (e->p ? e->p : nn_plan_logits(e->plan)) + (size_t)i * classes;
+        if (!e->p) {
+            status = take_logits(p, from, batch->items[i], err);
+            continue;
+        }
+        if (p->summed != batch->items[i]) {
+            status = end_views(p, err);
+            memset(e->sum, 0, classes * sizeof *e->sum);
+            p->summed = batch->items[i];
+        }
+        for (size_t k = 0; k < classes; k++) e->sum[k] += from[k];
+    }
+    return status;
+}
+
+static enum rudd_status run_pass(struct pass *p, const struct train_events *events, struct rudd_error *err)
+{
+    struct train_evaluator *e = p->e;
+    struct data_batch batch;
+    enum rudd_status status = RUDD_OK;
+    const double began = train_now();
+    nn_plan_prepare(e->plan);
+    data_loader_start(e->loader, 0, 0);
+    while (!status && data_loader_next(e->loader, &batch)) {
+        memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * nn_plan_input_floats(e->plan));
+        nn_plan_forward(e->plan, batch.n);
+        status = take_batch(p, &batch, err);
+        if (events && events->tick) {
+            struct train_tick tick = {p->phase, 0, 0, p->out->count, e->set->count, NAN, train_now() - began};
+            events->tick(events->user, &tick);
+        }
+        if (!status && train_is_stopped(events)) status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
+    }
+    if (!status) status = end_views(p, err);
+    p->out->seconds = train_now() - began;
+    if (status || p->out->count) return status;
+    return rudd_fail(err, RUDD_FORMAT, "%s: none of the %d pictures could be read; the first: %s", p->phase, e->set->count,
+                     data_loader_bad_count(e->loader) ? data_loader_bad(e->loader, 0) : "(there is none)");
 }
 
 enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
                                 const struct train_events *events, struct rudd_error *err)
 {
-    struct train_evaluator *e = evaluator;
-    const int classes = e->model->class_count;
-    enum rudd_status status = RUDD_OK;
-    struct train_evaluation out = {0};
-    struct data_batch batch;
-    double began = train_now();
-
-    out.logits = rudd_zalloc((size_t)e->set->count, sizeof *out.logits * (size_t)classes);
-    out.labels = rudd_zalloc((size_t)e->set->count, sizeof *out.labels);
-    out.items = rudd_zalloc((size_t)e->set->count, sizeof *out.items);
-    if (!out.logits || !out.labels || !out.items) {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for the results of %d pictures", e->set->count);
-        goto done;
+    const struct nn_model *model = evaluator->model;
+    const int count = evaluator->set->count;
+    const size_t room = (size_t)count;
+    struct train_evaluation out = {.labels = rudd_alloc(room * sizeof *out.labels),
+                                   .items = rudd_alloc(room * sizeof *out.items),
+                                   .results = rudd_alloc(room * sizeof *out.results)};
+    struct pass pass = {evaluator, &out, NULL, phase, -1};
+    enum rudd_status status =
+        out.labels && out.items && out.results
+            ? train_measure_create(&pass.measure, count, model->class_count, TRAIN_KEPT_BYTES, err)
+            : rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for the results of %d pictures", count);
+    if (!status) status = run_pass(&pass, events, err);
+    if (!status) status = train_measure_finish(&out.metrics, &out.kept, pass.measure, events, err);
+    train_measure_destroy(pass.measure);
+    if (status) {
+        train_evaluation_free(&out);
+        return status;
     }
-    nn_plan_prepare(e->plan);
-    data_loader_start(e->loader, 0, 0);
-    while (data_loader_next(e->loader, &batch)) {
-        memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * nn_plan_input_floats(e->plan));
-        nn_plan_forward(e->plan, batch.n);
-        keep_answers(&out, e, &batch);
-        if (events && events->tick) {
-            struct train_tick tick = {phase, 0, 0, out.count, e->set->count, NAN, train_now() - began};
-            events->tick(events->user, &tick);
-        }
-        if (events && events->stop && events->stop(events->user)) {
-            status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
-            goto done;
-        }
-    }
-    out.seconds = train_now() - began;
-    if (e->p) take_logarithms(&out, e);
-    if (out.count == 0) {
-        status = rudd_fail(err, RUDD_FORMAT, "%s: none of the %d pictures could be read; the first: %s", phase, e->set->count,
-                           data_loader_bad_count(e->loader) ? data_loader_bad(e->loader, 0) : "(there is none)");
-        goto done;
-    }
-    for (size_t i = 0; i < (size_t)out.count * (size_t)classes; i++)
-        if (!isfinite(out.logits[i])) {
-            status = rudd_fail(
-                err, RUDD_LIMIT,
-                "%s: the network's answer for %s is not a finite number; the weights are damaged or training diverged", phase,
-                e->set->items[out.items[i / (size_t)classes]].path);
-            goto done;
-        }
-    status = train_metrics_compute(&out.metrics, out.logits, out.labels, out.count, classes, err);
-    if (status != RUDD_OK) goto done;
-    if (e->model->temperature > 0) train_metrics_calibrate(&out.metrics, e->model->temperature, out.logits, out.labels);
+    if (model->temperature > 0) train_metrics_calibrate(&out.metrics, model->temperature, &out.kept);
     *evaluation = out;
-    out = (struct train_evaluation){0};
-done:
-    train_evaluation_free(&out);
-    return status;
+    return RUDD_OK;
 }
 
-void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model)
+void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model, const struct train_events *events)
 {
-    struct train_evaluation *e = evaluation;
-    model->temperature = train_temperature(e->logits, e->labels, e->count, model->class_count);
-    train_metrics_calibrate(&e->metrics, model->temperature, e->logits, e->labels);
+    model->temperature = train_temperature(&evaluation->kept, events);
+    train_metrics_calibrate(&evaluation->metrics, model->temperature, &evaluation->kept);
 }
 
 static json_t *class_json(const struct train_class_metrics *c, const char *name)
 {
     return json_pack("{s:s,s:f,s:f,s:f,s:i}", "class", name, "precision", c->precision, "recall", c->recall, "f1", c->f1,
                      "support", c->support);
+}
+
+static json_t *matrix_json(const struct train_metrics *m)
+{
+    json_t *matrix = json_array();
+    const struct train_confused *c = m->confused, *end = c + m->confused_count;
+    bool failed = !matrix;
+    for (int k = 0; k < m->classes && !failed; k++) {
+        json_t *row = json_array();
+        for (int j = 0; j < m->classes; j++) {
+            const bool here = c < end && c->label == k && c->answer == j;
+            failed |= json_array_append_new(row, json_integer(here ? c->count : 0)) != 0;
+            c += here;
+        }
+        failed |= json_array_append_new(matrix, row) != 0;
+    }
+    if (failed) json_decref(matrix);
+    return failed ? NULL : matrix;
+}
+
+static json_t *pairs_json(const struct train_metrics *m)
+{
+    json_t *list = json_array();
+    bool failed = !list;
+    for (int i = 0; i < m->confused_count && !failed; i++)
+        failed = json_array_append_new(
+                     list, json_pack("[iii]", m->confused[i].label, m->confused[i].answer, m->confused[i].count)) != 0;
+    if (failed) json_decref(list);
+    return failed ? NULL : list;
 }
 
 json_t *train_metrics_json(const struct train_metrics *m, const struct nn_class *classes, bool tables)
@@ -236,18 +307,18 @@ json_t *train_metrics_json(const struct train_metrics *m, const struct nn_class 
         return NULL;
     }
     json_decref(calibrated);
-    if (!tables) return object;
-    json_t *per_class = json_array(), *confusion = json_array();
-    bool failed = false;
-    for (int k = 0; k < m->classes; k++) {
-        json_t *row = json_array();
-        for (int j = 0; j < m->classes; j++)
-            failed |= json_array_append_new(row, json_integer(m->confusion[(size_t)k * (size_t)m->classes + (size_t)j])) != 0;
-        failed |= json_array_append_new(confusion, row) != 0;
-        failed |= json_array_append_new(per_class, class_json(&m->per_class[k], classes[k].name)) != 0;
+    if (m->roc_auc_error > 0 && json_object_set_new(object, "roc_auc_error", json_real(m->roc_auc_error)) != 0) {
+        json_decref(object);
+        return NULL;
     }
+    if (!tables) return object;
+    const bool matrix = m->classes <= TRAIN_MATRIX_CLASSES;
+    json_t *per_class = json_array(), *confusion = matrix ? matrix_json(m) : pairs_json(m);
+    bool failed = !confusion;
+    for (int k = 0; k < m->classes; k++)
+        failed |= json_array_append_new(per_class, class_json(&m->per_class[k], classes[k].name)) != 0;
     failed |= json_object_set_new(object, "per_class", per_class) != 0;
-    failed |= json_object_set_new(object, "confusion", confusion) != 0;
+    failed |= json_object_set_new(object, matrix ? "confusion" : "confusion_pairs", confusion) != 0;
     if (failed) {
         json_decref(object);
         return NULL;

@@ -1,7 +1,7 @@
 /* evaluate.h - a model over a set of pictures: the one path for validation during training, for the final test and for
  * `rudd eval`.
  *
- *     set --loader (evaluation path)--> batches --inference plan--> logits [count, classes] --> metrics
+ *     set --loader (evaluation path)--> batches --inference plan--> logits --> metrics
  *
  * The plan is fused and folded (nn/plan.h); it sees the model's values as they are when train_evaluate is called. */
 #ifndef TRAIN_EVALUATE_H
@@ -14,8 +14,9 @@
 /* What came out. items index the set's pictures; those that could not be read are absent. */
 struct train_evaluation {
     int count;
-    float *logits; /* [count, classes] */
-    int *labels, *items;
+    int *labels, *items;          /* [count] */
+    struct train_result *results; /* [count] */
+    struct train_kept kept;       /* logits, of all where they are not too many (metrics.h) */
     struct train_metrics metrics;
     double seconds;
 };
@@ -54,11 +55,12 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
                                 const struct train_events *events, struct rudd_error *err);
 
 /* Fits the model's temperature on this evaluation, which is of validation pictures, and fills what is calibrated in its metrics. */
-void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model);
+void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model, const struct train_events *events);
 
 /* {"images","top1","top3","top5","balanced_accuracy","macro_f1","weighted_f1","loss","ece","roc_auc"}, where the model has a temperature
  * also {"temperature","loss_calibrated","ece_calibrated"}, and with tables also {"per_class":[{"class",
- * "precision","recall","f1","support"}],"confusion":[[..]]}. A new reference; NULL when out of memory. */
+ * "precision","recall","f1","support"}],"confusion":[[..]]}, or above TRAIN_MATRIX_CLASSES "confusion_pairs":[[true,predicted,count],..]. Where it
+ * is not exact, "roc_auc_error" bounds what "roc_auc" is off. A new reference; NULL when out of memory. */
 json_t *train_metrics_json(const struct train_metrics *metrics, const struct nn_class *classes, bool tables);
 
 #endif

@@ -24,3 +24,8 @@ double train_now(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
+
+bool train_is_stopped(const struct train_events *events)
+{
+    return events && events->stop && events->stop(events->user);
+}

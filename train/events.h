@@ -43,6 +43,8 @@ struct train_events {
 
 /* note with a format; nothing when events or its note is NULL. */
 void train_note(const struct train_events *events, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Whether it is time to stop; false when events or its stop is NULL. */
+bool train_is_stopped(const struct train_events *events);
 double train_now(void); /* seconds on a clock that only goes forward */
 
 #endif

@@ -82,7 +82,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
         e->val_macro_f1 = evaluation.metrics.macro_f1;
     }
     *best = is_better(f, e);
-    if (*best && f->val) train_evaluation_calibrate(&evaluation, f->model);
+    if (*best && f->val) train_evaluation_calibrate(&evaluation, f->model, f->events);
     if (*best) status = keep_best(f, (int)e->epoch, f->val ? &evaluation.metrics : NULL, err);
     if (*best && status == RUDD_OK) {
         f->state.best_epoch = e->epoch;
@@ -101,7 +101,7 @@ done:
 
 static bool is_stopped(const struct train_fit_run *f)
 {
-    return f->events && f->events->stop && f->events->stop(f->events->user);
+    return train_is_stopped(f->events);
 }
 
 /* Between steps, where no gradients have to be written. */

@@ -117,7 +117,9 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
     f->model->preprocess.mode = (enum nn_resize_mode)f->s.resize;
     f->model->preprocess.filter = (enum nn_filter)f->s.filter;
     f->model->preprocess.reduce = f->s.reduce;
-    train_labels_follow(&f->splits, f->model);
+    bool followed;
+    status = train_labels_follow(&followed, &f->splits, f->model, err);
+    if (status != RUDD_OK) return status;
 
     char beside[TRAIN_PATH];
     const char *labels = f->s.labels;
@@ -135,9 +137,11 @@ static enum rudd_status open_last_model(struct train_fit_run *f, const char *las
 {
     enum rudd_status status = weights_model_load(&f->model, last, NULL, NULL, err);
     if (status != RUDD_OK) return status;
-    if (!train_labels_follow(&f->splits, f->model))
+    bool followed;
+    status = train_labels_follow(&followed, &f->splits, f->model, err);
+    if (status == RUDD_OK && !followed)
         return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of %s any more", last, f->s.data);
-    return RUDD_OK;
+    return status;
 }
 
 size_t train_fit_validation_bytes(const struct train_fit_run *f)

@@ -2,10 +2,43 @@
 #include "train/labels.h"
 
 #include "data/image/decode.h"
+#include "nn/name_index.h"
 #include <jansson.h>
 #include <string.h>
 
 enum { LABELS_MAX_BYTES = 64 << 20 };
+
+/* The entry's word, or NULL. The model copies it. */
+static char *word(const json_t *entry, const char *key)
+{
+    return (char *)json_string_value(json_object_get(entry, key));
+}
+
+static const char *name_of_entry(const void *list, int i)
+{
+    return word(json_array_get(list, (size_t)i), "name");
+}
+
+static enum rudd_status check_entries(const json_t *list, const char *path, struct rudd_error *err)
+{
+    struct nn_name_index index;
+    size_t i;
+    json_t *entry;
+    json_array_foreach(list, i, entry)
+    {
+        if (!word(entry, "name"))
+            return rudd_fail(err, RUDD_FORMAT,
+                             "%s: entry %zu has no name, expected a list of {\"name\",\"latin\",\"en\",\"ru\"}; --labels none "
+                             "leaves the file alone",
+                             path, i + 1);
+    }
+    enum rudd_status status = nn_name_index_make(&index, name_of_entry, list, (int)json_array_size(list), err);
+    if (status == RUDD_OK && index.twice >= 0)
+        status =
+            rudd_fail(err, RUDD_FORMAT, "%s: entry %d repeats %s", path, index.twice + 1, name_of_entry(list, index.twice));
+    nn_name_index_free(&index);
+    return status;
+}
 
 static enum rudd_status read_labels(json_t **labels, const char *path, struct rudd_error *err)
 {
@@ -18,95 +51,89 @@ static enum rudd_status read_labels(json_t **labels, const char *path, struct ru
     rudd_free(bytes);
     if (!list) return rudd_fail(err, RUDD_FORMAT, "%s:%d: %s", path, where.line, where.text);
 
-    size_t i;
-    json_t *entry;
-    json_array_foreach(list, i, entry)
-    {
-        const char *name = json_string_value(json_object_get(entry, "name"));
-        bool twice = false;
-        for (size_t j = 0; name && j < i; j++)
-            twice |= strcmp(name, json_string_value(json_object_get(json_array_get(list, j), "name"))) == 0;
-        if (name && !twice) continue;
-        status = rudd_fail(err, RUDD_FORMAT, "%s: entry %zu %s%s, expected a list of {\"name\",\"latin\",\"en\",\"ru\"}", path,
-                           i + 1, name ? "repeats " : "has no name", name ? name : "");
-        json_decref(list);
-        return status;
-    }
     if (!json_is_array(list)) {
         json_decref(list);
-        return rudd_fail(err, RUDD_FORMAT, "%s: expected a list of {\"name\",\"latin\",\"en\",\"ru\"}", path);
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: expected a list of {\"name\",\"latin\",\"en\",\"ru\"}; --labels none leaves the file alone",
+                         path);
     }
-    *labels = list;
-    return RUDD_OK;
+    status = check_entries(list, path, err);
+    if (status != RUDD_OK)
+        json_decref(list);
+    else
+        *labels = list;
+    return status;
 }
 
-/* The entry's word, or NULL. The model copies it. */
-static char *word(const json_t *entry, const char *key)
+/* The words of every class that has an entry. */
+static enum rudd_status add_words(struct nn_class *classes, int count, const json_t *labels, struct rudd_error *err)
 {
-    return (char *)json_string_value(json_object_get(entry, key));
+    struct nn_name_index index;
+    enum rudd_status status = nn_name_index_make(&index, name_of_entry, labels, (int)json_array_size(labels), err);
+    for (int k = 0; k < count && status == RUDD_OK; k++) {
+        const int at = nn_name_index_find(&index, classes[k].name);
+        if (at < 0) continue;
+        const json_t *entry = json_array_get(labels, (size_t)at);
+        classes[k].latin = word(entry, "latin");
+        classes[k].en = word(entry, "en");
+        classes[k].ru = word(entry, "ru");
+    }
+    if (status == RUDD_OK) nn_name_index_free(&index);
+    return status;
 }
 
 enum rudd_status train_labels_apply(struct nn_model *model, const struct data_set *set, const char *path,
                                     struct rudd_error *err)
 {
-    json_t *labels = NULL, *entry;
+    json_t *labels = NULL;
     enum rudd_status status = path ? read_labels(&labels, path, err) : RUDD_OK;
     if (status != RUDD_OK) return status;
     struct nn_class *classes = rudd_zalloc((size_t)set->class_count, sizeof *classes);
-    if (classes) {
-        for (int k = 0; k < set->class_count; k++) {
-            size_t i;
-            classes[k].name = set->class_names[k];
-            json_array_foreach(labels, i, entry)
-            {
-                if (strcmp(word(entry, "name"), set->class_names[k]) != 0) continue;
-                classes[k].latin = word(entry, "latin");
-                classes[k].en = word(entry, "en");
-                classes[k].ru = word(entry, "ru");
-            }
-        }
-        status = nn_model_set_classes(model, classes, set->class_count, err);
-    } else {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d labels", set->class_count);
-    }
+    if (!classes) status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d labels", set->class_count);
+    for (int k = 0; k < set->class_count && classes; k++) classes[k].name = set->class_names[k];
+    if (status == RUDD_OK && labels) status = add_words(classes, set->class_count, labels, err);
+    if (status == RUDD_OK) status = nn_model_set_classes(model, classes, set->class_count, err);
     rudd_free(classes);
     json_decref(labels);
     return status;
 }
 
-static int find_class(const struct nn_model *model, const char *name)
+static const char *name_of_class(const void *model, int k)
 {
-    for (int k = 0; k < model->class_count; k++)
-        if (strcmp(model->classes[k].name, name) == 0) return k;
-    return -1;
+    return ((const struct nn_model *)model)->classes[k].name;
 }
 
-/* Swaps names until each stands where the model has it; labels are renumbered first, from the old order. */
-static void follow(struct data_set *set, const struct nn_model *model)
+/* place[k]: where class k of the set stands in the model. Names go along; labels are renumbered. */
+static void follow(struct data_set *set, const int *place, char **names)
 {
-    for (int i = 0; i < set->count; i++) set->items[i].label = find_class(model, set->class_names[set->items[i].label]);
-    for (int k = 0; k < set->class_count;) {
-        int to = find_class(model, set->class_names[k]);
-        if (to == k) {
-            k++;
-            continue;
-        }
-        char *other = set->class_names[to];
-        set->class_names[to] = set->class_names[k];
-        set->class_names[k] = other;
-    }
+    for (int i = 0; i < set->count; i++) set->items[i].label = place[set->items[i].label];
+    for (int k = 0; k < set->class_count; k++) names[place[k]] = set->class_names[k];
+    memcpy(set->class_names, names, (size_t)set->class_count * sizeof *names);
 }
 
-bool train_labels_follow(struct data_splits *splits, const struct nn_model *model)
+enum rudd_status train_labels_follow(bool *followed, struct data_splits *splits, const struct nn_model *model,
+                                     struct rudd_error *err)
 {
-    if (model->class_count != splits->train.class_count) return false;
+    const int count = splits->train.class_count;
+    struct nn_name_index index;
+    *followed = false;
+    if (model->class_count != count) return RUDD_OK;
+    enum rudd_status status = nn_name_index_make(&index, name_of_class, model, count, err);
+    if (status != RUDD_OK) return status;
+    int *place = rudd_alloc(((size_t)count + 1) * sizeof *place);
+    char **names = rudd_alloc(((size_t)count + 1) * sizeof *names);
+    if (!place || !names) status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d labels", count);
     /* Names within a set are distinct, so one-to-one follows from all being found. */
-    for (int k = 0; k < model->class_count; k++)
-        if (find_class(model, splits->train.class_names[k]) < 0) return false;
+    bool all = status == RUDD_OK;
+    for (int k = 0; k < count && all; k++) all = (place[k] = nn_name_index_find(&index, splits->train.class_names[k])) >= 0;
     struct data_set *sets[] = {&splits->train, &splits->val, &splits->test};
-    for (int i = 0; i < 3; i++)
-        if (sets[i]->class_count == model->class_count) follow(sets[i], model);
-    return true;
+    for (int i = 0; i < 3 && all; i++)
+        if (sets[i]->class_count == count) follow(sets[i], place, names);
+    *followed = all;
+    rudd_free(place);
+    rudd_free(names);
+    nn_name_index_free(&index);
+    return status;
 }
 
 enum rudd_status train_labels_scan(struct data_set *set, const struct nn_model *model, const char *dir, struct rudd_error *err)

@@ -17,7 +17,8 @@ enum rudd_status train_labels_apply(struct nn_model *model, const struct data_se
 enum rudd_status train_labels_scan(struct data_set *set, const struct nn_model *model, const char *dir, struct rudd_error *err);
 
 /* When the model's class names are the set's in some order: renumbers the labels of all three sets to the model's order, so
- * that a trained classifier keeps its meaning, and returns true. Else changes nothing. */
-bool train_labels_follow(struct data_splits *splits, const struct nn_model *model);
+ * that a trained classifier keeps its meaning, and *followed is true. Else nothing changes. RUDD_NO_MEMORY. */
+enum rudd_status train_labels_follow(bool *followed, struct data_splits *splits, const struct nn_model *model,
+                                     struct rudd_error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* metrics.c - measures of a classifier: formulas in metrics.h.
  *
- * One pass over the pictures fills the confusion matrix, the loss and the calibration bins; then one sort per class gives its
- * area under the ROC curve. */
+ *     logits of a picture --train_measure_add--> sums, counts, and either the logits or histograms
+ *                         --train_measure_finish--> metrics */
 #include "train/metrics.h"
 
 #include <math.h>
@@ -59,18 +59,18 @@ static void add_answer(struct train_bin *bins, double confidence, bool hit)
     bins[b].count++;
 }
 
-void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const float *logits, const int *labels)
+void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const struct train_kept *kept)
 {
-    const int n = metrics->images, classes = metrics->classes;
+    const int n = kept->count, classes = kept->classes;
     metrics->temperature = temperature;
     metrics->loss_calibrated = 0;
     memset(metrics->bins_calibrated, 0, sizeof metrics->bins_calibrated);
     for (int i = 0; i < n; i++) {
-        const float *x = logits + (size_t)i * (size_t)classes;
+        const float *x = kept->logits + (size_t)i * (size_t)classes;
         int best = train_argmax(x, classes);
         double norm = log_norm(x, classes, temperature);
-        metrics->loss_calibrated += (norm - x[labels[i]] / temperature) / n;
-        add_answer(metrics->bins_calibrated, exp(x[best] / temperature - norm), best == labels[i]);
+        metrics->loss_calibrated += (norm - x[kept->labels[i]] / temperature) / n;
+        add_answer(metrics->bins_calibrated, exp(x[best] / temperature - norm), best == kept->labels[i]);
     }
     metrics->ece_calibrated = calibration_error(metrics->bins_calibrated, n);
 }
@@ -95,14 +95,16 @@ static void slope(double *first, double *second, double s, const float *logits, 
 }
 
 /* The loss is convex in s = 1/T, so its slope rises: Newton's steps, kept within a bracket that each one narrows. */
-double train_temperature(const float *logits, const int *labels, int n, int classes)
+double train_temperature(const struct train_kept *kept, const struct train_events *events)
 {
+    const float *logits = kept->logits;
+    const int *labels = kept->labels, n = kept->count, classes = kept->classes;
     double low = 1 / 20.0, high = 20, s = 1, first, second;
     slope(&first, &second, low, logits, labels, n, classes);
     bool inside = first < 0;
     slope(&first, &second, high, logits, labels, n, classes);
     if (!inside || first <= 0) return 1;
-    for (int step = 0; step < 60 && high - low > 1e-9 * high; step++) {
+    for (int step = 0; step < 60 && high - low > 1e-9 * high && !train_is_stopped(events); step++) {
         slope(&first, &second, s, logits, labels, n, classes);
         if (first > 0) high = s;
         if (first < 0) low = s;
@@ -116,16 +118,143 @@ double train_temperature(const float *logits, const int *labels, int n, int clas
     return strtod(text, NULL);
 }
 
-static void fill_classes(struct train_metrics *m)
+/* ---- one pass ----------------------------------------------------------------------------------------------------- */
+
+struct train_measure {
+    int n, classes, added; /* n: at most */
+    size_t rows;           /* whose logits are kept */
+    double loss;
+    int hits, within[2]; /* of the largest 3 and 5 */
+    struct train_bin bins[TRAIN_BINS];
+    int *label, *best;                /* [n] */
+    int *support, *predicted, *right; /* [classes] */
+    struct train_kept kept;
+    double *norms; /* [n] log of the softmax's denominator, where all logits are kept */
+    /* Where they are not: how many pictures have a log probability of this class in each bin, and in which bin each label's is. */
+    uint32_t *histogram; /* [classes, histogram_bins] */
+    int histogram_bins;
+    int *label_bin; /* [n] */
+};
+
+/* Log probabilities from 0 to here are told apart. */
+enum { LOWEST = 32, HISTOGRAM_BYTES = 64 << 20 };
+
+static int count_bins(int classes)
 {
-    int present = 0, labelled = 0, c = m->classes;
-    for (int k = 0; k < c; k++) {
-        int predicted = 0, support = 0, hits = m->confusion[(size_t)k * c + k];
-        for (int j = 0; j < c; j++) {
-            support += m->confusion[(size_t)k * c + j];
-            predicted += m->confusion[(size_t)j * c + k];
+    int bins = (int)(HISTOGRAM_BYTES / sizeof(uint32_t) / (size_t)classes);
+    return bins > 1024 ? 1024 : bins;
+}
+
+enum rudd_status train_measure_create(struct train_measure **measure, int n, int classes, size_t keep, struct rudd_error *err)
+{
+    const size_t c = (size_t)classes, row = c * sizeof(float), all = (size_t)n * row;
+    struct train_measure *m = rudd_zalloc(1, sizeof *m);
+    bool ok = m;
+    if (ok) {
+        const bool keeps = all <= keep;
+        const size_t rows = keeps ? (size_t)n : keep / 4 / row + 1;
+        m->n = n;
+        m->rows = rows - !keeps;
+        m->classes = classes;
+        m->kept = (struct train_kept){.classes = classes, .all = keeps};
+        m->kept.logits = rudd_alloc(rows * row);
+        m->kept.labels = rudd_alloc(rows * sizeof(int));
+        m->label = rudd_alloc((size_t)n * sizeof(int));
+        m->best = rudd_alloc((size_t)n * sizeof(int));
+        m->support = rudd_zalloc(c, sizeof(int));
+        m->predicted = rudd_zalloc(c, sizeof(int));
+        m->right = rudd_zalloc(c, sizeof(int));
+        ok = m->kept.logits && m->kept.labels && m->label && m->best && m->support && m->predicted && m->right;
+        if (keeps) {
+            ok = ok && (m->norms = rudd_alloc((size_t)n * sizeof *m->norms));
+        } else {
+            m->histogram_bins = count_bins(classes);
+            ok = ok && (m->histogram = rudd_zalloc(c * (size_t)m->histogram_bins, sizeof *m->histogram));
+            ok = ok && (m->label_bin = rudd_alloc((size_t)n * sizeof(int)));
         }
-        m->per_class[k] = (struct train_class_metrics){
+    }
+    if (!ok) {
+        train_measure_destroy(m);
+        return rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures and %d classes", n, classes);
+    }
+    *measure = m;
+    return RUDD_OK;
+}
+
+void train_kept_free(struct train_kept *kept)
+{
+    rudd_free(kept->logits);
+    rudd_free(kept->labels);
+    *kept = (struct train_kept){0};
+}
+
+void train_measure_destroy(struct train_measure *measure)
+{
+    struct train_measure *m = measure;
+    if (!m) return;
+    train_kept_free(&m->kept);
+    rudd_free(m->label);
+    rudd_free(m->best);
+    rudd_free(m->support);
+    rudd_free(m->predicted);
+    rudd_free(m->right);
+    rudd_free(m->norms);
+    rudd_free(m->histogram);
+    rudd_free(m->label_bin);
+    rudd_free(m);
+}
+
+/* Whether picture i of n is among the `rows` evenly spaced ones, the first and not more than that. */
+static bool is_spaced(int i, int n, size_t rows)
+{
+    return i == 0 || (size_t)i * rows / (size_t)n != (size_t)(i - 1) * rows / (size_t)n;
+}
+
+static int bin_of(const struct train_measure *m, double below) /* minus the log probability */
+{
+    const double bin = below * m->histogram_bins / LOWEST;
+    return bin < 0 ? 0 : bin >= m->histogram_bins - 1 ? m->histogram_bins - 1 : (int)bin;
+}
+
+void train_measure_add(struct train_measure *measure, const float *logits, int label, struct train_result *answer)
+{
+    struct train_measure *m = measure;
+    const int i = m->added++, classes = m->classes;
+    const int best = train_argmax(logits, classes), rank = train_rank(logits, classes, label);
+    const double norm = train_log_softmax(NULL, logits, classes), p = exp(logits[best] - norm);
+    const size_t row = (size_t)classes * sizeof *logits;
+    m->loss += norm - logits[label];
+    m->hits += rank == 0;
+    m->within[0] += rank < 3;
+    m->within[1] += rank < 5;
+    m->support[label]++;
+    m->predicted[best]++;
+    m->right[label] += best == label;
+    m->label[i] = label;
+    m->best[i] = best;
+    add_answer(m->bins, p, best == label);
+    *answer = (struct train_result){best, (float)p, (float)(norm - logits[label])};
+    if (m->kept.all)
+        m->norms[i] = norm;
+    else {
+        for (int k = 0; k < classes; k++)
+            m->histogram[(size_t)k * (size_t)m->histogram_bins + (size_t)bin_of(m, norm - logits[k])]++;
+        m->label_bin[i] = bin_of(m, norm - logits[label]);
+    }
+    if (m->kept.all || is_spaced(i, m->n, m->rows)) {
+        memcpy(m->kept.logits + (size_t)m->kept.count * (size_t)classes, logits, row);
+        m->kept.labels[m->kept.count++] = label;
+    }
+}
+
+/* ---- what they say ------------------------------------------------------------------------------------------------ */
+
+static void fill_classes(struct train_metrics *out, const struct train_measure *m)
+{
+    int present = 0, labelled = 0;
+    for (int k = 0; k < m->classes; k++) {
+        const int predicted = m->predicted[k], support = m->support[k], hits = m->right[k];
+        out->per_class[k] = (struct train_class_metrics){
             .precision = predicted ? (double)hits / predicted : 0,
             .recall = support ? (double)hits / support : 0,
             .f1 = predicted + support ? 2.0 * hits / (predicted + support) : 0,
@@ -133,99 +262,206 @@ static void fill_classes(struct train_metrics *m)
         };
         present += predicted + support > 0;
         labelled += support > 0;
-        m->balanced_accuracy += m->per_class[k].recall;
-        m->macro_f1 += m->per_class[k].f1;
-        m->weighted_f1 += m->per_class[k].f1 * support / m->images;
+        out->balanced_accuracy += out->per_class[k].recall;
+        out->macro_f1 += out->per_class[k].f1;
+        out->weighted_f1 += out->per_class[k].f1 * support / out->images;
     }
-    m->macro_f1 /= present;
-    m->balanced_accuracy /= labelled;
+    out->macro_f1 /= present;
+    out->balanced_accuracy /= labelled;
 }
 
-struct score {
-    double p;
-    bool positive;
-};
-
-static int by_score(const void *a, const void *b)
+static int by_label(const void *a, const void *b)
 {
-    double x = ((const struct score *)a)->p, y = ((const struct score *)b)->p;
+    const struct train_confused *x = a, *y = b;
+    return x->label != y->label ? x->label - y->label : x->answer - y->answer;
+}
+
+/* list has room for one entry a picture. */
+static int count_confused(struct train_confused *list, const struct train_measure *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->added; i++) list[i] = (struct train_confused){m->label[i], m->best[i], 1};
+    qsort(list, (size_t)m->added, sizeof *list, by_label);
+    for (int i = 0; i < m->added; i++) {
+        if (n && by_label(&list[n - 1], &list[i]) == 0)
+            list[n - 1].count++;
+        else
+            list[n++] = list[i];
+    }
+    return n;
+}
+
+int train_metrics_confused(const struct train_metrics *metrics, int label, int answer)
+{
+    const struct train_confused key = {label, answer, 0};
+    const struct train_confused *found =
+        bsearch(&key, metrics->confused, (size_t)metrics->confused_count, sizeof key, by_label);
+    return found ? found->count : 0;
+}
+
+/* ---- area under the ROC curve -------------------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* Area = (sum of the positives' ranks - P(P+1)/2) / (P*N), equal scores sharing their mean rank. NaN without both kinds. */
-static double area(struct score *scores, int n)
+/* How many of the sorted list are below x; *equal: and how many are x. */
+static int count_below(const double *list, int n, double x, int *equal)
 {
-    double ranks = 0, positives = 0;
-    qsort(scores, (size_t)n, sizeof *scores, by_score);
-    for (int i = 0, j; i < n; i = j) {
-        int inside = 0;
-        for (j = i; j < n && scores[j].p == scores[i].p; j++) inside += scores[j].positive;
-        ranks += inside * (i + 1 + j) / 2.0; /* ranks i+1 .. j */
-        positives += inside;
+    int low = 0, high = n;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (list[middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    if (positives == 0 || positives == n) return NAN;
-    return (ranks - positives * (positives + 1) / 2) / (positives * (n - positives));
+    for (*equal = 0; low + *equal < n && list[low + *equal] == x;) ++*equal;
+    return low;
 }
 
-static double roc_auc(const float *logits, const int *labels, struct score *scores, const double *norms, int n, int classes)
+/* Area of class k: of all pairs of a picture of the class and another one, how many have the larger score in the right place; equal
+ * scores are half right. The pictures of a class are few: they are sorted, and each other picture is looked up among them. */
+static double exact_area(const struct train_measure *m, int k, double *scores)
 {
-    double sum = 0;
-    int counted = 0;
-    for (int k = 0; k < classes; k++) {
-        for (int i = 0; i < n; i++) scores[i] = (struct score){logits[(size_t)i * classes + k] - norms[i], labels[i] == k};
-        double a = area(scores, n);
-        if (isnan(a)) continue;
-        sum += a;
-        counted++;
+    const int positives = m->support[k], negatives = m->added - positives;
+    double right = 0;
+    int n = 0, equal;
+    const float *x = m->kept.logits + k;
+    for (int i = 0; i < m->added; i++)
+        if (m->label[i] == k) scores[n++] = x[(size_t)i * (size_t)m->classes] - m->norms[i];
+    qsort(scores, (size_t)n, sizeof *scores, by_value);
+    for (int i = 0; i < m->added; i++) {
+        if (m->label[i] == k) continue;
+        const int below = count_below(scores, n, x[(size_t)i * (size_t)m->classes] - m->norms[i], &equal);
+        right += n - below - equal / 2.0;
     }
-    return counted ? sum / counted : NAN;
+    return right / ((double)positives * negatives);
+}
+
+/* The same from a histogram, in which `own` counts the pictures of the class. *error: half of the pairs within one bin. */
+static double binned_area(const struct train_measure *m, int k, const uint32_t *own, double *error)
+{
+    const uint32_t *all = m->histogram + (size_t)k * (size_t)m->histogram_bins;
+    const double pairs = (double)m->support[k] * (m->added - m->support[k]);
+    double right = 0, together = 0, before = 0; /* before: pictures of the class with a larger score */
+    for (int bin = 0; bin < m->histogram_bins; bin++) {
+        const double others = all[bin] - own[bin];
+        right += others * (before + own[bin] / 2.0);
+        together += others * own[bin];
+        before += own[bin];
+    }
+    *error = together / 2 / pairs;
+    return right / pairs;
+}
+
+struct labelled {
+    int label, bin;
+};
+
+static int by_labelled(const void *a, const void *b)
+{
+    return ((const struct labelled *)a)->label - ((const struct labelled *)b)->label;
+}
+
+static enum rudd_status binned_auc(struct train_metrics *out, const struct train_measure *m, const struct train_events *events,
+                                   struct rudd_error *err)
+{
+    struct labelled *list = rudd_alloc((size_t)m->added * sizeof *list);
+    uint32_t *own = rudd_alloc((size_t)m->histogram_bins * sizeof *own);
+    enum rudd_status status = RUDD_OK;
+    double sum = 0, error_sum = 0, error;
+    int counted = 0;
+    if (!list || !own) status = rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures", m->added);
+    for (int i = 0; i < m->added && !status; i++) list[i] = (struct labelled){m->label[i], m->label_bin[i]};
+    if (!status) qsort(list, (size_t)m->added, sizeof *list, by_labelled);
+    for (int i = 0; i < m->added && !status;) {
+        const int label = list[i].label;
+        memset(own, 0, (size_t)m->histogram_bins * sizeof *own);
+        for (; i < m->added && list[i].label == label; i++) own[list[i].bin]++;
+        if (m->support[label] == m->added) continue;
+        sum += binned_area(m, label, own, &error);
+        error_sum += error;
+        counted++;
+        if (train_is_stopped(events)) status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
+    }
+    out->roc_auc = counted ? sum / counted : NAN;
+    out->roc_auc_error = counted ? error_sum / counted : 0;
+    rudd_free(list);
+    rudd_free(own);
+    return status;
+}
+
+static enum rudd_status exact_auc(struct train_metrics *out, const struct train_measure *m, const struct train_events *events,
+                                  struct rudd_error *err)
+{
+    double *scores = rudd_alloc((size_t)m->added * sizeof *scores), sum = 0;
+    int counted = 0;
+    enum rudd_status status = scores ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures", m->added);
+    for (int k = 0; k < m->classes && !status; k++) {
+        if (!m->support[k] || m->support[k] == m->added) continue;
+        sum += exact_area(m, k, scores);
+        counted++;
+        if (train_is_stopped(events)) status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
+    }
+    out->roc_auc = counted ? sum / counted : NAN;
+    rudd_free(scores);
+    return status;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+enum rudd_status train_measure_finish(struct train_metrics *metrics, struct train_kept *kept, struct train_measure *measure,
+                                      const struct train_events *events, struct rudd_error *err)
+{
+    struct train_measure *m = measure;
+    const int n = m->added;
+    struct train_metrics out = {.images = n, .classes = m->classes};
+    out.per_class = rudd_zalloc((size_t)m->classes, sizeof *out.per_class);
+    out.confused = rudd_alloc((size_t)n * sizeof *out.confused);
+    if (!out.per_class || !out.confused) {
+        train_metrics_free(&out);
+        return rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures and %d classes", n, m->classes);
+    }
+    out.loss = m->loss / n;
+    out.top1 = (double)m->hits / n;
+    out.top3 = (double)m->within[0] / n;
+    out.top5 = (double)m->within[1] / n;
+    memcpy(out.bins, m->bins, sizeof out.bins);
+    out.ece = calibration_error(m->bins, n);
+    fill_classes(&out, m);
+    out.confused_count = count_confused(out.confused, m);
+    enum rudd_status status = m->kept.all ? exact_auc(&out, m, events, err) : binned_auc(&out, m, events, err);
+    if (status) {
+        train_metrics_free(&out);
+        return status;
+    }
+    if (kept) {
+        *kept = m->kept;
+        m->kept = (struct train_kept){0};
+    }
+    *metrics = out;
+    return RUDD_OK;
 }
 
 enum rudd_status train_metrics_compute(struct train_metrics *metrics, const float *logits, const int *labels, int n,
                                        int classes, struct rudd_error *err)
 {
-    enum rudd_status status = RUDD_OK;
-    struct train_metrics m = {.images = n, .classes = classes};
-    double *p = rudd_zalloc((size_t)classes, sizeof *p);
-    double *norms = rudd_zalloc((size_t)n, sizeof *norms); /* log of the softmax's denominator */
-    struct score *scores = rudd_zalloc((size_t)n, sizeof *scores);
-    m.per_class = rudd_zalloc((size_t)classes, sizeof *m.per_class);
-    m.confusion = rudd_zalloc((size_t)classes * (size_t)classes, sizeof *m.confusion);
-    if (!p || !norms || !scores || !m.per_class || !m.confusion) {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "metrics: no memory for %d pictures and %d classes", n, classes);
-        goto done;
-    }
-    int hits = 0, within[2] = {0};
-    for (int i = 0; i < n; i++) {
-        const float *x = logits + (size_t)i * classes;
-        int best = train_argmax(x, classes), rank = train_rank(x, classes, labels[i]);
-        norms[i] = train_log_softmax(p, x, classes);
-        m.loss += (norms[i] - x[labels[i]]) / n;
-        m.confusion[(size_t)labels[i] * classes + best]++;
-        hits += rank == 0;
-        within[0] += rank < 3;
-        within[1] += rank < 5;
-        add_answer(m.bins, p[best], best == labels[i]);
-    }
-    m.top1 = (double)hits / n;
-    m.top3 = (double)within[0] / n;
-    m.top5 = (double)within[1] / n;
-    m.ece = calibration_error(m.bins, n);
-    fill_classes(&m);
-    m.roc_auc = roc_auc(logits, labels, scores, norms, n, classes);
-    *metrics = m;
-    m = (struct train_metrics){0};
-done:
-    train_metrics_free(&m);
-    rudd_free(p);
-    rudd_free(norms);
-    rudd_free(scores);
+    struct train_measure *measure;
+    struct train_result result;
+    enum rudd_status status = train_measure_create(&measure, n, classes, TRAIN_KEPT_BYTES, err);
+    if (status) return status;
+    for (int i = 0; i < n; i++) train_measure_add(measure, logits + (size_t)i * (size_t)classes, labels[i], &result);
+    status = train_measure_finish(metrics, NULL, measure, NULL, err);
+    train_measure_destroy(measure);
     return status;
 }
 
 void train_metrics_free(struct train_metrics *metrics)
 {
     rudd_free(metrics->per_class);
-    rudd_free(metrics->confusion);
+    rudd_free(metrics->confused);
     memset(metrics, 0, sizeof *metrics);
 }

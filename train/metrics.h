@@ -12,12 +12,26 @@
  * Calibrated figures are those of logits / T. A temperature T > 0 changes no answer, only how sure it sounds: fitted on
  * validation pictures by least loss, it makes "90 %" right nine times in ten (arXiv:1706.04599, section 4.2).
  *
- * 0/0 counts as 0. Everything is summed in double, in order. */
+ * 0/0 counts as 0. Everything is summed in double, in order.
+ *
+ * Answers are added one by one and need not be kept: of 20,000 classes and 60,000 pictures the logits
+ * take 4.8 GB. Where they fit TRAIN_KEPT_BYTES all are kept, and every figure is exact. Where they do
+ * not, two figures change their method:
+ *
+ *     roc_auc       from histograms of each class's log probabilities; scores within one bin count as
+ *                   equal. roc_auc_error bounds what that can change.
+ *     temperature   fitted on, and what is calibrated measured with, evenly spaced pictures whose
+ *                   logits take a quarter of TRAIN_KEPT_BYTES */
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
 
 #include <stdint.h>
 #include "nn/rudd.h"
+#include "train/events.h"
+
+enum { TRAIN_KEPT_BYTES = 256 << 20 };
+/* Up to so many classes there is a matrix of confusions; above, a list. */
+enum { TRAIN_MATRIX_CLASSES = 200 };
 
 struct train_class_metrics {
     double precision, recall, f1;
@@ -29,28 +43,62 @@ struct train_bin {
     double confidence; /* sum of the probabilities */
     int hits, count;
 };
+struct train_confused {
+    int label, answer, count;
+};
 struct train_metrics {
     int images, classes;
     double top1, top3, top5, balanced_accuracy, macro_f1, weighted_f1, loss, ece;
-    double roc_auc; /* NaN when no class has both kinds */
+    double roc_auc;       /* NaN when no class has both kinds */
+    double roc_auc_error; /* 0: exact */
     struct train_bin bins[TRAIN_BINS];
     double temperature; /* 0: none, and the next three mean nothing */
     double loss_calibrated, ece_calibrated;
     struct train_bin bins_calibrated[TRAIN_BINS];
     struct train_class_metrics *per_class;
-    int *confusion; /* [classes, classes], row: true, column: predicted */
+    struct train_confused *confused; /* label and answer that occur together, by label, then answer; right ones too */
+    int confused_count;
 };
 
-/* n >= 1, labels within 0..classes-1. RUDD_NO_MEMORY. */
+/* What came out for one picture. */
+struct train_result {
+    int best;         /* the class of the largest logit */
+    float confidence; /* its probability */
+    float surprise;   /* -log of the label's */
+};
+
+/* Logits that were kept. */
+struct train_kept {
+    float *logits; /* [count, classes] */
+    int *labels;   /* [count] */
+    int count, classes;
+    bool all;
+};
+
+struct train_measure; /* metrics under way */
+/* For at most n pictures. keep: bytes of logits that may be kept, TRAIN_KEPT_BYTES but in tests; a
+ * quarter of it where not all fit. RUDD_NO_MEMORY. */
+enum rudd_status train_measure_create(struct train_measure **measure, int n, int classes, size_t keep, struct rudd_error *err);
+/* The next picture's logits [classes]; label within 0..classes-1. */
+void train_measure_add(struct train_measure *measure, const float *logits, int label, struct train_result *answer);
+/* Metrics of what was added, one picture at least. kept (may be NULL) takes the logits over.
+ * RUDD_CANCELLED when events (may be NULL) asked to stop, RUDD_NO_MEMORY. */
+enum rudd_status train_measure_finish(struct train_metrics *metrics, struct train_kept *kept, struct train_measure *measure,
+                                      const struct train_events *events, struct rudd_error *err);
+void train_measure_destroy(struct train_measure *measure); /* NULL is fine */
+void train_kept_free(struct train_kept *kept);
+/* The metrics of logits [n, classes] that lie there already. */
 enum rudd_status train_metrics_compute(struct train_metrics *metrics, const float *logits, const int *labels, int n,
                                        int classes, struct rudd_error *err);
+/* How often pictures of class label got the answer. */
+int train_metrics_confused(const struct train_metrics *metrics, int label, int answer);
 void train_metrics_free(struct train_metrics *metrics);
 
 /* The T that minimises the loss of logits / T, with six digits, so that text keeps it; 1 when no T within 1/20 .. 20 does, as where
  * every answer is right: more pictures are needed to tell how sure is too sure. n >= 1. */
-double train_temperature(const float *logits, const int *labels, int n, int classes);
-/* Fills temperature and what is calibrated, from what *metrics was computed from. */
-void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const float *logits, const int *labels);
+double train_temperature(const struct train_kept *kept, const struct train_events *events);
+/* Fills temperature and what is calibrated, from kept logits of what *metrics was computed from. */
+void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const struct train_kept *kept);
 
 /* Index of the largest of x[count]; the first of equals. */
 int train_argmax(const float *x, int count);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THUMB = 160, MISTAKES = 24, MATRIX_CLASSES = 40, PAIRS = 12 };
+enum { THUMB = 160, MISTAKES = 24, TABLE_CLASSES = 1000, MATRIX_CLASSES = 40, PAIRS = 12 };
 
 static const char style[] =
     "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
@@ -159,7 +159,7 @@ static void add_matrix(struct train_page *p, const struct train_report *r)
         train_page_escaped(p, r->model->classes[k].name);
         train_page_add(p, "</th>");
         for (int j = 0; j < m->classes; j++) {
-            int count = m->confusion[k * m->classes + j], support = m->per_class[k].support;
+            int count = train_metrics_confused(m, k, j), support = m->per_class[k].support;
             if (count)
                 train_page_add(p, "<td style=\"background:rgba(var(--%s),%.2f)\">%d</td>", j == k ? "hit" : "miss",
                                0.15 + 0.6 * count / support, count);
@@ -170,31 +170,26 @@ static void add_matrix(struct train_page *p, const struct train_report *r)
     train_page_add(p, "</tr></table></div>");
 }
 
-struct pair {
-    int count, truth, said;
-};
-
 static int by_count(const void *a, const void *b)
 {
-    const struct pair *x = a, *y = b;
+    const struct train_confused *x = a, *y = b;
     if (x->count != y->count) return y->count - x->count;
-    return x->truth != y->truth ? x->truth - y->truth : x->said - y->said;
+    return x->label != y->label ? x->label - y->label : x->answer - y->answer;
 }
 
 /* The pairs most often confused: the matrix in a few lines, also where it is too large to show. */
 static void add_pairs(struct train_page *p, const struct train_report *r)
 {
     const struct train_metrics *m = &r->evaluation->metrics;
-    struct pair pairs[PAIRS + 1];
+    struct train_confused pairs[PAIRS + 1];
     int n = 0;
-    for (int k = 0; k < m->classes; k++)
-        for (int j = 0; j < m->classes; j++) {
-            int count = m->confusion[(size_t)k * (size_t)m->classes + (size_t)j];
-            if (k == j || !count) continue;
-            pairs[n++] = (struct pair){count, k, j};
-            qsort(pairs, (size_t)n, sizeof *pairs, by_count);
-            if (n > PAIRS) n = PAIRS;
-        }
+    for (int i = 0; i < m->confused_count; i++) {
+        if (m->confused[i].label == m->confused[i].answer) continue;
+        if (n == PAIRS && m->confused[i].count <= pairs[PAIRS - 1].count) continue;
+        pairs[n++] = m->confused[i];
+        qsort(pairs, (size_t)n, sizeof *pairs, by_count);
+        if (n > PAIRS) n = PAIRS;
+    }
     train_page_add(p, "<section><h2>Most confused</h2>");
     if (!n) {
         train_page_add(p, "<p>Nothing: every answer is right.</p></section>");
@@ -204,10 +199,10 @@ static void add_pairs(struct train_page *p, const struct train_report *r)
                    "<div class=\"scroll\"><table class=\"words\"><tr><th>it is</th><th>model says</th><th>pictures</th></tr>");
     for (int i = 0; i < n; i++) {
         train_page_add(p, "<tr><td>");
-        add_name(p, r->model->classes[pairs[i].truth].name);
+        add_name(p, r->model->classes[pairs[i].label].name);
         train_page_add(p, "</td><td>");
-        add_name(p, r->model->classes[pairs[i].said].name);
-        train_page_add(p, "</td><td>%d of %d</td></tr>", pairs[i].count, m->per_class[pairs[i].truth].support);
+        add_name(p, r->model->classes[pairs[i].answer].name);
+        train_page_add(p, "</td><td>%d of %d</td></tr>", pairs[i].count, m->per_class[pairs[i].label].support);
     }
     train_page_add(p, "</table></div></section>");
 }
@@ -232,7 +227,7 @@ static void add_classes(struct train_page *p, const struct train_report *r)
     qsort(order, (size_t)m->classes, sizeof *order, by_f1);
     train_page_add(p, "<h2>Classes, the hardest first</h2><div class=\"scroll\"><table><tr><th>class</th><th>precision</th>"
                       "<th>recall</th><th>F1</th><th>pictures</th></tr>");
-    for (int k = 0; k < m->classes; k++) {
+    for (int k = 0; k < m->classes && k < TABLE_CLASSES; k++) {
         const struct train_class_metrics *c = order[k];
         train_page_add(p, "<tr><td>");
         add_name(p, r->model->classes[c - m->per_class].name);
@@ -244,6 +239,8 @@ static void add_classes(struct train_page *p, const struct train_report *r)
                        c->precision, c->recall, 100 * c->f1, c->f1, c->support);
     }
     train_page_add(p, "</table></div>");
+    if (m->classes > TABLE_CLASSES)
+        train_page_add(p, "<p>And %d classes that are not as hard; run.json has them all.</p>", m->classes - TABLE_CLASSES);
     rudd_free(order);
 }
 
@@ -285,7 +282,6 @@ static void add_thumbnail(struct train_page *p, const char *path, const struct n
 static void add_mistakes(struct train_page *p, const struct train_report *r)
 {
     const struct train_evaluation *e = r->evaluation;
-    const int classes = e->metrics.classes;
     struct mistake *list = rudd_zalloc((size_t)e->count, sizeof *list);
     int n = 0;
     if (!list) {
@@ -293,10 +289,8 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
         return;
     }
     for (int i = 0; i < e->count; i++) {
-        const float *x = e->logits + (size_t)i * (size_t)classes;
-        int said = train_argmax(x, classes);
-        double norm = train_log_softmax(NULL, x, classes);
-        if (said != e->labels[i]) list[n++] = (struct mistake){i, said, norm - x[e->labels[i]], exp(x[said] - norm)};
+        const struct train_result *a = &e->results[i];
+        if (a->best != e->labels[i]) list[n++] = (struct mistake){i, a->best, a->surprise, a->confidence};
     }
     qsort(list, (size_t)n, sizeof *list, by_loss);
     train_page_add(p,

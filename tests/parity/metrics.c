@@ -34,7 +34,8 @@ int main(int argc, char **argv)
     if (!logits[0] || !logits[1] || !labels || !answers[0] || !answers[1] || !names) goto done;
     for (int k = 0; k < classes; k++) names[k].name = (char *)"-";
     if (train_metrics_compute(&m, logits[0], labels, n, classes, &err) != RUDD_OK) goto done;
-    train_metrics_calibrate(&m, train_temperature(logits[0], labels, n, classes), logits[0], labels);
+    const struct train_kept kept = {logits[0], labels, n, classes, true};
+    train_metrics_calibrate(&m, train_temperature(&kept, NULL), &kept);
     for (int j = 0; j < 2; j++)
         for (int i = 0; i < n; i++)
             answers[j][i] =
