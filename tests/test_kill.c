@@ -8,6 +8,7 @@
  * closed, renamed), which inotify reports. The last event before death says where it struck, and the end of the test sums that up.
  *
  * Here the disk survives; that files are synced before they are renamed is weights/replace.c's affair. */
+#define _GNU_SOURCE /* prlimit */
 #include "nn/rng.h"
 #include "tests/sanitized.h"
 #include "tests/training.h"
@@ -23,6 +24,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -320,15 +322,57 @@ static void a_second_signal_ends_it(void **state)
     assert_finished("ended");
 }
 
+/* No file may grow beyond 1,000 bytes any more, as on a full disk: the run ends with a sentence and is marked failed, in a record
+ * that is larger than that; what was saved stays, and with room again it goes on to the same end. */
+static void a_full_disk_fails_a_run(void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN); /* a child inherits that */
+    pid_t pid = start_and_wait("full", 4);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &(struct rlimit){1000, 1000}, NULL), 0);
+    int status = wait_for(pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    json_t *record = parse_json(file_of("full", "run.json"));
+    assert_string_equal(json_string_value(json_object_get(record, "status")), "failed");
+    json_decref(record);
+    assert_success(wait_for(start(train_line("full"))));
+    assert_finished("full");
+}
+
+/* Commands that save nothing end by the signal itself, at any moment. */
+static void signals_end_other_commands(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"data|check|%s", "data|stats|%s", "eval|--model|%s|--data|%s"};
+    for (int i = 0; i < 3; i++)
+        for (int after = 0; after < 3; after++) {
+            char line[LINE], model[400];
+            int status;
+            snprintf(model, sizeof model, "%.399s", file_of("straight", "model.safetensors"));
+            if (i < 2)
+                snprintf(line, sizeof line, commands[i], in_root("drawn"));
+            else
+                snprintf(line, sizeof line, commands[i], model, in_root("drawn"));
+            pid_t pid = start(line);
+            kill(pid, SIGSTOP); /* it cannot end meanwhile */
+            assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+            if (WIFEXITED(status)) continue; /* it was faster */
+            kill(pid, SIGTERM);
+            kill(pid, SIGCONT);
+            status = wait_for(pid);
+            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+        }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) kill_count = atoi(argv[1]);
     if (argc > 2) seed = (unsigned)strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signals_stop_a_run),
-        cmocka_unit_test(a_second_signal_ends_it),
-        cmocka_unit_test(killed_runs_are_the_same),
-        cmocka_unit_test(killed_runs_on_a_cache_are_the_same),
+        cmocka_unit_test(signals_stop_a_run),       cmocka_unit_test(a_second_signal_ends_it),
+        cmocka_unit_test(a_full_disk_fails_a_run),  cmocka_unit_test(signals_end_other_commands),
+        cmocka_unit_test(killed_runs_are_the_same), cmocka_unit_test(killed_runs_on_a_cache_are_the_same),
     };
     return cmocka_run_group_tests_name("kill", tests, begin, end_runs);
 }

@@ -38,7 +38,8 @@ struct train_events {
     void (*tick)(void *user, const struct train_tick *tick);
     void (*epoch)(void *user, const struct train_epoch *epoch, int epochs, bool best);
     void (*note)(void *user, const char *line); /* what is opened, skipped, decided */
-    bool (*stop)(void *user);                   /* asked after each batch */
+    void (*listen)(void *user); /* from now on there is something to save: signals ask, where they ended the process */
+    bool (*stop)(void *user);   /* asked after each batch */
 };
 
 /* note with a format; nothing when events or its note is NULL. */

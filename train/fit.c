@@ -289,8 +289,7 @@ static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status stat
                          (int)f->learner.optim.steps, f->folder.path);
     }
     /* Learning that diverged has ended, and its best model is judged like any other's. */
-    if (status != RUDD_LIMIT || !has_best || finish(f, "failed", NULL, NULL) != RUDD_OK)
-        train_fit_record_finish(f, "failed", NULL, NULL);
+    if (status != RUDD_LIMIT || !has_best || finish(f, "failed", NULL, NULL) != RUDD_OK) train_fit_record_failure(f, err);
     return status;
 }
 

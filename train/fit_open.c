@@ -452,6 +452,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
     if (status == RUDD_OK) f->s.arch = f->model->arch;
     if (status == RUDD_OK) status = open_learner(f, err);
     if (status != RUDD_OK) return status;
+    if (f->events && f->events->listen) f->events->listen(f->events->user);
     if (!f->s.resume) {
         status = train_run_folder_create(&f->folder, f->s.out, err);
         if (status == RUDD_OK && f->s.find_lr) return status; /* a sweep keeps no record */

@@ -63,6 +63,7 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
     if (status == RUDD_OK) status = nn_model_set_text(&f->model->dataset, f->dataset, err);
     if (status != RUDD_OK) return status;
     json_t *options = train_options_json(rows, train_settings_table(rows, &f->s));
+    json_object_del(f->record, "error");
     if (json_object_set_new(f->record, "options", options) != 0 ||
         json_object_set_new(f->record, "status", json_string("running")) != 0)
         return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
@@ -104,4 +105,11 @@ enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *ou
     if (final) failed |= json_object_set(f->record, "final", final) != 0;
     if (failed) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
     return train_run_json_write(f->folder.path, f->record, err);
+}
+
+/* The record says why, for whoever looks at the run later. */
+void train_fit_record_failure(struct train_fit_run *f, const struct rudd_error *why)
+{
+    json_object_set_new(f->record, "error", nn_text_json(why->message));
+    if (train_fit_record_finish(f, "failed", NULL, NULL) != RUDD_OK) train_run_json_mark(f->folder.path, "running", "failed");
 }

@@ -66,5 +66,7 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
 enum rudd_status train_fit_record_skipped(struct train_fit_run *f, const struct data_loader *loader, struct rudd_error *err);
 /* outcome: "done", "stopped", "failed". final, not taken over, may be NULL. */
 enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err);
+/* The outcome "failed", with the reason; without, where the disk has no room for it. */
+void train_fit_record_failure(struct train_fit_run *f, const struct rudd_error *why);
 
 #endif

@@ -19,6 +19,17 @@ static void on_signal(int number)
     stop_asked = 1;
 }
 
+static void listen(void *user)
+{
+    struct sigaction action;
+    (void)user;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static bool stop(void *user)
 {
     (void)user;
@@ -83,11 +94,6 @@ const struct train_events train_progress_notes = {.note = note_aside};
 struct train_events train_progress_events(struct train_progress *progress, bool quiet)
 {
     *progress = (struct train_progress){.bar = !quiet && isatty(STDERR_FILENO), .quiet = quiet};
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    return (struct train_events){progress, tick, epoch_done, note, stop};
+    return (struct train_events){
+        .user = progress, .tick = tick, .epoch = epoch_done, .note = note, .listen = listen, .stop = stop};
 }

@@ -10,7 +10,7 @@ struct train_progress {
 };
 
 /* Events that print: epochs and notes on stdout, the bar on stderr when that is a terminal. progress must outlive them. SIGINT
- * and SIGTERM make stop() true from now on; a second one ends the process as usual. */
+ * and SIGTERM end the process as usual until listen() is called; then the first makes stop() true and a second one ends it. */
 struct train_events train_progress_events(struct train_progress *progress, bool quiet);
 /* Notes alone, on stderr: for commands whose stdout is JSON or a table. Signals are left alone. */
 extern const struct train_events train_progress_notes;

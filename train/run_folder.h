@@ -52,6 +52,8 @@ enum rudd_status train_run_folder_sync(struct train_run_folder *folder, struct r
 
 /* run.json: written from, and read as, one JSON object. json is not taken over. */
 enum rudd_status train_run_json_write(const char *path, const json_t *json, struct rudd_error *err);
+/* Changes the status in place, from a word to one that is no longer: it takes no room on a disk that is full. */
+void train_run_json_mark(const char *path, const char *from, const char *to);
 enum rudd_status train_run_json_read(json_t **json, const char *path, struct rudd_error *err);
 
 #endif
