@@ -20,7 +20,8 @@ static void *read_all(const char *path, size_t bytes)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) return 2;
+    if (argc != 6 && argc != 7) return 2;
+    const size_t keep = argc == 7 ? strtoul(argv[6], NULL, 10) : TRAIN_KEPT_BYTES; /* of logits */
     const int n = atoi(argv[1]), classes = atoi(argv[2]);
     const size_t bytes = (size_t)n * (size_t)classes * sizeof(float);
     float *logits[2] = {read_all(argv[3], bytes), read_all(argv[4], bytes)};
@@ -28,14 +29,19 @@ int main(int argc, char **argv)
     unsigned char *answers[2] = {rudd_alloc((size_t)n), rudd_alloc((size_t)n)};
     struct nn_class *names = rudd_zalloc((size_t)classes, sizeof *names);
     struct train_metrics m;
+    struct train_measure *measure = NULL;
+    struct train_kept kept = {0};
+    struct train_result result;
     struct train_comparison c;
     struct rudd_error err = {RUDD_OK, ""};
     int status = 1;
     if (!logits[0] || !logits[1] || !labels || !answers[0] || !answers[1] || !names) goto done;
     for (int k = 0; k < classes; k++) names[k].name = (char *)"-";
-    if (train_metrics_compute(&m, logits[0], labels, n, classes, &err) != RUDD_OK) goto done;
-    const struct train_kept kept = {logits[0], labels, n, classes, true};
+    if (train_measure_create(&measure, n, classes, keep, &err) != RUDD_OK) goto done;
+    for (int i = 0; i < n; i++) train_measure_add(measure, logits[0] + (size_t)i * (size_t)classes, labels[i], &result);
+    if (train_measure_finish(&m, &kept, measure, NULL, &err) != RUDD_OK) goto done;
     train_metrics_calibrate(&m, train_temperature(&kept, NULL), &kept);
+    train_kept_free(&kept);
     for (int j = 0; j < 2; j++)
         for (int i = 0; i < n; i++)
             answers[j][i] =
@@ -50,6 +56,7 @@ int main(int argc, char **argv)
     json_decref(object);
     train_metrics_free(&m);
 done:
+    train_measure_destroy(measure);
     for (int j = 0; j < 2; j++) {
         rudd_free(logits[j]);
         rudd_free(answers[j]);

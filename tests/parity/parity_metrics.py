@@ -32,12 +32,12 @@ def near(name, found, expected, tolerance=1e-9):
     check(name, good, "" if good else f"{found}, expected {expected}")
 
 
-def rudd(a, b, labels, folder):
+def rudd(a, b, labels, folder, *keep):
     paths = []
     for name, array in (("a", a.astype("<f4")), ("b", b.astype("<f4")), ("y", labels.astype("<i4"))):
         paths.append(os.path.join(folder, name))
         array.tofile(paths[-1])
-    done = subprocess.run([PROGRAM, str(len(labels)), str(a.shape[1]), *paths], capture_output=True, text=True, check=True)
+    done = subprocess.run([PROGRAM, str(len(labels)), str(a.shape[1]), *paths, *keep], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -100,6 +100,21 @@ def one(name, a, b, labels, folder):
     near(f"{name}: difference and its interval", [c["difference"], c["low"], c["high"]], [d.mean(), d.mean() - half, d.mean() + half])
 
 
+def without_logits(name, a, labels, folder):
+    """Figures of a pass that keeps no more than one picture's logits: the area under the ROC curve is within its own bound."""
+    found, p = rudd(a, a, labels, folder, "0"), softmax(a.astype(np.float64), axis=1)
+    areas = [sk.roc_auc_score(labels == k, np.log(p[:, k])) for k in range(a.shape[1]) if 0 < (labels == k).sum() < len(labels)]
+    bound = found["roc_auc_error"]
+    check(f"{name}: ROC-AUC from histograms", abs(found["roc_auc"] - np.mean(areas)) <= bound + 1e-12 and 0 < bound < 0.01,
+          f"{found['roc_auc']} +- {bound}, scikit-learn {np.mean(areas)}")
+    near(f"{name}: top-1 in one pass", found["top1"], sk.accuracy_score(labels, a.argmax(1)))
+    near(f"{name}: F1 in one pass", found["macro_f1"], sk.f1_score(labels, a.argmax(1), average="macro"))
+    matrix = sk.confusion_matrix(labels, a.argmax(1), labels=range(a.shape[1]))
+    pairs = [[int(i), int(j), int(matrix[i, j])] for i, j in zip(*np.nonzero(matrix))]
+    check(f"{name}: pairs of confusions", found.get("confusion_pairs", found.get("confusion")) == (
+        pairs if a.shape[1] > 200 else matrix.tolist()), "")
+
+
 def main():
     random = np.random.default_rng(0)
     warnings.simplefilter("ignore")  # scikit-learn's, about classes that a set lacks
@@ -114,6 +129,10 @@ def main():
             if name == "few":
                 a, b = np.round(a), np.round(b)  # ties, and classes that never occur
             one(name, a, b, labels, folder)
+        for classes, n in ((20, 500), (300, 2000), (1000, 3000)):
+            labels = random.integers(0, classes, n)
+            a = (random.normal(size=(n, classes)) + 2 * np.eye(classes)[labels]).astype(np.float32)
+            without_logits(f"{classes} classes", a, labels, folder)
     return finish()
 
 
