@@ -4,25 +4,12 @@
  *     unpacked  |  passed over  |      out, in place      |  passed over  |   all of it is summed
  *                               first       first+count             size */
 #include "weights/unpack.h"
+#include "nn/zlib.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { IN = 1 << 16, PASSED = 1 << 14 };
-
-/* zlib's memory is rudd's: counted, and refused where tests say so. */
-static voidpf zlib_alloc(voidpf opaque, uInt items, uInt size)
-{
-    (void)opaque;
-    return rudd_zalloc(items, size);
-}
-
-static void zlib_free(voidpf opaque, voidpf block)
-{
-    (void)opaque;
-    rudd_free(block);
-}
 
 struct unpacking {
     const struct weights_packed *packed;
@@ -93,8 +80,8 @@ enum rudd_status weights_unpack(void *out, size_t first, size_t count, const str
         u->out = out;
         u->first = first;
         u->count = count;
-        u->z.zalloc = zlib_alloc;
-        u->z.zfree = zlib_free;
+        u->z.zalloc = nn_zlib_alloc;
+        u->z.zfree = nn_zlib_free;
         result = inflateInit2(&u->z, -MAX_WBITS);
     }
     if (result == Z_OK) {
