@@ -23,6 +23,8 @@ struct rudd_session {
     int views;          /* of each picture */
     float *mean;        /* [2, classes] sum or mean of probabilities over views, and its logarithm */
     bool averaged;      /* the last prediction was such a mean */
+    struct data_limits limits;
+    char note[DATA_NOTE]; /* of the last picture */
 };
 
 static double now_ms(void)
@@ -50,6 +52,7 @@ enum rudd_status data_session_create(rudd_session **session, const rudd_model *m
     s->model = model;
     s->max_batch = max_batch;
     s->views = 1;
+    s->limits = data_limits_default;
     s->square = rudd_alloc(size * size * 3);
     s->probabilities = rudd_zalloc((size_t)max_batch * (size_t)model->class_count, sizeof *s->probabilities);
     s->mean = rudd_zalloc((size_t)model->class_count, 2 * sizeof *s->mean);
@@ -64,6 +67,16 @@ enum rudd_status data_session_create(rudd_session **session, const rudd_model *m
     }
     *session = s;
     return RUDD_OK;
+}
+
+void data_session_set_limits(rudd_session *session, const struct data_limits *limits)
+{
+    session->limits = *limits;
+}
+
+const char *data_session_note(const rudd_session *session)
+{
+    return session->note;
 }
 
 struct nn_plan *data_session_plan(rudd_session *session)
@@ -113,6 +126,7 @@ enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct
 static double infer(rudd_session *s, int count)
 {
     double started = now_ms();
+    s->note[0] = 0;
     nn_plan_forward(s->plan, count);
     if (s->temperature > 0)
         calibrate(s->probabilities, nn_plan_logits(s->plan), s->temperature, count, s->model->class_count);
@@ -158,6 +172,7 @@ static enum rudd_status predict_image(rudd_session *s, const struct source *from
                                       struct rudd_error *err)
 {
     const struct nn_preprocess *p = &s->model->preprocess;
+    struct data_reading reading = {0};
     double inferring = 0;
     for (int done = 0; done < s->views;) {
         int n = s->views - done < s->max_batch ? s->views - done : s->max_batch;
@@ -165,7 +180,7 @@ static enum rudd_status predict_image(rudd_session *s, const struct source *from
             const int view = done + i, size = p->image_size;
             enum rudd_status status = from->image ? data_preprocess_view(s->square, from->image, p, size, view, err)
                                                   : data_preprocess_bytes(s->square, from->bytes, from->length, from->name,
-                                                                          NULL, p, size, view, NULL, err);
+                                                                          &s->limits, p, size, view, &reading, err);
             if (status) return status;
             fill(s, i, s->square);
         }
@@ -173,6 +188,7 @@ static enum rudd_status predict_image(rudd_session *s, const struct source *from
         if (s->views > 1) average(s, n, done == 0, done + n == s->views);
         done += n;
     }
+    memcpy(s->note, from->image ? from->image->note : reading.note, sizeof s->note);
     if (timing) *timing = (struct rudd_timing){now_ms() - started - inferring, inferring};
     return RUDD_OK;
 }
@@ -185,7 +201,7 @@ static enum rudd_status predict_encoded(rudd_session *s, const void *bytes, size
     /* One view needs no whole picture: it is resized while it is decoded. Views of a reduced picture see it reduced, too. */
     if (s->views == 1 || s->model->preprocess.reduce > 0) return predict_image(s, &from, started, timing, err);
     from.image = &image;
-    enum rudd_status status = data_image_decode(&image, bytes, length, name, NULL, err);
+    enum rudd_status status = data_image_decode(&image, bytes, length, name, &s->limits, err);
     if (!status) status = predict_image(s, &from, started, timing, err);
     data_image_free(&image);
     return status;
@@ -202,7 +218,7 @@ enum rudd_status rudd_predict_file(rudd_session *session, const char *path, stru
     double started = now_ms();
     uint8_t *bytes = NULL;
     size_t length;
-    enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);
+    enum rudd_status status = data_image_load(&bytes, &length, path, &session->limits, err);
     if (!status) status = predict_encoded(session, bytes, length, path, started, timing, err);
     rudd_free(bytes);
     return status;

@@ -2,11 +2,17 @@
 #ifndef DATA_SESSION_H
 #define DATA_SESSION_H
 
+#include "data/image/decode.h"
 #include "nn/plan.h"
 
 /* rudd_session_create whose plan keeps to memory_limit (nn_plan_options). */
 enum rudd_status data_session_create(rudd_session **session, const rudd_model *model, int max_batch, size_t memory_limit,
                                      struct rudd_error *err);
+
+/* From now on pictures are read within these limits (copied); before, within data_limits_default. */
+void data_session_set_limits(rudd_session *session, const struct data_limits *limits);
+/* What is wrong with the last picture although it could be read: a data_image's note, "": nothing. */
+const char *data_session_note(const rudd_session *session);
 
 /* The session's plan, for traces; it lives as long as the session. */
 struct nn_plan *data_session_plan(rudd_session *session);

@@ -230,8 +230,11 @@ static enum rudd_status prepare(struct serve_job *job, struct slot *slot, const 
         slot->capacity = slot->pixels ? need : 0;
         if (!slot->pixels) return rudd_fail(&job->err, RUDD_NO_MEMORY, "out of memory for a picture");
     }
+    struct data_reading reading = {0};
     enum rudd_status status = data_preprocess_bytes(slot->pixels, job->bytes, job->length, "the picture", limits, p,
-                                                    p->image_size, 0, &job->resize_ms, &job->err);
+                                                    p->image_size, 0, &reading, &job->err);
+    memcpy(job->note, reading.note, sizeof job->note);
+    job->resize_ms = reading.resize_ms;
     job->decode_ms = serve_now_ms() - started - job->resize_ms;
     return status;
 }

@@ -69,6 +69,7 @@ struct serve_job {
     double queue_ms, decode_ms, resize_ms, infer_ms;
     int batch, threads;         /* threads: on how many processors */
     char sha256[NN_SHA256_HEX]; /* of bytes; "" unless hash */
+    char note[DATA_NOTE];       /* what is wrong with the picture although it was read (decode.h) */
     bool cached;                /* the probabilities were there already: the engine never saw this job */
 
     /* The engine's own. */

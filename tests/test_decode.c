@@ -158,7 +158,7 @@ static void exif_garbage(void **state)
         assert_int_equal(image.w * image.h, 45);
         data_image_free(&image);
     }
-    /* values 0, 9 and 65535, a count of 2, a text type: not orientations */
+    /* values 0, 9 and 65535, a text type: not orientations; of two values the first, as in Pillow */
     static const uint8_t entry[26] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0};
     assert_int_equal(data_exif_orientation(entry, sizeof entry), 6);
     for (int k = 0; k < 5; k++) {
@@ -166,12 +166,12 @@ static void exif_garbage(void **state)
         if (k < 3) memcpy(block + 18, k == 0 ? "\0\0" : k == 1 ? "\x09\0" : "\xff\xff", 2);
         if (k == 3) block[14] = 2;
         if (k == 4) block[12] = 2;
-        assert_int_equal(data_exif_orientation(block, sizeof entry), 1);
+        assert_int_equal(data_exif_orientation(block, sizeof entry), k == 3 ? 6 : 1);
     }
     for (size_t n = 0; n < sizeof entry - 4; n++) assert_int_equal(data_exif_orientation(entry, n), 1);
 }
 
-/* A file cut at any sixteenth of its length, or without its last bytes, is refused, whatever its kind. */
+/* A file cut at any sixteenth of its length is refused, whatever its kind. */
 static void truncated(void **state)
 {
     (void)state;
@@ -185,7 +185,6 @@ static void truncated(void **state)
             assert_int_equal(refused(cut, n, NULL, ""), RUDD_FORMAT);
             free(cut);
         }
-        refused(b.at, b.length - 2, NULL, "truncated");
         free(b.at);
     }
 }

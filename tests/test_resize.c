@@ -163,16 +163,16 @@ static void straight_from_bytes(void **state)
         struct bytes b = k / 8 % 2 ? picture_png(&picture) : picture_jpeg(&picture);
         struct nn_preprocess p = {.mode = (enum nn_resize_mode)mode, .filter = (enum nn_filter)(k % 2), .crop_fraction = 0.9};
         struct data_image image;
-        double resize_ms = -1;
+        struct data_reading reading = {.resize_ms = -1};
         assert_int_equal(data_image_decode(&image, b.at, b.length, "x", NULL, NULL), RUDD_OK);
         assert_int_equal(image.w, orientation > 4 ? 61 : 97);
         assert_int_equal(data_preprocess_view(want, &image, &p, size, view, NULL), RUDD_OK);
         memset(got, 0, MOST * MOST * 3);
-        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", NULL, &p, size, view, k % 3 ? &resize_ms : NULL, NULL),
+        assert_int_equal(data_preprocess_bytes(got, b.at, b.length, "x", NULL, &p, size, view, k % 3 ? &reading : NULL, NULL),
                          RUDD_OK);
         if (memcmp(got, want, (size_t)(size * size * 3)) != 0)
             fail_msg("orientation %d, mode %d, %d pixels, view %d: other pixels", orientation, mode, size, view);
-        assert_true((resize_ms >= 0) == (k % 3 != 0));
+        assert_true((reading.resize_ms >= 0) == (k % 3 != 0));
         data_image_free(&image);
 
         /* Cut short it is refused, with nothing left behind. */
@@ -269,7 +269,7 @@ static void reduced(void **state)
         struct data_image small;
         file_write(path, b);
         const int sideways = orientation > 4, by = data_reduction(sideways ? h : w, sideways ? w : h, &p, SIZE);
-        assert_int_equal(data_image_read_for(&small, path, &p, SIZE, NULL), RUDD_OK);
+        assert_int_equal(data_image_read_for(&small, path, NULL, &p, SIZE, NULL), RUDD_OK);
         assert_true(by > 1);
         assert_int_equal(small.w, ((sideways ? h : w) + by - 1) / by);
         assert_int_equal(small.h, ((sideways ? w : h) + by - 1) / by);

@@ -123,7 +123,7 @@ static void answers_are_means(void **state)
         double mean[CLASSES], gap = 0;
         struct train_evaluator *evaluator;
         struct train_evaluation e;
-        if (train_evaluator_create(&evaluator, m, &set, NULL, 4, 2, 0, &err)) fail_msg("%s", err.message);
+        if (train_evaluator_create(&evaluator, m, &set, NULL, NULL, 4, 2, 0, &err)) fail_msg("%s", err.message);
         if (train_evaluator_set_views(evaluator, views, &err)) fail_msg("%s", err.message);
         if (train_evaluate(&e, evaluator, "test", NULL, &err)) fail_msg("%s", err.message);
         assert_int_equal(e.count, PICTURES - 1);

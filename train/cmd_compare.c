@@ -34,7 +34,8 @@ struct side {
 struct comparing {
     const char *data;
     int batch, threads;
-    bool json, quiet;
+    double max_megapixels;
+    bool truncated, json, quiet;
     struct side sides[2];
     struct data_splits splits;
     struct data_set *set; /* the one in splits that both answer */
@@ -90,13 +91,14 @@ static enum rudd_status answer(struct comparing *c, struct side *side, const str
                                struct rudd_error *err)
 {
     struct train_evaluator *evaluator = NULL;
+    const struct data_limits limits = data_limits_of(c->max_megapixels, c->truncated);
     bool followed;
     enum rudd_status status = train_labels_follow(&followed, &c->splits, side->model, err);
     if (status != RUDD_OK) return status;
     if (!followed) return rudd_fail(err, RUDD_MISMATCH, "%s: its classes are not those of the pictures", side->name);
     side->answers = rudd_zalloc((size_t)c->set->count, 1);
     if (!side->answers) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d answers", c->set->count);
-    status = train_evaluator_within(&evaluator, side->model, c->set, c->batch, c->threads, NN_BYTES_AUTO, err);
+    status = train_evaluator_within(&evaluator, side->model, c->set, &limits, c->batch, c->threads, NN_BYTES_AUTO, err);
     if (status == RUDD_OK) status = train_evaluate(&side->evaluation, evaluator, side == c->sides ? "A" : "B", events, err);
     const struct train_evaluation *e = &side->evaluation;
     for (int i = 0; status == RUDD_OK && i < e->count; i++)
@@ -161,11 +163,14 @@ enum rudd_status train_cmd_runs_compare(int argc, char **argv, struct rudd_error
     struct comparing *c = rudd_zalloc(1, sizeof *c);
     if (!c) return rudd_fail(err, RUDD_NO_MEMORY, "compare: no memory");
     c->batch = 16;
+    c->max_megapixels = DATA_MEGAPIXELS;
     const struct nn_option rows[] = {
         {"data", NN_OPTION_STRING, &c->data, "DIR", 0, 0, "one folder per class; else the test pictures of A's run"},
         {"json", NN_OPTION_FLAG, &c->json, NULL, 0, 0, "one JSON object instead of a table"},
         {"batch", NN_OPTION_INT, &c->batch, "N", 1, 4096, "pictures per pass"},
         NN_OPTION_THREADS(&c->threads, "processors"),
+        DATA_OPTION_MEGAPIXELS(&c->max_megapixels),
+        DATA_OPTION_TRUNCATED(&c->truncated),
         {"quiet", NN_OPTION_FLAG, &c->quiet, NULL, 0, 0, "no progress, no caution"},
     };
     struct nn_options options = {

@@ -32,6 +32,12 @@ static enum rudd_status one_folder(const struct nn_options *options, const char 
     return RUDD_OK;
 }
 
+/* How pictures are read. */
+struct reading {
+    double max_megapixels;
+    bool truncated;
+};
+
 /* ---- check ------------------------------------------------------------------------------------------------------------------- */
 
 static json_t *alike_json(const struct data_report *r)
@@ -78,12 +84,15 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
     struct data_check_options o = {.near = true};
+    struct reading reading = {.max_megapixels = DATA_MEGAPIXELS};
     int threads = 0;
     const char *dir = NULL;
     const struct nn_option rows[] = {
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"},
         {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0,
          "search for pictures of one photograph: cropped, mirrored, resized, saved again"},
+        DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
+        DATA_OPTION_TRUNCATED(&reading.truncated),
         NN_OPTION_THREADS(&threads, "processors"),
     };
     struct nn_options options = {
@@ -93,7 +102,7 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
             "labels) "
             "and lists broken files, equal files, files that stand in two splits, empty classes and classes that another split "
             "has not. Exit status 1 when there is any. Groups of pictures that show one photograph are listed as hints, those "
-            "across splits and classes first.",
+            "across splits and classes first, and so are damaged pictures that can be read.",
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -103,6 +112,8 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
     if (!status && !done) {
         status = one_folder(&options, &dir, err);
         rudd_set_threads(kern_threads_within(threads));
+        const struct data_limits limits = data_limits_of(reading.max_megapixels, reading.truncated);
+        o.limits = &limits;
         if (!status) status = data_check(&report, dir, &o, err);
         if (!status && json)
             status = train_command_print(report_json(&report), err);
@@ -145,12 +156,13 @@ static void print_stats(const char *name, const struct data_set *set, const int 
 }
 
 /* One split's figures: into list for JSON, else printed. */
-static enum rudd_status add_stats(json_t *list, const char *name, const struct data_set *set, struct rudd_error *err)
+static enum rudd_status add_stats(json_t *list, const char *name, const struct data_set *set, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
     struct data_stats s;
     int *counts = data_set_counts(set);
     if (!counts) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d classes", name, set->class_count);
-    data_stats(&s, set);
+    data_stats(&s, set, limits);
     if (list)
         json_array_append_new(list, stats_json(name, set, counts, &s));
     else
@@ -163,12 +175,17 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
     const char *dir = NULL;
-    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "a JSON list, one object per split"}};
+    struct reading reading = {.max_megapixels = DATA_MEGAPIXELS};
+    const struct nn_option rows[] = {
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "a JSON list, one object per split"},
+        DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
+        DATA_OPTION_TRUNCATED(&reading.truncated),
+    };
     struct nn_options options = {
         .usage = "rudd data stats DIR [--json]",
         .about = "Counts the pictures of each class, and measures their sizes and colours.",
         .rows = rows,
-        .count = 1,
+        .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
     };
     struct data_splits splits = {0};
@@ -176,11 +193,12 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {
         status = one_folder(&options, &dir, err);
+        const struct data_limits limits = data_limits_of(reading.max_megapixels, reading.truncated);
         json_t *list = json ? json_array() : NULL;
         if (!status) status = data_splits_scan(&splits, dir, whole, 0, err);
         const struct data_set *sets[DATA_SPLITS] = {&splits.train, &splits.val, &splits.test};
         for (int i = 0; i < DATA_SPLITS && !status; i++)
-            if (sets[i]->count) status = add_stats(list, splits.divided ? data_split_name(i) : "all", sets[i], err);
+            if (sets[i]->count) status = add_stats(list, splits.divided ? data_split_name(i) : "all", sets[i], &limits, err);
         if (!status) train_left_note(&train_progress_notes, dir, &splits.left);
         if (!status && json)
             status = train_command_print(list, err);
@@ -199,6 +217,7 @@ struct split_options {
     double shares[3];
     int seed;
     bool link, near;
+    struct reading reading;
 };
 
 static enum rudd_status place_file(const char *to, const char *from, bool link_it, struct rudd_error *err)
@@ -268,10 +287,11 @@ static enum rudd_status divide(struct data_splits *splits, const char *dir, cons
 {
     struct data_set all = {0};
     int *leader = NULL, groups = 0, grouped = 0;
+    const struct data_limits limits = data_limits_of(o->reading.max_megapixels, o->reading.truncated);
     if (data_has_splits(dir)) return rudd_fail(err, RUDD_ARGUMENT, "%s: has a train/ folder, so it is split already", dir);
     enum rudd_status status = data_set_scan(&all, dir, NULL, 0, err);
     if (!status) status = nn_class_names_check(nn_name_of_array, all.class_names, all.class_count, dir, err);
-    if (!status && o->near) status = data_set_groups(&leader, &groups, &grouped, &all, 0, err);
+    if (!status && o->near) status = data_set_groups(&leader, &groups, &grouped, &all, 0, &limits, err);
     if (!status) status = data_splits_make(splits, &all, leader, o->shares, (uint64_t)o->seed, err);
     if (!status && o->near)
         printf("%d pictures show a photograph that others show too: kept together, in %d groups\n", grouped, groups);
@@ -303,7 +323,7 @@ static enum rudd_status split_folder(const char *dir, const struct split_options
 
 static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
 {
-    struct split_options o = {.shares = {0.7, 0.15, 0.15}, .near = true};
+    struct split_options o = {.shares = {0.7, 0.15, 0.15}, .near = true, .reading = {.max_megapixels = DATA_MEGAPIXELS}};
     const char *dir = NULL;
     bool done;
     const struct nn_option rows[] = {
@@ -311,6 +331,8 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
         {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1, "shares of each class"},
         {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "another seed makes another split"},
         {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0, "read all pictures and keep those of one photograph in one split"},
+        DATA_OPTION_MEGAPIXELS(&o.reading.max_megapixels),
+        DATA_OPTION_TRUNCATED(&o.reading.truncated),
         {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "hard links instead of copies"},
     };
     struct nn_options options = {

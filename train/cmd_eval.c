@@ -3,7 +3,6 @@
 
 #include "kernels/kern.h"
 #include "train/evaluate.h"
-#include "nn/text.h"
 #include "train/labels.h"
 #include "train/left.h"
 #include "train/progress.h"
@@ -15,7 +14,8 @@ struct eval_settings {
     const char *model, *data;
     int batch, threads, views;
     size_t memory_limit;
-    bool json, quiet;
+    double max_megapixels;
+    bool truncated, json, quiet;
 };
 
 static void print_table(const struct train_metrics *m, const struct nn_model *model, double images_per_second)
@@ -34,18 +34,9 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
                m->ece_calibrated);
 }
 
-/* The loader's lines, one for each picture that could not be read. */
-static json_t *unreadable_json(const struct data_loader *loader)
-{
-    json_t *list = json_array();
-    for (int i = 0; list && i < data_loader_bad_count(loader); i++)
-        json_array_append_new(list, nn_text_json(data_loader_bad(loader, i)));
-    return list;
-}
-
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
 {
-    struct eval_settings s = {.batch = 16, .views = 1, .memory_limit = NN_BYTES_AUTO};
+    struct eval_settings s = {.batch = 16, .views = 1, .max_megapixels = DATA_MEGAPIXELS, .memory_limit = NN_BYTES_AUTO};
     const struct nn_option rows[] = {
         {"model", NN_OPTION_REQUIRED, &s.model, "FILE", 0, 0, "model to evaluate"},
         {"data", NN_OPTION_REQUIRED, &s.data, "DIR", 0, 0, "one folder per class, by the model's class names"},
@@ -54,6 +45,8 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures per pass"},
         NN_OPTION_THREADS(&s.threads, "processors"),
+        DATA_OPTION_MEGAPIXELS(&s.max_megapixels),
+        DATA_OPTION_TRUNCATED(&s.truncated),
         NN_OPTION_MEMORY(&s.memory_limit, "for activations and prepared weights: met by fewer pictures at a time"),
         {"quiet", NN_OPTION_FLAG, &s.quiet, NULL, 0, 0, "no progress, no names of unreadable pictures"},
     };
@@ -70,9 +63,11 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status != RUDD_OK || done) goto done;
     kern_set_threads(kern_threads_within(s.threads));
+    const struct data_limits limits = data_limits_of(s.max_megapixels, s.truncated);
     status = rudd_model_open(&model, s.model, err);
     if (status == RUDD_OK) status = train_labels_scan(&set, model, s.data, err);
-    if (status == RUDD_OK) status = train_evaluator_within(&evaluator, model, &set, s.batch, s.threads, s.memory_limit, err);
+    if (status == RUDD_OK)
+        status = train_evaluator_within(&evaluator, model, &set, &limits, s.batch, s.threads, s.memory_limit, err);
     if (status == RUDD_OK && s.views > 1) status = train_evaluator_set_views(evaluator, s.views, err);
     if (status != RUDD_OK) goto done;
 
@@ -84,12 +79,16 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     status = train_evaluate(&evaluation, evaluator, "eval", &events, err);
     if (status != RUDD_OK) goto done;
     const struct data_loader *loader = train_evaluator_loader(evaluator);
-    for (int i = 0; i < data_loader_bad_count(loader); i++) train_note(notes, "skipped: %s", data_loader_bad(loader, i));
+    struct train_told told = {0};
+    train_pictures_note(notes, loader, &told);
     double rate = evaluation.count / evaluation.seconds;
     if (s.json) {
         json_t *object = train_metrics_json(&evaluation.metrics, model->classes, true);
         if (object) json_object_set_new(object, "images_per_second", train_json_number(rate));
-        if (object) json_object_set_new(object, "unreadable", unreadable_json(loader));
+        if (object)
+            json_object_set_new(object, "unreadable", train_pictures_json(loader, data_loader_bad_count, data_loader_bad));
+        if (object)
+            json_object_set_new(object, "damaged", train_pictures_json(loader, data_loader_note_count, data_loader_note));
         if (object) json_object_set_new(object, "left_out", train_left_json(&set.left));
         status = train_command_print(object, err);
     } else {

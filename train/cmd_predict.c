@@ -29,7 +29,8 @@ struct predicting {
     rudd_session *session;
     int top;
     bool json, logits;
-    enum rudd_status failed; /* of the last file that could not be read; its line is in *err, not yet printed */
+    struct data_limits limits; /* of pictures */
+    enum rudd_status failed;   /* of the last file that could not be read; its line is in *err, not yet printed */
     struct rudd_error *err;
 };
 
@@ -62,6 +63,7 @@ static void print_json(const struct predicting *p, const char *file, int index, 
     json_t *line = json_pack("{s:o, s:o, s:o, s:o}", "file", nn_text_json(file), "top", list, "decode_ms",
                              milliseconds(timing->decode_ms), "infer_ms", milliseconds(timing->infer_ms));
     if (index >= 0) json_object_set_new(line, "image", json_integer(index));
+    if (*data_session_note(p->session)) json_object_set_new(line, "note", json_string(data_session_note(p->session)));
     if (p->logits) {
         json_t *values = json_array();
         for (int i = 0; i < rudd_model_class_count(p->model); i++)
@@ -121,6 +123,7 @@ static void predict_file(struct predicting *p, const char *path)
         status = predict_npy(p, path, &err);
     else {
         status = rudd_predict_file(p->session, path, &timing, &err);
+        if (!status && *data_session_note(p->session)) fprintf(stderr, "rudd: %s: %s\n", path, data_session_note(p->session));
         if (!status) print_result(p, path, -1, &timing);
     }
     if (!status) return;
@@ -172,7 +175,7 @@ static enum rudd_status open_session(struct predicting *p, size_t asked, char *c
     size_t most = 0;
     nn_budget_make(&budget, asked, 0, 0);
     for (int i = 0; budget.found && i < count; i++) {
-        const size_t bytes = data_image_bytes(files[i]);
+        const size_t bytes = data_image_bytes(files[i], &p->limits);
         if (bytes > most) most = bytes;
     }
     nn_budget_make(&budget, asked, most, kern_threads() - 1);
@@ -185,7 +188,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     const char *path = NULL;
     int threads = 0, size = 0, views = 1;
     size_t memory_limit = NN_BYTES_AUTO;
-    bool done, calibrated = false;
+    double max_megapixels = DATA_MEGAPIXELS;
+    bool done, calibrated = false, truncated = false;
     struct rudd_error bad;
     struct nn_trace_log *trace = NULL;
     struct predicting p = {.top = 3, .err = &bad};
@@ -200,6 +204,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"image-size", NN_OPTION_INT, &size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
         NN_OPTION_THREADS(&threads, "processors"),
+        DATA_OPTION_MEGAPIXELS(&max_megapixels),
+        DATA_OPTION_TRUNCATED(&truncated),
         NN_OPTION_MEMORY(&memory_limit, "for activations and prepared weights"),
     };
     struct nn_options options = {.usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy ...",
@@ -213,10 +219,12 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         status = rudd_fail(err, RUDD_ARGUMENT, "predict: no picture given; usage: %s", options.usage);
         goto out;
     }
+    p.limits = data_limits_of(max_megapixels, truncated);
     rudd_set_threads(kern_threads_within(threads));
     status = rudd_model_open(&p.model, path, err);
     if (!status && size) p.model->preprocess.image_size = size; /* sessions take the size from here */
     if (!status) status = open_session(&p, memory_limit, options.arguments, options.argument_count, err);
+    if (!status) data_session_set_limits(p.session, &p.limits);
     if (!status) status = rudd_session_set_views(p.session, views, err);
     if (!status && calibrated) status = rudd_session_calibrate(p.session, err);
     if (!status) trace = nn_trace_begin(data_session_plan(p.session));

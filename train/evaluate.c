@@ -18,9 +18,19 @@ struct train_evaluator {
     float *sum; /* [classes] of a picture's probabilities over its views so far */
 };
 
+static struct data_loader_options loader_options(const struct nn_model *model, const struct data_limits *limits, int batch,
+                                                 int threads)
+{
+    return (struct data_loader_options){.batch = batch,
+                                        .image_size = model->preprocess.image_size,
+                                        .threads = threads,
+                                        .preprocess = model->preprocess,
+                                        .limits = limits ? *limits : data_limits_default};
+}
+
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
-                                        struct rudd_error *err)
+                                        const struct train_frontier *frontier, const struct data_limits *limits, int batch,
+                                        int threads, size_t memory_limit, struct rudd_error *err)
 {
     struct train_evaluator *e = rudd_zalloc(1, sizeof *e);
     if (!e) return rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory");
@@ -28,8 +38,7 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     e->set = set;
     if (batch > set->count && set->count > 0) batch = set->count;
     struct nn_plan_options plan = {.batch = batch, .image_size = model->preprocess.image_size, .memory_limit = memory_limit};
-    struct data_loader_options loader = {
-        .batch = batch, .image_size = model->preprocess.image_size, .threads = threads, .preprocess = model->preprocess};
+    struct data_loader_options loader = loader_options(model, limits, batch, threads);
     if (frontier) {
         plan.first_stage = frontier->stage;
         loader.source = frontier->source;
@@ -50,24 +59,25 @@ enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, stru
     return RUDD_OK;
 }
 
-struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set, int batch, int threads)
+struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set,
+                                               const struct data_limits *limits, int batch, int threads)
 {
-    const struct data_loader_options loader = {
-        .batch = batch, .image_size = model->preprocess.image_size, .threads = threads, .preprocess = model->preprocess};
+    const struct data_loader_options loader = loader_options(model, limits, batch, threads);
     return data_loader_needs(set, &loader);
 }
 
 enum rudd_status train_evaluator_within(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        int batch, int threads, size_t asked, struct rudd_error *err)
+                                        const struct data_limits *limits, int batch, int threads, size_t asked,
+                                        struct rudd_error *err)
 {
     struct nn_budget budget;
     const int loaders = threads ? kern_threads_within(threads) : 0;
     nn_budget_make(&budget, asked, 0, 0);
     if (budget.found) { /* else nobody asks how large the pictures are */
-        const struct data_loader_needs needs = train_evaluator_needs(model, set, batch, loaders);
+        const struct data_loader_needs needs = train_evaluator_needs(model, set, limits, batch, loaders);
         nn_budget_make(&budget, asked, needs.bytes, needs.threads + kern_threads());
     }
-    enum rudd_status status = train_evaluator_create(evaluator, model, set, NULL, batch, loaders, budget.limit, err);
+    enum rudd_status status = train_evaluator_create(evaluator, model, set, NULL, limits, batch, loaders, budget.limit, err);
     return nn_budget_tell(&budget, status, "a smaller --batch, a smaller model or smaller pictures", err);
 }
 
@@ -217,6 +227,7 @@ static enum rudd_status run_pass(struct pass *p, const struct train_events *even
         }
         if (!status && train_is_stopped(events)) status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
     }
+    if (!status) status = data_loader_status(e->loader, err);
     if (!status) status = end_views(p, err);
     p->out->seconds = train_now() - began;
     if (status || p->out->count) return status;

@@ -30,16 +30,17 @@ struct train_frontier {
 
 struct train_evaluator;
 /* Plans and loader for a model and a set whose labels are the model's; both must outlive it. frontier NULL: from the pictures, through
- * the whole network. memory_limit as in nn_plan_options, with as many pictures at a time, up to batch, as it allows. */
+ * the whole network. limits are the pictures'; NULL: data_limits_default. memory_limit as in nn_plan_options, with as many pictures at a time, up to batch, as it allows. */
 enum rudd_status train_evaluator_create(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        const struct train_frontier *frontier, int batch, int threads, size_t memory_limit,
-                                        struct rudd_error *err);
+                                        const struct train_frontier *frontier, const struct data_limits *limits, int batch,
+                                        int threads, size_t memory_limit, struct rudd_error *err);
 /* The same from pictures, for a user's --threads and --memory-limit (nn/budget.h). */
 enum rudd_status train_evaluator_within(struct train_evaluator **evaluator, struct nn_model *model, const struct data_set *set,
-                                        int batch, int threads, size_t asked, struct rudd_error *err);
+                                        const struct data_limits *limits, int batch, int threads, size_t asked,
+                                        struct rudd_error *err);
 /* What its loader takes beside the plan. */
-struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set, int batch,
-                                               int threads);
+struct data_loader_needs train_evaluator_needs(const struct nn_model *model, const struct data_set *set,
+                                               const struct data_limits *limits, int batch, int threads);
 /* From now on each picture is judged by the mean of its probabilities over the first `views` of its views (data/image/preprocess.h): 2 adds the
  * mirror, 10 all corners and their mirrors; its logits are the logarithms of that mean. At views times the price. Not with a frontier.
  * On failure the evaluator is as before. */
@@ -50,7 +51,7 @@ struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator); /* for 
 const struct data_loader *train_evaluator_loader(const struct train_evaluator *evaluator);
 
 /* One pass in the set's order. phase names it in ticks; events may be NULL. RUDD_FORMAT when no picture could be read,
- * RUDD_CANCELLED when events asked to stop. */
+ * RUDD_CANCELLED when events asked to stop, RUDD_NO_MEMORY when there was none for a picture. */
 enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
                                 const struct train_events *events, struct rudd_error *err);
 

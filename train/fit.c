@@ -53,16 +53,9 @@ static bool is_better(const struct train_fit_run *f, const struct train_epoch *e
     return e->val_loss < f->state.best_loss;
 }
 
-/* *noted: how many of them have been told of. */
-static void note_bad(const struct train_fit_run *f, const struct data_loader *loader, int *noted)
-{
-    for (; *noted < data_loader_bad_count(loader); ++*noted)
-        train_note(f->events, "skipped: %s", data_loader_bad(loader, *noted));
-}
-
 static void note_skipped(struct train_fit_run *f)
 {
-    note_bad(f, f->learner.loader, &f->bad_noted);
+    train_pictures_note(f->events, f->learner.loader, &f->told);
 }
 
 /* Validates with the average, if there is one, and keeps the model when it is the best so far. */
@@ -74,7 +67,7 @@ static enum rudd_status validate(struct train_fit_run *f, struct train_epoch *e,
     e->val_loss = e->val_accuracy = e->val_top3 = e->val_macro_f1 = NAN;
     if (f->val) {
         status = train_evaluate(&evaluation, f->val, "val", f->events, err);
-        note_bad(f, train_evaluator_loader(f->val), &f->bad_val_noted);
+        train_pictures_note(f->events, train_evaluator_loader(f->val), &f->told_val);
         if (status != RUDD_OK) goto done;
         e->val_loss = evaluation.metrics.loss;
         e->val_accuracy = evaluation.metrics.top1;
@@ -217,6 +210,7 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     /* Training pictures are cached as learning sees them, which need not be as evaluation does. */
     const bool cached = f->frozen && (set != &f->splits.train || f->s.cache_views == 0);
     const struct train_frontier at = train_frozen_frontier(f->frozen, set);
+    const struct data_limits limits = train_settings_limits(&f->s);
     /* Learning is over: its memory, which --memory-limit counts, goes to what judges. */
     nn_plan_destroy(f->learner.plan);
     f->learner.plan = NULL;
@@ -224,12 +218,13 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     enum rudd_status status = load_best(f, err);
     nn_budget_trim(&f->budget);
     if (status == RUDD_OK)
-        status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, f->s.batch, train_fit_loaders(f),
-                                        at_the_end(f), err);
+        status = train_evaluator_create(&evaluator, f->model, set, cached ? &at : NULL, &limits, f->s.batch,
+                                        train_fit_loaders(f), at_the_end(f), err);
     if (status == RUDD_OK) status = train_evaluate(&evaluation, evaluator, phase, f->events, err);
     if (status != RUDD_OK) goto done;
     const struct data_loader *loader = train_evaluator_loader(evaluator);
-    if (set == &f->splits.test) note_bad(f, loader, &(int){0}); /* those of the others are told of already */
+    struct train_told told = {0};
+    if (set == &f->splits.test) train_pictures_note(f->events, loader, &told); /* those of the others are told of already */
     status = train_fit_record_skipped(f, loader, err);
     if (status != RUDD_OK) goto done;
 
@@ -245,7 +240,8 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
             weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
     if (status == RUDD_OK) status = train_fit_record_finish(f, ending, final, err);
     if (status == RUDD_OK)
-        status = train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set}, err);
+        status =
+            train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set, limits}, err);
     if (status == RUDD_OK && f->frozen) status = train_frozen_check(f->frozen, err);
     if (status == RUDD_OK && f->frozen && !f->s.cache_dir) train_frozen_remove(f->frozen);
     if (status == RUDD_OK && outcome) {

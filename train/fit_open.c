@@ -47,12 +47,13 @@ static void note_absent(const struct train_fit_run *f, const struct data_set *se
 }
 
 /* Ten epochs over pictures that cannot be read are found out now, not behind the first. */
-static enum rudd_status try_pictures(const struct data_set *set, const char *what, struct rudd_error *err)
+static enum rudd_status try_pictures(const struct data_set *set, const struct data_limits *limits, const char *what,
+                                     struct rudd_error *err)
 {
     struct rudd_error why;
     for (int i = 0; i < set->count; i++) {
         struct data_image image = {0};
-        enum rudd_status status = data_image_read(&image, set->items[i].path, NULL, i ? NULL : &why);
+        enum rudd_status status = data_image_read(&image, set->items[i].path, limits, i ? NULL : &why);
         data_image_free(&image);
         if (status == RUDD_OK) return RUDD_OK;
     }
@@ -78,8 +79,9 @@ static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error
     note_absent(f, &f->splits.val, "validate");
     note_absent(f, &f->splits.test, "test");
     train_left_note(f->events, f->s.data, &f->splits.left);
-    status = try_pictures(&f->splits.train, "train on", err);
-    return status == RUDD_OK ? try_pictures(&f->splits.val, "validate with", err) : status;
+    const struct data_limits limits = train_settings_limits(&f->s);
+    status = try_pictures(&f->splits.train, &limits, "train on", err);
+    return status == RUDD_OK ? try_pictures(&f->splits.val, &limits, "validate with", err) : status;
 }
 
 static void note_weights(const struct train_fit_run *f, const struct weights_report *report)
@@ -174,17 +176,19 @@ static enum rudd_status make_budget(struct train_fit_run *f, struct rudd_error *
 {
     const struct train_settings *s = &f->s;
     const size_t values = f->model->value_count * sizeof *f->model->values; /* as many gradients, averages */
+    const struct data_limits limits = train_settings_limits(s);
     const struct data_loader_options loader = {.batch = s->batch,
                                                .image_size = f->model->preprocess.image_size,
                                                .threads = train_fit_loaders(f),
-                                               .depth = s->prefetch ? s->prefetch : -1};
+                                               .depth = s->prefetch ? s->prefetch : -1,
+                                               .limits = limits};
     struct data_loader_needs train, val = {0, 0};
     nn_budget_make(&f->budget, s->memory_limit, 0, 0);
     if (!f->budget.found) return RUDD_OK;
     enum rudd_status status = measure_saving(f, err);
     if (status != RUDD_OK) return status;
     train = data_loader_needs(&f->splits.train, &loader);
-    if (f->splits.val.count) val = train_evaluator_needs(f->model, &f->splits.val, s->batch, loader.threads);
+    if (f->splits.val.count) val = train_evaluator_needs(f->model, &f->splits.val, &limits, s->batch, loader.threads);
     nn_budget_trim(&f->budget); /* what measuring took is free again */
     const size_t learning = values * (s->ema > 0 ? 2 : 1) + train_optim_bytes(f->model, (enum train_optim_kind)s->optimizer);
     nn_budget_make(&f->budget, s->memory_limit, learning + f->saving + train.bytes + val.bytes,
@@ -201,7 +205,8 @@ static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct r
                                            .pictures = {.image_size = f->model->preprocess.image_size,
                                                         .augment = &s->view,
                                                         .seed = (uint64_t)s->seed,
-                                                        .preprocess = f->model->preprocess},
+                                                        .preprocess = f->model->preprocess,
+                                                        .limits = train_settings_limits(s)},
                                            .memory_limit = f->budget.limit};
     if (s->cache == TRAIN_CACHE_OFF || stage == 0) return RUDD_OK;
     if (!s->cache_views)
@@ -260,6 +265,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                          f->model->arch, nn_model_stage_count(f->model) - 3);
     enum rudd_status status = make_budget(f, err);
     if (status != RUDD_OK) return status;
+    const struct data_limits limits = train_settings_limits(s);
     const size_t limit = f->budget.limit;
     status = open_frozen(f, stage, err);
     if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
@@ -267,10 +273,11 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         struct train_frontier at = train_frozen_frontier(f->frozen, &f->splits.val);
         const struct train_frontier *frontier = f->frozen ? &at : NULL;
         /* A quarter of the limit if one picture fits into that; learning makes better use of the rest. */
-        status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, s->batch, train_fit_loaders(f),
+        status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, &limits, s->batch, train_fit_loaders(f),
                                         (limit + 3) / 4, err);
         if (status == RUDD_LIMIT)
-            status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, 1, train_fit_loaders(f), limit, err);
+            status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, &limits, 1, train_fit_loaders(f),
+                                            limit, err);
         if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
     }
     /* The last evaluation, whose plan follows the learner's, takes one picture at least. */
@@ -301,7 +308,8 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
                                 TRAIN_LBFGS, /* a last batch of one or two would give batch norm no statistics to speak of */
                    .seed = (uint64_t)s->seed,
                    .augment = s->augment ? &s->view : NULL,
-                   .preprocess = *p},
+                   .preprocess = *p,
+                   .limits = limits},
         .optim = {.kind = (enum train_optim_kind)s->optimizer,
                   .lr = s->lr,
                   .head_lr = s->head_lr,

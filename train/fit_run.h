@@ -11,6 +11,7 @@
 #include "train/evaluate.h"
 #include "train/frozen.h"
 #include "train/learner.h"
+#include "train/left.h"
 #include "train/run_folder.h"
 #include "train/settings.h"
 
@@ -27,9 +28,9 @@ struct train_fit_run {
     struct train_evaluator *val; /* NULL: no validation pictures */
     struct train_run_folder folder;
     struct train_state state;
-    json_t *record;               /* run.json */
-    int bad_noted, bad_val_noted; /* unreadable training and validation pictures told of so far */
-    int claim;                    /* of the folder, train_run_claim; -1: none */
+    json_t *record;                   /* run.json */
+    struct train_told told, told_val; /* of training and validation pictures */
+    int claim;                        /* of the folder, train_run_claim; -1: none */
 
     /* The best model, when no file holds it yet: its values, or NULL. Its texts are in model. */
     float *best;

@@ -26,6 +26,7 @@ struct features {
     bool random;   /* views are random ones */
     long *records; /* [views * count]; -1: the picture could not be read */
     char **why;    /* [count] NULL, or what was wrong with it */
+    char **notes;  /* [count] NULL, or what is wrong with it although it could be read, when that was done now */
     atomic_bool lost;
 };
 
@@ -67,6 +68,10 @@ static void make_recipe(uint8_t out[TRAIN_CACHE_HASH], const struct train_frozen
                      kern_isa(), f->options.stage, (int)m->pad, m->pad_size, (double)m->bn_eps, f->options.pictures.image_size,
                      (int)p->mode, (int)p->filter, p->crop_fraction, p->reduce, (double)p->mean[0], (double)p->mean[1],
                      (double)p->mean[2], (double)p->std[0], (double)p->std[1], (double)p->std[2]);
+    const struct data_limits *limits = &f->options.pictures.limits;
+    if (limits->max_bytes && (limits->truncated || limits->max_pixels != data_limits_default.max_pixels))
+        n += snprintf(text + n, sizeof text - (size_t)n, " | %llu %d", (unsigned long long)limits->max_pixels,
+                      limits->truncated);
     nn_sha256_update(&hash, text, (size_t)n);
     for (int i = 0; i < m->param_count; i++)
         if (m->params[i].stage < f->options.stage)
@@ -119,7 +124,8 @@ static bool features_init(struct features *f, const struct train_frozen *frozen,
     f->views = f->random ? frozen->options.views : 1;
     f->records = rudd_zalloc(count * (size_t)f->views, sizeof *f->records);
     f->why = rudd_zalloc(count, sizeof *f->why);
-    return f->records && f->why;
+    f->notes = rudd_zalloc(count, sizeof *f->notes);
+    return f->records && f->why && f->notes;
 }
 
 enum rudd_status train_frozen_create(struct train_frozen **frozen, struct nn_model *model, const struct data_splits *splits,
@@ -154,7 +160,9 @@ void train_frozen_destroy(struct train_frozen *frozen)
     for (int i = 0; i < SETS; i++) {
         struct features *f = &frozen->features[i];
         for (int j = 0; f->why && j < f->set->count; j++) rudd_free(f->why[j]);
+        for (int j = 0; f->notes && j < f->set->count; j++) rudd_free(f->notes[j]);
         rudd_free(f->why);
+        rudd_free(f->notes);
         rudd_free(f->records);
     }
     train_cache_close(frozen->cache);
@@ -163,13 +171,15 @@ void train_frozen_destroy(struct train_frozen *frozen)
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-static enum rudd_status read_features(float *out, void *user, int item, uint64_t epoch, int worker, struct rudd_error *err)
+static enum rudd_status read_features(float *out, char note[DATA_NOTE], void *user, int item, uint64_t epoch, int worker,
+                                      struct rudd_error *err)
 {
     (void)worker;
     struct features *f = user;
     size_t view = f->random ? (size_t)((epoch - 1) % (uint64_t)f->views) : 0; /* epochs count from 1 */
     long record = f->records[view * (size_t)f->set->count + (size_t)item];
     if (record < 0) return rudd_fail(err, RUDD_FORMAT, "%s", f->why[item] ? f->why[item] : f->set->items[item].path);
+    if (f->notes[item]) snprintf(note, DATA_NOTE, "%s", f->notes[item]);
     enum rudd_status status = train_cache_read(out, f->frozen->cache, record, err);
     if (status) atomic_store(&f->lost, true);
     return status;
@@ -205,12 +215,13 @@ struct job {
     uint8_t (*contents)[TRAIN_CACHE_HASH]; /* [count] */
     struct data_set missing;
     int *from, *views;
-    char **why; /* [missing.count] */
+    char **why, **notes; /* [missing.count] as in features */
     struct nn_plan **plans;
     uint8_t *squares[MAX_THREADS];
 };
 
-static enum rudd_status compute(float *out, void *user, int item, uint64_t epoch, int worker, struct rudd_error *err)
+static enum rudd_status compute(float *out, char note[DATA_NOTE], void *user, int item, uint64_t epoch, int worker,
+                                struct rudd_error *err)
 {
     (void)epoch;
     struct job *job = user;
@@ -221,8 +232,10 @@ static enum rudd_status compute(float *out, void *user, int item, uint64_t epoch
     uint64_t key; /* names the picture wherever it lies in which set */
     memcpy(&key, job->contents[job->from[item]], sizeof key);
     if (!job->features->random) pictures.augment = NULL;
-    enum rudd_status status = data_loader_picture(nn_plan_input(plan), job->squares[worker], job->missing.items[item].path,
-                                                  &pictures, (uint64_t)job->views[item], key, &own);
+    enum rudd_status status =
+        data_loader_picture(nn_plan_input(plan), job->squares[worker], note, job->missing.items[item].path, &pictures,
+                            (uint64_t)job->views[item], key, &own);
+    if (!status && note[0]) job->notes[item] = rudd_strdup(note);
     if (status) {
         job->why[item] = rudd_strdup(own.message);
         return rudd_fail(err, status, "%s", own.message);
@@ -237,7 +250,9 @@ static enum rudd_status compute(float *out, void *user, int item, uint64_t epoch
 static void job_free(struct job *job, int threads)
 {
     for (int i = 0; job->why && i < job->missing.count; i++) rudd_free(job->why[i]);
+    for (int i = 0; job->notes && i < job->missing.count; i++) rudd_free(job->notes[i]);
     rudd_free(job->why);
+    rudd_free(job->notes);
     rudd_free(job->contents);
     rudd_free(job->missing.items);
     rudd_free(job->from);
@@ -245,10 +260,10 @@ static void job_free(struct job *job, int threads)
     for (int i = 0; i < threads; i++) rudd_free(job->squares[i]);
 }
 
-static void set_why(struct features *f, int item, const char *message)
+static void set_text(char **text, const char *message)
 {
-    rudd_free(f->why[item]);
-    f->why[item] = message ? rudd_strdup(message) : NULL;
+    rudd_free(*text);
+    *text = message ? rudd_strdup(message) : NULL;
 }
 
 /* Hashes every picture and lists the views that the file lacks. */
@@ -264,7 +279,8 @@ static enum rudd_status job_init(struct job *job, struct features *f, struct nn_
     job->from = rudd_alloc(sizeof *job->from * most);
     job->views = rudd_alloc(sizeof *job->views * most);
     job->why = rudd_zalloc(most, sizeof *job->why);
-    bool ok = job->contents && job->missing.items && job->from && job->views && job->why;
+    job->notes = rudd_zalloc(most, sizeof *job->notes);
+    bool ok = job->contents && job->missing.items && job->from && job->views && job->why && job->notes;
     for (int i = 0; ok && i < threads; i++) ok = (job->squares[i] = rudd_alloc((size_t)size * (size_t)size * 3));
     if (!ok) {
         job_free(job, threads);
@@ -274,9 +290,9 @@ static enum rudd_status job_init(struct job *job, struct features *f, struct nn_
         char hex[NN_SHA256_HEX];
         struct rudd_error own;
         uint8_t key[TRAIN_CACHE_HASH];
-        set_why(f, i, NULL);
+        set_text(&f->why[i], NULL);
         bool read = data_file_hash(hex, f->set->items[i].path, &own) == RUDD_OK;
-        if (!read) set_why(f, i, own.message);
+        if (!read) set_text(&f->why[i], own.message);
         memset(job->contents[i], 0, TRAIN_CACHE_HASH);
         if (read) from_hex(job->contents[i], hex);
         for (int v = 0; read && v < f->views; v++) {
@@ -319,6 +335,7 @@ static enum rudd_status run_job(struct job *job, int threads, const char *phase,
         if (status == RUDD_OK && events && events->stop && events->stop(events->user))
             status = rudd_fail(err, RUDD_CANCELLED, "stopped on request while caching");
     }
+    if (status == RUDD_OK) status = data_loader_status(loader, err);
     data_loader_destroy(loader);
     return status;
 }
@@ -330,8 +347,11 @@ static enum rudd_status fill_set(struct features *f, struct nn_plan **plans, int
     enum rudd_status status = job_init(&job, f, plans, threads, err);
     if (status != RUDD_OK) return status;
     status = run_job(&job, threads, phase, events, err);
-    for (int i = 0; i < job.missing.count; i++)
-        if (job.why[i] && !f->why[job.from[i]]) set_why(f, job.from[i], job.why[i]);
+    for (int i = 0; i < job.missing.count; i++) {
+        const int item = job.from[i];
+        if (job.why[i] && !f->why[item]) set_text(&f->why[item], job.why[i]);
+        if (job.notes[i]) set_text(&f->notes[item], job.notes[i]);
+    }
     for (int i = 0; i < f->set->count; i++)
         for (int v = 0; v < f->views; v++) {
             uint8_t key[TRAIN_CACHE_HASH];

@@ -160,11 +160,15 @@ static enum rudd_status read_rows(int *rows, float *x, int *labels, const struct
     const size_t features = l->options.loader.source.floats;
     struct data_batch batch;
     *rows = 0;
-    for (int view = 1; view <= views; view++)
-        for (data_loader_start(l->loader, (uint64_t)view, 0); data_loader_next(l->loader, &batch); *rows += batch.n) {
+    for (int view = 1; view <= views; view++) {
+        data_loader_start(l->loader, (uint64_t)view, 0);
+        for (; data_loader_next(l->loader, &batch); *rows += batch.n) {
             memcpy(x + (size_t)*rows * features, batch.x, sizeof *x * features * (size_t)batch.n);
             memcpy(labels + *rows, batch.labels, sizeof *labels * (size_t)batch.n);
         }
+        enum rudd_status status = data_loader_status(l->loader, err);
+        if (status != RUDD_OK) return status;
+    }
     if (*rows > 0) return RUDD_OK;
     return rudd_fail(err, RUDD_FORMAT, "training: none of the %d pictures could be read; the first: %s", l->set->count,
                      data_loader_bad_count(l->loader) ? data_loader_bad(l->loader, 0) : "(there is none)");

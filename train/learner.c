@@ -238,7 +238,10 @@ enum rudd_status train_learner_batch(bool *more, struct train_learner *learner, 
     bool step = false;
     *more = !train_learner_finished(l) && data_loader_next(l->loader, &batch);
     t->next = data_loader_position(l->loader);
-    if (*more) {
+    status = data_loader_status(l->loader, err);
+    if (status != RUDD_OK) {
+        /* no memory for a picture */
+    } else if (*more) {
         status = learn_batch(l, &batch, err);
         step = (uint64_t)t->batches % (uint64_t)l->options.accumulate == 0;
     } else if (t->pictures == 0 && !train_learner_finished(l)) {

@@ -259,7 +259,8 @@ static int by_loss(const void *a, const void *b)
 }
 
 /* The whole picture, scaled and centred, as a data: URI. A picture that cannot be read any more is left out. */
-static void add_thumbnail(struct train_page *p, const char *path, const struct nn_preprocess *preprocess)
+static void add_thumbnail(struct train_page *p, const char *path, const struct data_limits *limits,
+                          const struct nn_preprocess *preprocess)
 {
     struct nn_preprocess whole = *preprocess;
     struct data_image image = {0}, small = {THUMB, THUMB, NULL};
@@ -267,7 +268,7 @@ static void add_thumbnail(struct train_page *p, const char *path, const struct n
     size_t length;
     whole.mode = NN_RESIZE_PAD;
     small.rgb = rudd_alloc((size_t)THUMB * THUMB * 3);
-    if (small.rgb && data_image_read(&image, path, NULL, NULL) == RUDD_OK &&
+    if (small.rgb && data_image_read(&image, path, limits, NULL) == RUDD_OK &&
         data_preprocess(small.rgb, &image, &whole, THUMB, NULL) == RUDD_OK &&
         data_jpeg_write(&jpeg, &length, &small, 80, NULL) == RUDD_OK) {
         train_page_add(p, "<img width=\"%d\" height=\"%d\" alt=\"\" src=\"data:image/jpeg;base64,", THUMB, THUMB);
@@ -300,7 +301,7 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
     for (int i = 0; i < n && i < MISTAKES; i++) {
         const char *path = r->set->items[e->items[list[i].row]].path, *slash = strrchr(path, '/');
         train_page_add(p, "<figure>");
-        add_thumbnail(p, path, &r->model->preprocess);
+        add_thumbnail(p, path, &r->limits, &r->model->preprocess);
         train_page_add(p, "<figcaption>");
         add_name(p, r->model->classes[e->labels[list[i].row]].name);
         train_page_add(p, ", taken for ");

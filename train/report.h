@@ -12,6 +12,7 @@ struct train_report {
     const struct train_evaluation *evaluation; /* of the best model */
     const char *phase;                         /* on which pictures: "test", "val" */
     const struct data_set *set;                /* these */
+    struct data_limits limits;                 /* as they were read */
 };
 /* Writes RUN/report.html, atomically. */
 enum rudd_status train_report_write(const struct train_report *report, struct rudd_error *err);

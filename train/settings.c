@@ -34,6 +34,7 @@ const struct train_settings train_settings_default = {
     .bn_momentum = 0.1,
     .augment = true,
     .jitter = -1,
+    .max_megapixels = DATA_MEGAPIXELS,
     .view = {.crop_min = 0.5,
              .crop_max = 1,
              .ratio_min = 3.0 / 4,
@@ -63,6 +64,8 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"filter", NN_OPTION_CHOICE, &s->filter, "bicubic|bilinear", 0, 0, "interpolation"},
         {"reduce", NN_OPTION_DOUBLE, &s->reduce, "X", 0, 100,
          "decode JPEGs at 1/2, 1/4 or 1/8 where X times what is needed remains (try 3); 0: whole"},
+        DATA_OPTION_MEGAPIXELS(&s->max_megapixels),
+        DATA_OPTION_TRUNCATED(&s->truncated),
         {"split", NN_OPTION_DOUBLES, s->split, "TRAIN,VAL,TEST", 0, 1, "shares, where DIR is not split yet"},
 
         {"epochs", NN_OPTION_INT, &s->epochs, "N", 1, 100000, "passes over the training pictures"},
@@ -131,6 +134,11 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
     _Static_assert(sizeof table <= sizeof(struct nn_option[TRAIN_SETTINGS_ROWS]), "enlarge TRAIN_SETTINGS_ROWS");
     memcpy(rows, table, sizeof table);
     return (int)(sizeof table / sizeof *table);
+}
+
+struct data_limits train_settings_limits(const struct train_settings *settings)
+{
+    return data_limits_of(settings->max_megapixels, settings->truncated);
 }
 
 bool train_settings_incidental(const char *name)

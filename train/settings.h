@@ -23,6 +23,8 @@ struct train_settings {
     int resize;     /* enum nn_resize_mode */
     int filter;     /* enum nn_filter */
     double reduce;  /* nn_preprocess.reduce */
+    double max_megapixels;
+    bool truncated;
     double split[3];
 
     int epochs, batch, accumulate, max_steps, patience, seed, threads, prefetch;
@@ -65,6 +67,9 @@ enum rudd_status train_settings_resolve(struct train_settings *settings, struct 
 
 /* Of resolved settings, those that would be the same had they not been given become so: they follow again when others are overridden. */
 void train_settings_loosen(struct train_settings *settings);
+
+/* What pictures may be, by max_megapixels and truncated. */
+struct data_limits train_settings_limits(const struct train_settings *settings);
 
 /* The options that say where and how, not what: equal runs may differ in them (out, resume, threads, quiet, ...). */
 bool train_settings_incidental(const char *name);

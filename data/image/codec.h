@@ -1,6 +1,7 @@
 /* codec.h - what decode.c dispatches to: one function per file format. Not for use outside data/.
  *
- * Each makes 8-bit RGB as stored (not yet upright) and says the EXIF orientation. Thread-safe; the image is written on success only. */
+ * Each makes 8-bit RGB as stored (not yet upright) and says the orientation. A file that is damaged
+ * but readable leaves image->note. Thread-safe; the image is written on success only. */
 #ifndef DATA_CODEC_H
 #define DATA_CODEC_H
 
@@ -24,12 +25,16 @@ struct data_rows {
     enum rudd_status (*begin)(struct data_rows *to, int w, int h, int orientation, struct rudd_error *err);
     /* Stored rows y .. y+count-1, [count, stored width, 3]; from 0 on, in order. */
     void (*add)(struct data_rows *to, const uint8_t *rgb, int y, int count);
+    char note[DATA_NOTE]; /* as a data_image's; set by the decoder, "" before */
 };
 /* As data_image_decode, into *to; the rows of a picture that turns out to be broken have been added in part. */
 enum rudd_status data_image_rows(struct data_rows *to, const void *bytes, size_t length, const char *name,
                                  const struct data_limits *limits, struct rudd_error *err);
 enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size_t length, const char *name,
                                 const struct data_limits *limits, struct rudd_error *err);
+
+/* What a refusal of a picture whose data end early goes on with: the option that reads it. */
+const char *data_truncated_hint(const struct data_limits *limits);
 
 /* RUDD_LIMIT when w*h exceeds limits, or a side 65535 (JPEG's own bound): called with the header's figures before any allocation. */
 enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const struct data_limits *limits,
@@ -49,5 +54,8 @@ struct data_turn {
 struct data_turn data_turn_of(int orientation); /* 1..8 */
 /* The upright picture of in [ih, iw, 3]. */
 void data_turn_rgb(uint8_t *restrict out, const uint8_t *restrict in, int iw, int ih, struct data_turn t);
+
+/* Turns a stored picture in place. */
+enum rudd_status data_make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err);
 
 #endif

@@ -7,21 +7,54 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-const struct data_limits data_limits_default = {(size_t)64 << 20, 100 * 1000 * 1000};
-
+#define MAX_BYTES ((size_t)64 << 20)
 enum { MAX_SIDE = 65535 };
+
+const struct data_limits data_limits_default = {.max_bytes = MAX_BYTES, .max_pixels = DATA_MEGAPIXELS * 1000000};
+
+struct data_limits data_limits_of(double max_megapixels, bool truncated)
+{
+    const double share = max_megapixels > DATA_MEGAPIXELS ? max_megapixels / DATA_MEGAPIXELS : 1;
+    return (struct data_limits){.max_bytes = (size_t)((double)MAX_BYTES * share),
+                                .max_pixels = (uint64_t)(max_megapixels * 1e6 + 0.5),
+                                .truncated = truncated};
+}
+
+const char *data_truncated_hint(const struct data_limits *limits)
+{
+    return limits->fixed ? "" : "; --truncated reads what is there";
+}
+
+/* "; at most 100 are accepted: --max-megapixels 109", with what would suffice. */
+static const char *megapixel_hint(char text[100], double needed, const struct data_limits *limits)
+{
+    const double unit = needed < 10 ? 1e4 : 1; /* rounded up to this part of a million */
+    const double most = (double)limits->max_pixels / 1e6;
+    if (limits->fixed)
+        snprintf(text, 100, "; at most %g are accepted", most);
+    else
+        snprintf(text, 100, "; at most %g are accepted: --max-megapixels %g", most, ceil(needed * unit) / unit);
+    return text;
+}
 
 enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name, const struct data_limits *limits,
                                  struct rudd_error *err)
 {
     if (w == 0 || h == 0) return rudd_fail(err, RUDD_FORMAT, "%s: the picture has no pixels", name);
-    if (w > MAX_SIDE || h > MAX_SIDE || w * h > limits->max_pixels)
-        return rudd_fail(err, RUDD_LIMIT, "%s: %llu x %llu pixels; at most %llu in all and %d a side are accepted", name,
-                         (unsigned long long)w, (unsigned long long)h, (unsigned long long)limits->max_pixels, MAX_SIDE);
+    if (w > MAX_SIDE || h > MAX_SIDE)
+        return rudd_fail(err, RUDD_LIMIT, "%s: %llu x %llu pixels; at most %d a side are accepted", name, (unsigned long long)w,
+                         (unsigned long long)h, MAX_SIDE);
+    const double millions = (double)(w * h) / 1e6;
+    char hint[100];
+    if (w * h > limits->max_pixels)
+        return rudd_fail(err, RUDD_LIMIT, "%s: %llu x %llu pixels, %.4g megapixels%s", name, (unsigned long long)w,
+                         (unsigned long long)h, millions, megapixel_hint(hint, millions, limits));
     return RUDD_OK;
 }
 
@@ -48,7 +81,16 @@ void data_turn_rgb(uint8_t *restrict out, const uint8_t *restrict in, int in_w, 
                     memcpy(out + (y * w + x) * 3, origin + y * step_y + x * step_x, 3);
 }
 
-static enum rudd_status make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err)
+static enum rudd_status too_long(uint64_t length, const char *name, const struct data_limits *limits, struct rudd_error *err)
+{
+    const double needed = (double)length / (double)MAX_BYTES * DATA_MEGAPIXELS;
+    char hint[100] = "";
+    if (!limits->fixed) snprintf(hint, sizeof hint, ": --max-megapixels %.0f", ceil(needed));
+    return rudd_fail(err, RUDD_LIMIT, "%s: %llu bytes; at most %zu are accepted%s", name, (unsigned long long)length,
+                     limits->max_bytes, hint);
+}
+
+enum rudd_status data_make_upright(struct data_image *image, int orientation, const char *name, struct rudd_error *err)
 {
     if (orientation == 1) return RUDD_OK;
     struct data_turn t = data_turn_of(orientation);
@@ -57,7 +99,9 @@ static enum rudd_status make_upright(struct data_image *image, int orientation, 
     if (!out) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %d x %d pixels upright", name, iw, ih);
     data_turn_rgb(out, image->rgb, iw, ih, t);
     rudd_free(image->rgb);
-    *image = (struct data_image){t.transpose ? ih : iw, t.transpose ? iw : ih, out};
+    image->w = t.transpose ? ih : iw;
+    image->h = t.transpose ? iw : ih;
+    image->rgb = out;
     return RUDD_OK;
 }
 
@@ -66,8 +110,7 @@ static enum rudd_status choose(data_codec **decode, const void *bytes, size_t le
                                const struct data_limits *limits, struct rudd_error *err)
 {
     char known[200];
-    if (length > limits->max_bytes)
-        return rudd_fail(err, RUDD_LIMIT, "%s: %zu bytes; at most %zu are accepted", name, length, limits->max_bytes);
+    if (length > limits->max_bytes) return too_long(length, name, limits, err);
     if (!length) return rudd_fail(err, RUDD_FORMAT, "%s: the file is empty", name);
     const struct data_format *format = data_format_sniff(bytes, length);
     if (!format)
@@ -89,7 +132,7 @@ enum rudd_status data_image_decode(struct data_image *image, const void *bytes, 
     int orientation = 1;
     enum rudd_status status = choose(&decode, bytes, length, name, limits, err);
     if (!status) status = decode(&fresh, &orientation, bytes, length, name, limits, err);
-    if (!status) status = make_upright(&fresh, orientation, name, err);
+    if (!status) status = data_make_upright(&fresh, orientation, name, err);
     if (status)
         data_image_free(&fresh);
     else
@@ -112,6 +155,7 @@ enum rudd_status data_image_rows(struct data_rows *to, const void *bytes, size_t
     const bool sideways = data_turn_of(orientation).transpose;
     if (!status) status = to->begin(to, sideways ? image.h : image.w, sideways ? image.w : image.h, orientation, err);
     if (!status) to->add(to, image.rgb, 0, image.h);
+    memcpy(to->note, image.note, sizeof to->note);
     data_image_free(&image);
     return status;
 }
@@ -122,7 +166,7 @@ enum rudd_status data_image_read(struct data_image *image, const char *path, con
     uint8_t *bytes = NULL;
     size_t length;
     if (!limits) limits = &data_limits_default;
-    enum rudd_status status = data_file_read(&bytes, &length, path, limits->max_bytes, err);
+    enum rudd_status status = data_image_load(&bytes, &length, path, limits, err);
     if (!status) status = data_image_decode(image, bytes, length, path, limits, err);
     rudd_free(bytes);
     return status;
@@ -146,13 +190,13 @@ static void measure_add(struct data_rows *to, const uint8_t *rgb, int y, int cou
     (void)to, (void)rgb, (void)y, (void)count;
 }
 
-size_t data_image_bytes(const char *path)
+size_t data_image_bytes(const char *path, const struct data_limits *limits)
 {
     struct measure m = {.rows = {.begin = measure_begin, .add = measure_add}};
     uint8_t *bytes = NULL;
     size_t length = 0;
-    if (data_file_read(&bytes, &length, path, data_limits_default.max_bytes, NULL)) return 0;
-    data_image_rows(&m.rows, bytes, length, path, NULL, NULL); /* ends at the size; a PNG is decoded first */
+    if (data_image_load(&bytes, &length, path, limits, NULL)) return 0;
+    data_image_rows(&m.rows, bytes, length, path, limits, NULL); /* ends at the size; a PNG is decoded first */
     rudd_free(bytes);
     return m.pixels ? length + 2 * 3 * m.pixels : 0;
 }
@@ -177,7 +221,8 @@ static int read_all(int fd, uint8_t *out, size_t n)
     return 0;
 }
 
-enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes, struct rudd_error *err)
+static enum rudd_status load(uint8_t **bytes, size_t *length, const char *path, const struct data_limits *limits,
+                             struct rudd_error *err)
 {
     enum rudd_status status;
     uint8_t *block = NULL;
@@ -191,8 +236,8 @@ enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *pat
     else if (!S_ISREG(st.st_mode))
         status =
             rudd_fail(err, RUDD_IO, "%s: is %s, not a plain file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device or pipe");
-    else if ((uint64_t)st.st_size > max_bytes)
-        status = rudd_fail(err, RUDD_LIMIT, "%s: %lld bytes; at most %zu are accepted", path, (long long)st.st_size, max_bytes);
+    else if ((uint64_t)st.st_size > limits->max_bytes)
+        status = too_long((uint64_t)st.st_size, path, limits, err);
     else if (!(block = rudd_alloc((size_t)st.st_size)))
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %lld bytes", path, (long long)st.st_size);
     else if (read_all(fd, block, (size_t)st.st_size) != 0)
@@ -206,4 +251,16 @@ enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *pat
     rudd_free(block);
     close(fd);
     return status;
+}
+
+enum rudd_status data_image_load(uint8_t **bytes, size_t *length, const char *path, const struct data_limits *limits,
+                                 struct rudd_error *err)
+{
+    return load(bytes, length, path, limits ? limits : &data_limits_default, err);
+}
+
+enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes, struct rudd_error *err)
+{
+    const struct data_limits limits = {.max_bytes = max_bytes, .fixed = true};
+    return load(bytes, length, path, &limits, err);
 }

@@ -16,10 +16,9 @@
     F(jpeg_finish_compress)                                                                                                    \
     F(jpeg_finish_decompress)                                                                                                  \
     F(jpeg_has_multiple_scans)                                                                                                 \
-    F(jpeg_mem_src)                                                                                                            \
     F(jpeg_read_header)                                                                                                        \
     F(jpeg_read_scanlines)                                                                                                     \
-    F(jpeg_save_markers)                                                                                                       \
+    F(jpeg_resync_to_restart)                                                                                                  \
     F(jpeg_set_defaults)                                                                                                       \
     F(jpeg_set_quality)                                                                                                        \
     F(jpeg_start_compress)                                                                                                     \
@@ -38,10 +37,9 @@ KERN_LIBRARY_DECLARE(data_libjpeg, DATA_LIBJPEG);
 #define jpeg_finish_compress (*data_libjpeg.jpeg_finish_compress)
 #define jpeg_finish_decompress (*data_libjpeg.jpeg_finish_decompress)
 #define jpeg_has_multiple_scans (*data_libjpeg.jpeg_has_multiple_scans)
-#define jpeg_mem_src (*data_libjpeg.jpeg_mem_src)
 #define jpeg_read_header (*data_libjpeg.jpeg_read_header)
 #define jpeg_read_scanlines (*data_libjpeg.jpeg_read_scanlines)
-#define jpeg_save_markers (*data_libjpeg.jpeg_save_markers)
+#define jpeg_resync_to_restart (*data_libjpeg.jpeg_resync_to_restart)
 #define jpeg_set_defaults (*data_libjpeg.jpeg_set_defaults)
 #define jpeg_set_quality (*data_libjpeg.jpeg_set_quality)
 #define jpeg_start_compress (*data_libjpeg.jpeg_start_compress)

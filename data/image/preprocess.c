@@ -216,13 +216,16 @@ enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *ima
 
 enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length, const char *name,
                                        const struct data_limits *limits, const struct nn_preprocess *p, int size, int view,
-                                       double *resize_ms, struct rudd_error *err)
+                                       struct data_reading *reading, struct rudd_error *err)
 {
     struct view v;
     enum rudd_status status = view_init(&v, out, p, size, view, err);
     if (status) return status;
     status = data_image_rows(&v.rows, bytes, length, name, limits, err);
-    if (resize_ms) *resize_ms = v.resize_ms;
+    if (reading) {
+        reading->resize_ms = v.resize_ms;
+        memcpy(reading->note, v.rows.note, sizeof reading->note);
+    }
     return view_end(&v, status);
 }
 
@@ -246,7 +249,7 @@ static enum rudd_status whole_begin(struct data_rows *rows, int w, int h, int or
     struct whole *v = (struct whole *)rows;
     const bool sideways = data_turn_of(orientation).transpose;
     v->orientation = orientation;
-    v->stored = (struct data_image){sideways ? h : w, sideways ? w : h, rudd_alloc((size_t)w * (size_t)h * 3)};
+    v->stored = (struct data_image){sideways ? h : w, sideways ? w : h, rudd_alloc((size_t)w * (size_t)h * 3), ""};
     return v->stored.rgb ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", w, h);
 }
 
@@ -257,28 +260,18 @@ static void whole_add(struct data_rows *rows, const uint8_t *rgb, int y, int cou
     memcpy(v->stored.rgb + (size_t)y * stride, rgb, (size_t)count * stride);
 }
 
-enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct nn_preprocess *p, int size,
-                                     struct rudd_error *err)
+enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct data_limits *limits,
+                                     const struct nn_preprocess *p, int size, struct rudd_error *err)
 {
-    if (!(p->reduce > 0)) return data_image_read(image, path, NULL, err);
+    if (!(p->reduce > 0)) return data_image_read(image, path, limits, err);
     struct whole v = {.rows = {.reduction = whole_reduction, .begin = whole_begin, .add = whole_add}, .p = p, .size = size};
     uint8_t *bytes = NULL;
     size_t length;
-    enum rudd_status status = data_file_read(&bytes, &length, path, data_limits_default.max_bytes, err);
-    if (!status) status = data_image_rows(&v.rows, bytes, length, path, NULL, err);
+    enum rudd_status status = data_image_load(&bytes, &length, path, limits, err);
+    if (!status) status = data_image_rows(&v.rows, bytes, length, path, limits, err);
     rudd_free(bytes);
-    if (!status && v.orientation != 1) {
-        const struct data_turn turn = data_turn_of(v.orientation);
-        const int w = v.stored.w, h = v.stored.h;
-        uint8_t *upright = rudd_alloc((size_t)w * (size_t)h * 3);
-        if (upright) {
-            data_turn_rgb(upright, v.stored.rgb, w, h, turn);
-            rudd_free(v.stored.rgb);
-            v.stored = (struct data_image){turn.transpose ? h : w, turn.transpose ? w : h, upright};
-        } else {
-            status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to turn %d x %d pixels upright", path, w, h);
-        }
-    }
+    if (!status) status = data_make_upright(&v.stored, v.orientation, path, err);
+    memcpy(v.stored.note, v.rows.note, sizeof v.stored.note);
     if (status)
         data_image_free(&v.stored);
     else

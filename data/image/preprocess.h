@@ -31,18 +31,24 @@ enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, c
 enum { DATA_VIEWS = 10 };
 enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
                                       int view, struct rudd_error *err);
-/* data_image_decode and data_preprocess_view in one, to the same bits (with p->reduce, where it applies: almost): a JPEG's rows are resized as they are decoded, so that the picture is
- * never whole in memory. name is for messages, limits may be NULL; *resize_ms, unless NULL, gets the milliseconds that were not decoding. */
+/* What there is to say of a picture beside its pixels. */
+struct data_reading {
+    double resize_ms;     /* that were not decoding */
+    char note[DATA_NOTE]; /* as a data_image's */
+};
+/* data_image_decode and data_preprocess_view in one, to the same bits (with p->reduce, where it
+ * applies: almost): a JPEG's rows are resized as they are decoded, so that the picture is never
+ * whole in memory. name is for messages; limits and reading may be NULL. */
 enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length, const char *name,
                                        const struct data_limits *limits, const struct nn_preprocess *p, int size, int view,
-                                       double *resize_ms, struct rudd_error *err);
+                                       struct data_reading *reading, struct rudd_error *err);
 /* By how much the decoder of a JPEG of w x h upright pixels may reduce it for this preprocessing: the largest of 8, 4, 2 that leaves both
  * sides at least p->reduce times as long as they are resized to; else 1, as always when p->reduce is 0. The same for training, evaluation
  * and serving; libjpeg's scaled inverse DCT averages more exactly than a short filter, and costs less than the full picture. */
 int data_reduction(int w, int h, const struct nn_preprocess *p, int size);
 /* data_image_read, reduced so. */
-enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct nn_preprocess *p, int size,
-                                     struct rudd_error *err);
+enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct data_limits *limits,
+                                     const struct nn_preprocess *p, int size, struct rudd_error *err);
 /* flip: left for right, vflip: top for bottom; rgb [size,size,3], in place. */
 void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip);
 /* out[i,c] = (rgb[i,c]/255 - mean[c]) / std[c] for count pixels. */

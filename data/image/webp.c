@@ -15,6 +15,7 @@
  * Source: developers.google.com/speed/webp/docs/riff_container.
  * Not here: upright turning (decode.c), later frames, colour profiles. */
 #include "data/image/codec.h"
+#include "data/image/exif.h"
 #include "data/image/libwebp.h"
 #include "nn/library.h"
 
@@ -101,14 +102,6 @@ static VP8StatusCode decode(uint8_t *rgb, const struct frame *f, size_t w, size_
     return WebPDecode(f->data.at, f->data.n, &c);
 }
 
-static int chunk_orientation(struct span chunks)
-{
-    static const uint8_t prefix[6] = "Exif\0"; /* some writers leave JPEG's mark before the block */
-    struct span exif = find(chunks, "EXIF");
-    const size_t skip = exif.n > sizeof prefix && !memcmp(exif.at, prefix, sizeof prefix) ? sizeof prefix : 0;
-    return exif.at ? data_exif_orientation(exif.at + skip, exif.n - skip) : 1;
-}
-
 enum rudd_status data_webp_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
                                   const char *name, const struct data_limits *limits, struct rudd_error *err)
 {
@@ -134,7 +127,7 @@ enum rudd_status data_webp_decode(struct data_image *image, int *orientation, co
         return explain(code, name, err);
     }
     *image = (struct data_image){(int)w, (int)h, rgb};
-    *orientation = chunk_orientation(chunks);
+    *orientation = data_image_orientation(bytes, length); /* a WebP's takes no memory */
     return RUDD_OK;
 }
 

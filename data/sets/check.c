@@ -30,6 +30,7 @@ static const struct {
     [DATA_EMPTY_CLASS] = {"empty_class", false},
     [DATA_CLASS_MISMATCH] = {"class_mismatch", false},
     [DATA_NEAR] = {"near", true},
+    [DATA_DAMAGED] = {"damaged", true},
 };
 
 const char *data_fault_name(enum data_fault_kind kind)
@@ -330,11 +331,13 @@ static enum rudd_status read_pictures(struct check *c, const struct data_check_o
 {
     const struct data_set *sets[DATA_SPLITS];
     for (int s = 0; s < c->split_count; s++) sets[s] = &c->splits[s].set;
-    enum rudd_status status =
-        data_looks_read(&c->looks, sets, c->split_count, options->near, options->threads, err);
-    for (int i = 0; i < c->looks.count && !status; i++)
-        if (c->looks.pictures[i].fault)
-            status = note(c->report, DATA_CORRUPT, err, "%s", c->looks.pictures[i].fault);
+    enum rudd_status status = data_looks_read(&c->looks, sets, c->split_count, options->near,
+                                              options->threads, options->limits, err);
+    for (int i = 0; i < c->looks.count && !status; i++) {
+        const struct data_looked *p = &c->looks.pictures[i];
+        if (p->fault) status = note(c->report, DATA_CORRUPT, err, "%s", p->fault);
+        if (p->note) status = note(c->report, DATA_DAMAGED, err, "%s: %s", path_of(c, i), p->note);
+    }
     c->report->pictures = c->looks.count;
     return status;
 }
@@ -363,11 +366,12 @@ enum rudd_status data_check(struct data_report *report, const char *dir,
 }
 
 enum rudd_status data_set_groups(int **leader, int *groups, int *grouped,
-                                 const struct data_set *set, int threads, struct rudd_error *err)
+                                 const struct data_set *set, int threads,
+                                 const struct data_limits *limits, struct rudd_error *err)
 {
     struct data_looks looks;
     struct data_near_found found = {0};
-    enum rudd_status status = data_looks_read(&looks, &set, 1, true, threads, err);
+    enum rudd_status status = data_looks_read(&looks, &set, 1, true, threads, limits, err);
     if (status) return status;
     status = data_looks_group(&found, &looks, err);
     data_looks_free(&looks);

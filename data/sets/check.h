@@ -5,6 +5,7 @@
 #ifndef DATA_CHECK_H
 #define DATA_CHECK_H
 
+#include "data/image/decode.h"
 #include "data/sets/dataset.h"
 
 enum data_fault_kind {
@@ -15,6 +16,7 @@ enum data_fault_kind {
     DATA_EMPTY_CLASS, /* a class folder, or a split, without a picture */
     DATA_CLASS_MISMATCH, /* a class that another split has not */
     DATA_NEAR,           /* pictures of one photograph (near.h); a hint, not a fault */
+    DATA_DAMAGED,        /* can be decoded all the same; a hint */
     DATA_FAULT_KINDS
 };
 const char *data_fault_name(enum data_fault_kind kind); /* "corrupt", "leak", ... */
@@ -45,8 +47,9 @@ struct data_report {
     struct data_account left; /* what the scan left out */
 };
 struct data_check_options {
-    bool near;   /* search for pictures that are alike */
-    int threads; /* that read; 0: as kern_threads */
+    bool near;                        /* search for pictures that are alike */
+    int threads;                      /* that read; 0: as kern_threads */
+    const struct data_limits *limits; /* of pictures; NULL: data_limits_default */
 };
 /* dir: with train/ (and val/, test/) inside, class folders, or a list. A fault is an entry of the
  * report, not a failure. RUDD_IO when dir cannot be opened. */
@@ -58,7 +61,8 @@ void data_report_free(struct data_report *report);
  * all pictures; those that cannot be read are alone. rudd_free it. *groups: with more than one
  * picture, and *grouped, the pictures in them. */
 enum rudd_status data_set_groups(int **leader, int *groups, int *grouped,
-                                 const struct data_set *set, int threads, struct rudd_error *err);
+                                 const struct data_set *set, int threads,
+                                 const struct data_limits *limits, struct rudd_error *err);
 
 /* Sizes and colours of a set. Mean and deviation are over all pixels, scaled to 0..1. */
 struct data_stats {
@@ -67,6 +71,7 @@ struct data_stats {
     double w_mean, h_mean;
     double mean[3], std[3];
 };
-void data_stats(struct data_stats *stats, const struct data_set *set);
+void data_stats(struct data_stats *stats, const struct data_set *set,
+                const struct data_limits *limits);
 
 #endif

@@ -9,6 +9,7 @@
 struct reading {
     struct data_looks *looks;
     const struct data_set *const *sets;
+    const struct data_limits *limits;
 };
 
 static enum rudd_status read_one(void *user, int i, int lane, struct rudd_error *err)
@@ -21,16 +22,18 @@ static enum rudd_status read_one(void *user, int i, int lane, struct rudd_error 
     uint8_t *bytes = NULL;
     size_t length;
     (void)lane;
-    enum rudd_status status =
-        data_file_read(&bytes, &length, path, data_limits_default.max_bytes, &why);
+    enum rudd_status status = data_image_load(&bytes, &length, path, r->limits, &why);
     if (!status) {
         struct nn_sha256 hash;
         nn_sha256_init(&hash);
         nn_sha256_update(&hash, bytes, length);
         nn_sha256_hex(p->hash, &hash);
-        status = data_image_decode(&image, bytes, length, path, NULL, &why);
+        status = data_image_decode(&image, bytes, length, path, r->limits, &why);
     }
     if (!status && r->looks->looks) status = data_near_look(&r->looks->looks[i], &image, &why);
+    if (!status && image.note[0] && !(p->note = rudd_strdup(image.note)))
+        status =
+            rudd_fail(&why, RUDD_NO_MEMORY, "%s: no memory to say what is wrong with it", path);
     data_image_free(&image);
     rudd_free(bytes);
     if (status && status != RUDD_NO_MEMORY && (p->fault = rudd_strdup(why.message))) return RUDD_OK;
@@ -38,7 +41,8 @@ static enum rudd_status read_one(void *user, int i, int lane, struct rudd_error 
 }
 
 enum rudd_status data_looks_read(struct data_looks *looks, const struct data_set *const *sets,
-                                 int count, bool near, int threads, struct rudd_error *err)
+                                 int count, bool near, int threads,
+                                 const struct data_limits *limits, struct rudd_error *err)
 {
     struct data_looks fresh = {0};
     size_t total = 0;
@@ -54,7 +58,7 @@ enum rudd_status data_looks_read(struct data_looks *looks, const struct data_set
             fresh.pictures[fresh.count].set = s;
             fresh.pictures[fresh.count++].item = i;
         }
-    struct reading reading = {&fresh, sets};
+    struct reading reading = {&fresh, sets, limits};
     enum rudd_status status =
         nn_share(fresh.count, threads > 0 ? threads : kern_threads(), read_one, &reading, err);
     if (status)
@@ -66,7 +70,10 @@ enum rudd_status data_looks_read(struct data_looks *looks, const struct data_set
 
 void data_looks_free(struct data_looks *looks)
 {
-    for (int i = 0; looks->pictures && i < looks->count; i++) rudd_free(looks->pictures[i].fault);
+    for (int i = 0; looks->pictures && i < looks->count; i++) {
+        rudd_free(looks->pictures[i].fault);
+        rudd_free(looks->pictures[i].note);
+    }
     rudd_free(looks->pictures);
     rudd_free(looks->looks);
     *looks = (struct data_looks){0};

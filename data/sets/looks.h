@@ -3,6 +3,7 @@
 #ifndef DATA_LOOKS_H
 #define DATA_LOOKS_H
 
+#include "data/image/decode.h"
 #include "data/sets/dataset.h"
 #include "data/sets/near.h"
 
@@ -10,15 +11,17 @@ struct data_looked {
     char hash[NN_SHA256_HEX]; /* of the file's bytes; "" when it cannot be opened */
     int set, item;
     char *fault; /* why it cannot be read; NULL: it can */
+    char *note;  /* what is wrong with it although it can; NULL: nothing */
 };
 struct data_looks {
     struct data_looked *pictures; /* sets one after another, items in order */
     struct data_near_look *looks; /* NULL: not asked for */
     int count;
 };
-/* RUDD_NO_MEMORY. threads: 0: as kern_threads. The result does not depend on them. */
+/* RUDD_NO_MEMORY. threads: 0: as kern_threads. limits may be NULL. The result does not depend on them. */
 enum rudd_status data_looks_read(struct data_looks *looks, const struct data_set *const *sets,
-                                 int count, bool near, int threads, struct rudd_error *err);
+                                 int count, bool near, int threads,
+                                 const struct data_limits *limits, struct rudd_error *err);
 void data_looks_free(struct data_looks *looks);
 
 /* Groups of pictures that show one photograph, equal files among them: as data_near_find. Equal

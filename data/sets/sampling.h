@@ -31,8 +31,9 @@ struct data_sampler {
 };
 
 /* set must outlive it. views < 1: 1. RUDD_NO_MEMORY; RUDD_LIMIT for more than 2^31 - 1 draws. */
-enum rudd_status data_sampler_init(struct data_sampler *sampler, const struct data_set *set, enum data_sampling sampling,
-                                   bool shuffle, int views, struct rudd_error *err);
+enum rudd_status data_sampler_init(struct data_sampler *sampler, const struct data_set *set,
+                                   enum data_sampling sampling, bool shuffle, int views,
+                                   struct rudd_error *err);
 void data_sampler_free(struct data_sampler *sampler);
 
 /* Fills draws. */

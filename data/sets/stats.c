@@ -5,13 +5,14 @@
 
 #include <math.h>
 
-void data_stats(struct data_stats *stats, const struct data_set *set)
+void data_stats(struct data_stats *stats, const struct data_set *set,
+                const struct data_limits *limits)
 {
     struct data_stats s = {0};
     uint64_t histogram[3][256] = {{0}}, pixels = 0, w_sum = 0, h_sum = 0;
     for (int i = 0; i < set->count; i++) {
         struct data_image image;
-        if (data_image_read(&image, set->items[i].path, NULL, NULL)) {
+        if (data_image_read(&image, set->items[i].path, limits, NULL)) {
             s.bad++;
             continue;
         }
