@@ -83,6 +83,7 @@ static void share(struct serve_ask *to, const struct serve_ask *from)
     to->job.status = from->job.status;
     to->job.cached = !from->job.status;
     memcpy(to->job.sha256, from->job.sha256, sizeof to->job.sha256);
+    memcpy(to->job.note, from->job.note, sizeof to->job.note);
     if (from->job.status) {
         to->job.err = from->job.err;
     } else {
@@ -119,7 +120,7 @@ static void computed(struct serve_job *job)
     for (int i = 0; !job->status && !job->tensor && i < classes; i++) finite = finite && isfinite(job->probabilities[i]);
     if (!finite)
         job->status = rudd_fail(&job->err, RUDD_MISMATCH, "the network's answer is not finite");
-    else if (!job->status && !job->tensor) /* before the lead ends, so that who comes then finds it */
+    else if (!job->status && !job->tensor && !job->note[0]) /* before the lead ends, so that who comes then finds it */
         serve_cache_keep(a->server->cache, &a->query, job->probabilities, classes);
     land(a);
 }

@@ -7,7 +7,8 @@
  *     answered: serve_ask_answer (/predict's JSON) or serve_ask_remember: counted, logged, its picture kept
  *
  * Equal pictures (the cache's key is the same) that arrive while the first is computed wait for it, unless nothing is kept in memory: then
- * each is computed. What is true of the bytes, an answer or that they are broken, is all of theirs. What befell the first alone (its deadline, a
+ * each is computed. What is true of the bytes, an answer or that they are broken, is all of theirs. An answer with a note
+ * on a damaged picture is not kept: the cache holds probabilities alone. What befell the first alone (its deadline, a
  * full queue, no memory) is not: those that waited begin anew. Nobody waits for one that may take longer than he may.
  *
  * Tensors (job.tensor) go to the engine and nowhere else. */

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
         {"connections", NN_OPTION_INT, &o->connections, "N", 64, 100000, "connections at a time"},
         {"max-body", NN_OPTION_BYTES, &o->max_body, "BYTES", 1024, 1 << 30, "largest request body"},
         {"max-megapixels", NN_OPTION_DOUBLE, &o->max_megapixels, "X", 0.0001, 10000, "largest picture, in millions of pixels"},
+        DATA_OPTION_TRUNCATED(&o->truncated),
         {"timeout", NN_OPTION_INT, &o->timeout_s, "SECONDS", 1, 3600, "for a request to arrive, and for idle connections"},
         {"drain-seconds", NN_OPTION_DOUBLE, &s.drain_s, "X", 0, 3600, "after SIGTERM, for what began to be answered"},
         {"cache-entries", NN_OPTION_INT, &o->cache.entries, "N", 0, 10000000, "predictions kept in memory; 0: none"},

@@ -57,6 +57,7 @@ json_t *serve_json_prediction(const struct serve_model *model, const struct serv
                              "resize_ms", job->resize_ms, "infer_ms", job->infer_ms, "batch_size", job->batch, "model_name",
                              model->name, "model_version", model->version, //
                              "cached", job->cached, "prediction_id", id);
+    if (root && job->note[0]) json_object_set_new(root, "note", json_string(job->note));
     rudd_free(top);
     return root;
 }

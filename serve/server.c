@@ -176,15 +176,16 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
                                                 .watch_ms = o->watch_ms,
                                                 .news = model_news,
                                                 .user = s};
-    const struct serve_engine_options engine = {
-        .workers = o->workers,
-        .processors = o->processors,
-        .threads = o->threads,
-        .decoders = o->decoders,
-        .max_batch = o->max_batch ? o->max_batch : SERVE_BATCH_MOST,
-        .max_delay_ms = o->max_delay_us / 1e3,
-        .limit = o->queue,
-        .limits = {.max_bytes = o->max_body, .max_pixels = (uint64_t)(o->max_megapixels * 1e6)}};
+    struct serve_engine_options engine = {.workers = o->workers,
+                                          .processors = o->processors,
+                                          .threads = o->threads,
+                                          .decoders = o->decoders,
+                                          .max_batch = o->max_batch ? o->max_batch : SERVE_BATCH_MOST,
+                                          .max_delay_ms = o->max_delay_us / 1e3,
+                                          .limit = o->queue,
+                                          .limits = data_limits_of(o->max_megapixels, o->truncated)};
+    engine.limits.max_bytes = o->max_body;
+    engine.limits.fixed = true; /* for those who ask */
     enum rudd_status status = serve_models_create(&s->models, &models, err);
     if (!status) status = serve_engine_create(&s->engine, &engine, err);
     if (!status) status = serve_batch_create(&s->batch, s, s->fetcher, err);

@@ -33,6 +33,7 @@ struct serve_options {
     int connections;         /* at most; more are not accepted */
     size_t max_body;         /* bytes */
     double max_megapixels;
+    bool truncated;                /* pictures that end early are read (data_limits) */
     bool calibrated;               /* probabilities by the model's temperature */
     void (*say)(const char *line); /* what the log should say; any thread; may be NULL */
     int timeout_s;                 /* for a request to arrive whole, and for an idle connection */

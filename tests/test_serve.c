@@ -292,6 +292,26 @@ static void other_formats(void **state)
     answer_free(&a);
 }
 
+/* A damaged picture that can be read is answered with a note, each time: such answers are not kept. */
+static void damaged_pictures(void **state)
+{
+    struct server *s = *state;
+    const size_t whole = pictures[1].length;
+    for (int k = 0; k < 3; k++) {
+        const size_t n = k == 2 ? whole : whole - 12; /* without its IEND chunk */
+        struct answer a = post(s->port, "/predict", "image/png", pictures[1].data, n);
+        assert_int_equal(a.code, 200);
+        json_t *root = answer_json(&a), *note = json_object_get(root, "note");
+        if (k == 2) {
+            assert_null(note);
+        } else {
+            assert_string_equal(json_string_value(note), "damaged, but read: the end is missing");
+            assert_true(json_is_false(json_object_get(root, "cached")));
+        }
+        answer_free(&a);
+    }
+}
+
 /* Limits hold for bodies with a length, for bodies without, and for small files with many pixels. */
 static void limits(void **state)
 {
@@ -405,7 +425,7 @@ int main(void)
                                        SHARED(routes_answer),        SHARED(model_info_is_the_file),
                                        SHARED(root_has_two_faces),   SHARED(wrong_paths_and_methods),
                                        SHARED(malformed_bodies),     SHARED(broken_pictures),
-                                       SHARED(other_formats),        cmocka_unit_test(limits),
-                                       cmocka_unit_test(photographs)};
+                                       SHARED(other_formats),        SHARED(damaged_pictures),
+                                       cmocka_unit_test(limits),     cmocka_unit_test(photographs)};
     return cmocka_run_group_tests(tests, make_all, stop_shared);
 }
