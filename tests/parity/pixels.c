@@ -2,12 +2,15 @@
  *
  * Reads jobs from standard input, one a line, and answers each on standard output, so that one process serves thousands:
  *
- *     decode PATH                                       -> w h\n  w*h*3 bytes
+ *     decode PATH                                       -> w h NOTE\n  w*h*3 bytes    the note on a damaged picture may be empty
+ *     exif PATH                                         -> 0 0 orientation|time|latitude|longitude     of the file's bytes
+ *     truncated PATH                                    -> the same with --truncated
  *     resize bicubic|bilinear W H L T R B PATH          -> W H\n  W*H*3 bytes      box left, top, right, bottom; R = 0: the whole picture
  *     crop|squash|pad bicubic|bilinear SIZE FRACTION PATH  -> S S\n  S*S*3 bytes   (data_preprocess; mean colour of ImageNet)
  *     op NAME ARGUMENT bicubic|bilinear SIZE PATH       -> S S\n  S*S*3 bytes    (squash, then an operation of RandAugment)
  *
  * A job that fails answers "0 0 message\n". Build: cc -std=c11 -D_DEFAULT_SOURCE -I. tests/parity/pixels.c build/librudd.a $(LDLIBS) */
+#include "data/image/exif.h"
 #include "data/image/preprocess.h"
 #include "data/image/randaugment.h"
 #include "data/image/resize.h"
@@ -15,9 +18,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static void answer(const uint8_t *rgb, int w, int h)
+static void answer(const uint8_t *rgb, int w, int h, const char *note)
 {
-    printf("%d %d\n", w, h);
+    printf("%d %d %s\n", w, h, note);
     fwrite(rgb, 3, (size_t)w * (size_t)h, stdout);
     fflush(stdout);
 }
@@ -43,11 +46,30 @@ static enum rudd_status run_op(const char *name, double argument, const struct d
     enum rudd_status status = data_preprocess(out, image, p, p->image_size, err);
     if (!status) {
         data_randaugment_run(out, scratch, op_of(name), argument, p, p->image_size);
-        answer(out, p->image_size, p->image_size);
+        answer(out, p->image_size, p->image_size, "");
     }
     rudd_free(out);
     rudd_free(scratch);
     return status;
+}
+
+/* The facts stand where another answer has its error. */
+static enum rudd_status run_exif(const char *path, struct rudd_error *err)
+{
+    struct data_exif exif;
+    uint8_t *bytes;
+    size_t length;
+    enum rudd_status status = data_image_load(&bytes, &length, path, NULL, err);
+    if (status) return status;
+    data_image_exif(&exif, bytes, length);
+    rudd_free(bytes);
+    printf("0 0 %d|%s|", exif.orientation, exif.time);
+    if (exif.has_position)
+        printf("%.9f|%.9f\n", exif.latitude, exif.longitude);
+    else
+        printf("|\n");
+    fflush(stdout);
+    return RUDD_OK;
 }
 
 static enum rudd_status run(const char *verb, const char *rest, struct rudd_error *err)
@@ -60,18 +82,21 @@ static enum rudd_status run(const char *verb, const char *rest, struct rudd_erro
     struct nn_preprocess p = {.mean = {0.485f, 0.456f, 0.406f}};
     enum rudd_status status;
     uint8_t *out = NULL;
+    const bool truncated = strcmp(verb, "truncated") == 0, decode = truncated || strcmp(verb, "decode") == 0;
+    const struct data_limits limits = data_limits_of(DATA_MEGAPIXELS, truncated);
 
+    if (strcmp(verb, "exif") == 0) return run_exif(rest, err);
     if (strcmp(verb, "resize") == 0)
         sscanf(rest, "%15s %d %d %f %f %f %f %n", filter, &r.w, &r.h, &r.left, &r.top, &r.right, &r.bottom, &path);
     else if (strcmp(verb, "op") == 0)
         sscanf(rest, "%15s %lf %15s %d %n", name, &argument, filter, &p.image_size, &path);
-    else if (strcmp(verb, "decode") != 0)
+    else if (!decode)
         sscanf(rest, "%15s %d %lf %n", filter, &p.image_size, &p.crop_fraction, &path);
 
-    status = data_image_read(&image, rest + path, NULL, err);
+    status = data_image_read(&image, rest + path, &limits, err);
     if (status) return status;
-    if (strcmp(verb, "decode") == 0) {
-        answer(image.rgb, image.w, image.h);
+    if (decode) {
+        answer(image.rgb, image.w, image.h, image.note);
     } else if (strcmp(verb, "resize") == 0) {
         r.filter = filter_of(filter);
         if (r.right == 0) {
@@ -82,7 +107,7 @@ static enum rudd_status run(const char *verb, const char *rest, struct rudd_erro
         r.ch = r.h;
         out = rudd_alloc((size_t)r.w * (size_t)r.h * 3);
         status = data_resize(out, &image, &r, err);
-        if (!status) answer(out, r.w, r.h);
+        if (!status) answer(out, r.w, r.h, "");
     } else if (strcmp(verb, "op") == 0) {
         p.filter = filter_of(filter);
         p.mode = NN_RESIZE_SQUASH;
@@ -92,7 +117,7 @@ static enum rudd_status run(const char *verb, const char *rest, struct rudd_erro
         p.mode = strcmp(verb, "crop") == 0 ? NN_RESIZE_CROP : strcmp(verb, "pad") == 0 ? NN_RESIZE_PAD : NN_RESIZE_SQUASH;
         out = rudd_alloc((size_t)p.image_size * (size_t)p.image_size * 3);
         status = data_preprocess(out, &image, &p, p.image_size, err);
-        if (!status) answer(out, p.image_size, p.image_size);
+        if (!status) answer(out, p.image_size, p.image_size, "");
     }
     rudd_free(out);
     data_image_free(&image);
