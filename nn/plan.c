@@ -436,3 +436,15 @@ void nn_plan_destroy(struct nn_plan *plan)
     if (!plan->shares) rudd_free(plan->weights);
     rudd_free(plan);
 }
+
+int nn_plan_norm_values(const struct nn_plan *plan)
+{
+    int least = 0;
+    for (int i = 0; i < plan->graph.count; i++) {
+        const struct nn_site *site = &plan->sites[i];
+        if (site->node.op != NN_BATCHNORM || !site->batch_stats) continue;
+        const int values = plan->options.batch * site->out.h * site->out.w;
+        if (!least || values < least) least = values;
+    }
+    return least;
+}

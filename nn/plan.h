@@ -96,6 +96,10 @@ double nn_plan_loss(const struct nn_plan *plan, const float *q, double inv_norm,
  * which together are PyTorch's CrossEntropyLoss(weight, label_smoothing), mean reduction. arXiv:1512.00567, section 7. */
 double nn_targets(float *q, const int *labels, const float *class_weights, float smoothing, int n, int classes);
 
+/* The fewest values from which a batch norm of this plan takes a channel's mean and variance: batch x
+ * height x width where the picture has become smallest. 0: none does, they are frozen. */
+int nn_plan_norm_values(const struct nn_plan *plan);
+
 /* Whether parameter i receives gradients in this plan. */
 bool nn_plan_trains(const struct nn_plan *plan, int i);
 

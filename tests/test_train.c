@@ -2,6 +2,7 @@
  * function behind `rudd train`. Stopping, resuming and repeating: test_resume.c. */
 #include "tests/training.h"
 #include "tests/sanitized.h"
+#include "nn/plan.h"
 #include "train/evaluate.h"
 #include "train/labels.h"
 #include "train/settings.h"
@@ -331,6 +332,32 @@ static void labels_follow_the_model(void **state)
     assert_int_equal(items[0].label, 1);
 }
 
+/* B0 makes one pixel of 32: a batch norm there sees as many values as the batch has pictures. */
+static void norms_see_values(void **state)
+{
+    (void)state;
+    static const struct {
+        struct nn_plan_options options;
+        int values;
+    } cases[] = {
+        {{.batch = 1, .image_size = 32, .train = true}, 1},
+        {{.batch = 3, .image_size = 32, .train = true}, 3},
+        {{.batch = 3, .image_size = 64, .train = true}, 12},
+        {{.batch = 1, .image_size = 32, .train = true, .freeze_bn = true}, 0},
+        {{.batch = 1, .image_size = 32}, 0},
+    };
+    struct nn_model *model;
+    assert_int_equal(nn_model_create(&model, "efficientnet_b0", 3, NULL), RUDD_OK);
+    nn_model_init_params(model, 1, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct nn_plan *plan;
+        assert_int_equal(nn_plan_create(&plan, model, &cases[i].options, NULL), RUDD_OK);
+        assert_int_equal(nn_plan_norm_values(plan), cases[i].values);
+        nn_plan_destroy(plan);
+    }
+    nn_model_destroy(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +372,7 @@ int main(void)
         cmocka_unit_test(learns_from_a_teacher),
         cmocka_unit_test(bad_pictures_are_skipped),
         cmocka_unit_test(works_without_validation),
+        cmocka_unit_test(norms_see_values),
     };
     return cmocka_run_group_tests_name("train", tests, begin_runs, end_runs);
 }

@@ -229,6 +229,23 @@ static void note_memory(const struct train_fit_run *f, int batch)
                    (double)f->budget.limit / 1048576, l->options.plan.batch, batch, l->options.accumulate);
 }
 
+/* A channel's variance of one value is 0, whatever the picture: the layer's answer would be a constant. */
+static enum rudd_status check_norms(const struct train_fit_run *f, struct rudd_error *err)
+{
+    const int values = nn_plan_norm_values(f->learner.plan);
+    static const char advice[] = "take a larger --batch, larger pictures (--image-size), or --freeze-bn";
+    if (values == 1)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "at %d pixels and with batches of %d, batch norm would take mean and variance from one value, and "
+                         "nothing could be learned behind it; %s",
+                         f->model->preprocess.image_size, f->learner.options.plan.batch, advice);
+    if (values && values < 8)
+        train_note(f->events,
+                   "caution: at %d pixels and with batches of %d, batch norm takes mean and variance from %d values; %s",
+                   f->model->preprocess.image_size, f->learner.options.plan.batch, values, advice);
+    return RUDD_OK;
+}
+
 /* Learning does not fit. Under a limit that was found the words end with the --memory-limit that would make it run, where smaller batches do:
  * they are tried, but it is the user's decision, since they learn something else. */
 static enum rudd_status too_much(const struct train_fit_run *f, const struct train_learner_options *options,
@@ -341,6 +358,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
     }
     status = train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
     if (status == RUDD_OK) note_memory(f, batch);
+    if (status == RUDD_OK) status = check_norms(f, err);
     return status == RUDD_LIMIT ? too_much(f, &options, err) : status;
 }
 
