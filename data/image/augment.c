@@ -53,8 +53,8 @@ enum rudd_status data_augment_check(const struct data_augment *a, struct rudd_er
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!(rows[i].value >= rows[i].min && rows[i].value <= rows[i].max)) /* also for NaN */
-            return rudd_fail(err, RUDD_ARGUMENT, "augmentation: %s is %g; %g to %g is possible", rows[i].name, rows[i].value,
-                             rows[i].min, rows[i].max);
+            return rudd_fail(err, RUDD_ARGUMENT, "augmentation: %s is %g; %g to %g is possible",
+                             rows[i].name, rows[i].value, rows[i].min, rows[i].max);
     return RUDD_OK;
 }
 
@@ -66,8 +66,8 @@ struct box {
 };
 
 /* A rectangle of a random share of iw x ih and a random aspect; false if ten draws did not fit. */
-static bool draw_rectangle(struct box *box, struct nn_rng *rng, int iw, int ih, double area_min, double area_max,
-                           double ratio_min, double ratio_max)
+static bool draw_rectangle(struct box *box, struct nn_rng *rng, int iw, int ih, double area_min,
+                           double area_max, double ratio_min, double ratio_max)
 {
     for (int attempt = 0; attempt < 10; attempt++) {
         double area = (double)iw * ih * nn_rng_range(rng, area_min, area_max);
@@ -81,10 +81,13 @@ static bool draw_rectangle(struct box *box, struct nn_rng *rng, int iw, int ih, 
     return false;
 }
 
-static struct box draw_crop(struct nn_rng *rng, const struct data_image *image, const struct data_augment *a)
+static struct box draw_crop(struct nn_rng *rng, const struct data_image *image,
+                            const struct data_augment *a)
 {
     struct box box;
-    if (draw_rectangle(&box, rng, image->w, image->h, a->crop_min, a->crop_max, a->ratio_min, a->ratio_max)) return box;
+    if (draw_rectangle(&box, rng, image->w, image->h, a->crop_min, a->crop_max, a->ratio_min,
+                       a->ratio_max))
+        return box;
     /* The picture is too long or too tall for the aspects wanted: the middle of it, as large as they allow. */
     double w = image->w, h = image->h, ratio = w / h;
     if (ratio < a->ratio_min)
@@ -95,11 +98,13 @@ static struct box draw_crop(struct nn_rng *rng, const struct data_image *image, 
 }
 
 /* The rectangle of the source that evaluation would show; larger than the picture when it pads. */
-static struct box evaluation_box(const struct data_image *image, const struct nn_preprocess *p, int size)
+static struct box evaluation_box(const struct data_image *image, const struct nn_preprocess *p,
+                                 int size)
 {
     struct data_placement at = data_place(image, p, size);
     double sx = (double)image->w / at.resize.w, sy = (double)image->h / at.resize.h;
-    return (struct box){(at.resize.cx - at.x) * sx, (at.resize.cy - at.y) * sy, size * sx, size * sy};
+    return (struct box){(at.resize.cx - at.x) * sx, (at.resize.cy - at.y) * sy, size * sx,
+                        size * sy};
 }
 
 /* source = origin + m * (output pixel's centre) */
@@ -112,16 +117,18 @@ static double degrees(struct nn_rng *rng, double most)
     return nn_rng_range(rng, -most, most) * (3.141592653589793 / 180);
 }
 
-static struct affine draw_affine(struct nn_rng *rng, const struct data_augment *a, const struct box *box, bool flip, bool vflip,
-                                 int size)
+static struct affine draw_affine(struct nn_rng *rng, const struct data_augment *a,
+                                 const struct box *box, bool flip, bool vflip, int size)
 {
     double turn = degrees(rng, a->rotate), shear = tan(degrees(rng, a->shear));
     double scale = 1 / nn_rng_range(rng, 1 - a->zoom, 1 + a->zoom);
-    double dx = nn_rng_range(rng, -a->shift, a->shift) * size, dy = nn_rng_range(rng, -a->shift, a->shift) * size;
+    double dx = nn_rng_range(rng, -a->shift, a->shift) * size,
+           dy = nn_rng_range(rng, -a->shift, a->shift) * size;
     double c = cos(turn) * scale, s = sin(turn) * scale;
     /* rotation and zoom after shear along x, then flips, all about the middle of the output; columns scaled to the box */
     double fx = flip ? -1 : 1, fy = vflip ? -1 : 1, kx = box->w / size, ky = box->h / size;
-    struct affine t = {.m = {{fx * kx * (c + shear * s), fx * kx * (shear * c - s)}, {fy * ky * s, fy * ky * c}}};
+    struct affine t = {
+        .m = {{fx * kx * (c + shear * s), fx * kx * (shear * c - s)}, {fy * ky * s, fy * ky * c}}};
     double mx = size / 2.0 + dx, my = size / 2.0 + dy;
     t.origin[0] = box->x + box->w / 2 - t.m[0][0] * mx - t.m[0][1] * my;
     t.origin[1] = box->y + box->h / 2 - t.m[1][0] * mx - t.m[1][1] * my;
@@ -137,11 +144,12 @@ static int triangle(float *w, int *first, double at, double reach)
     return last - *first + 1;
 }
 
-static void sample(uint8_t *out, const struct data_image *image, const uint8_t fill[3], double x, double y,
-                   const double reach[2], float *wx, float *wy)
+static void sample(uint8_t *out, const struct data_image *image, const uint8_t fill[3], double x,
+                   double y, const double reach[2], float *wx, float *wy)
 {
     for (int c = 0; c < 3; c++) out[c] = fill[c];
-    if (x < -reach[0] || y < -reach[1] || x > image->w + reach[0] || y > image->h + reach[1]) return;
+    if (x < -reach[0] || y < -reach[1] || x > image->w + reach[0] || y > image->h + reach[1])
+        return;
     int x0, y0, nx = triangle(wx, &x0, x, reach[0]), ny = triangle(wy, &y0, y, reach[1]);
     float sum[3] = {0}, all = 0, inside = 0;
     for (int i = 0; i < ny; i++) {
@@ -157,20 +165,25 @@ static void sample(uint8_t *out, const struct data_image *image, const uint8_t f
         inside += wy[i] * weight;
     }
     if (!(all > 0)) return;
-    for (int c = 0; c < 3; c++) out[c] = (uint8_t)fminf(255, (sum[c] + (all - inside) * (float)fill[c]) / all + 0.5f);
+    for (int c = 0; c < 3; c++)
+        out[c] = (uint8_t)fminf(255, (sum[c] + (all - inside) * (float)fill[c]) / all + 0.5f);
 }
 
-static enum rudd_status resample(uint8_t *out, const struct data_image *image, const struct affine *t,
-                                 const struct nn_preprocess *p, int size, struct rudd_error *err)
+static enum rudd_status resample(uint8_t *out, const struct data_image *image,
+                                 const struct affine *t, const struct nn_preprocess *p, int size,
+                                 struct rudd_error *err)
 {
     uint8_t fill[3];
     double reach[2];
     for (int c = 0; c < 3; c++) fill[c] = data_mean_colour(p, c);
-    for (int d = 0; d < 2; d++) reach[d] = fmax(1, sqrt(t->m[d][0] * t->m[d][0] + t->m[d][1] * t->m[d][1]));
+    for (int d = 0; d < 2; d++)
+        reach[d] = fmax(1, sqrt(t->m[d][0] * t->m[d][0] + t->m[d][1] * t->m[d][1]));
 
     size_t taps = (size_t)(2 * fmax(reach[0], reach[1])) + 4;
     float *w = rudd_alloc(2 * taps * sizeof *w);
-    if (!w) return rudd_fail(err, RUDD_NO_MEMORY, "no memory to turn a picture of %d x %d pixels", image->w, image->h);
+    if (!w)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to turn a picture of %d x %d pixels",
+                         image->w, image->h);
     for (int y = 0; y < size; y++)
         for (int x = 0; x < size; x++) {
             double sx = t->origin[0] + t->m[0][0] * (x + 0.5) + t->m[0][1] * (y + 0.5);
@@ -181,8 +194,9 @@ static enum rudd_status resample(uint8_t *out, const struct data_image *image, c
     return RUDD_OK;
 }
 
-static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const struct data_image *image,
-                                      const struct data_augment *a, const struct nn_preprocess *p, int size,
+static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng,
+                                      const struct data_image *image, const struct data_augment *a,
+                                      const struct nn_preprocess *p, int size,
                                       struct rudd_error *err)
 {
     bool crop = a->crop_max > 0;
@@ -192,9 +206,19 @@ static enum rudd_status draw_geometry(uint8_t *out, struct nn_rng *rng, const st
         struct affine t = draw_affine(rng, a, &box, flip, vflip, size);
         return resample(out, image, &t, p, size, err);
     }
-    struct data_resize r = {
-        p->filter, (float)box.x, (float)box.y, (float)(box.x + box.w), (float)(box.y + box.h), size, size, 0, 0, size, size};
-    enum rudd_status status = crop ? data_resize(out, image, &r, err) : data_preprocess(out, image, p, size, err);
+    struct data_resize r = {p->filter,
+                            (float)box.x,
+                            (float)box.y,
+                            (float)(box.x + box.w),
+                            (float)(box.y + box.h),
+                            size,
+                            size,
+                            0,
+                            0,
+                            size,
+                            size};
+    enum rudd_status status =
+        crop ? data_resize(out, image, &r, err) : data_preprocess(out, image, p, size, err);
     if (!status) data_mirror(out, size, flip, vflip);
     return status;
 }
@@ -206,7 +230,8 @@ static void jitter(uint8_t *rgb, struct nn_rng *rng, const struct data_augment *
     int order[4];
     nn_rng_permutation(rng, order, 4);
     for (int i = 0; i < 4; i++) {
-        double strength[4] = {a->brightness, a->contrast, a->saturation, a->hue}, s = strength[order[i]];
+        double strength[4] = {a->brightness, a->contrast, a->saturation, a->hue},
+               s = strength[order[i]];
         float factor = (float)nn_rng_range(rng, fmax(0, 1 - s), 1 + s);
         if (s == 0) continue;
         switch (order[i]) {
@@ -218,17 +243,22 @@ static void jitter(uint8_t *rgb, struct nn_rng *rng, const struct data_augment *
     }
 }
 
-static void erase(uint8_t *rgb, struct nn_rng *rng, const struct data_augment *a, const struct nn_preprocess *p, int size)
+static void erase(uint8_t *rgb, struct nn_rng *rng, const struct data_augment *a,
+                  const struct nn_preprocess *p, int size)
 {
     struct box box;
-    if (nn_rng_uniform(rng) >= a->erase || !draw_rectangle(&box, rng, size, size, 0.02, 0.33, 0.3, 3.3)) return;
+    if (nn_rng_uniform(rng) >= a->erase ||
+        !draw_rectangle(&box, rng, size, size, 0.02, 0.33, 0.3, 3.3))
+        return;
     for (size_t y = (size_t)box.y; y < (size_t)(box.y + box.h); y++)
         for (size_t x = (size_t)box.x; x < (size_t)(box.x + box.w); x++)
-            for (int c = 0; c < 3; c++) rgb[(y * (size_t)size + x) * 3 + (size_t)c] = data_mean_colour(p, c);
+            for (int c = 0; c < 3; c++)
+                rgb[(y * (size_t)size + x) * 3 + (size_t)c] = data_mean_colour(p, c);
 }
 
-enum rudd_status data_augment_view(uint8_t *out, const struct data_image *image, const struct data_augment *a,
-                                   const struct nn_preprocess *p, int size, uint64_t seed, uint64_t epoch, uint64_t index,
+enum rudd_status data_augment_view(uint8_t *out, const struct data_image *image,
+                                   const struct data_augment *a, const struct nn_preprocess *p,
+                                   int size, uint64_t seed, uint64_t epoch, uint64_t index,
                                    struct rudd_error *err)
 {
     enum rudd_status status = data_augment_check(a, err);
@@ -237,7 +267,8 @@ enum rudd_status data_augment_view(uint8_t *out, const struct data_image *image,
     struct nn_rng rng;
     nn_rng_init(&rng, seed, epoch, index);
     status = draw_geometry(out, &rng, image, a, p, size, err);
-    if (!status && a->randaugment > 0) status = data_randaugment(out, &rng, a->randaugment, p, size, err);
+    if (!status && a->randaugment > 0)
+        status = data_randaugment(out, &rng, a->randaugment, p, size, err);
     if (status) return status;
     jitter(out, &rng, a, (size_t)size * (size_t)size);
     erase(out, &rng, a, p, size);

@@ -52,15 +52,17 @@ static enum rudd_status refuse(const char *name, const char *why, struct rudd_er
 }
 
 /* The header alone; *count: colours in the palette. */
-static enum rudd_status read_header(struct bmp *b, uint32_t *count, const uint8_t *bytes, size_t length, const char *name,
-                                    struct rudd_error *err)
+static enum rudd_status read_header(struct bmp *b, uint32_t *count, const uint8_t *bytes,
+                                    size_t length, const char *name, struct rudd_error *err)
 {
-    static const uint8_t sizes[] = {OS2, 40, 52, 56, OS2_2, 108, 124}, depths[] = {1, 2, 4, 8, 16, 24, 32};
+    static const uint8_t sizes[] = {OS2, 40, 52, 56, OS2_2, 108, 124},
+                         depths[] = {1, 2, 4, 8, 16, 24, 32};
     const uint8_t *h = bytes + FILE_HEADER;
     if (length < FILE_HEADER + 4) return refuse(name, "the data ends early", err);
     const uint32_t size = get32(h);
     if (size > 255 || !memchr(sizes, (int)size, sizeof sizes))
-        return rudd_fail(err, RUDD_FORMAT, "%s: BMP with a header of %u bytes, of which nothing is known", name,
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: BMP with a header of %u bytes, of which nothing is known", name,
                          (unsigned)size);
     if (length - FILE_HEADER < size) return refuse(name, "the data ends early", err);
     if (size == OS2) {
@@ -77,12 +79,15 @@ static enum rudd_status read_header(struct bmp *b, uint32_t *count, const uint8_
         *count = get32(h + 32);
     }
     const uint32_t c = b->compression;
-    const bool masked = size != OS2_2 && (c == BITFIELDS || c == ALPHA_BITFIELDS) && (b->bits == 16 || b->bits >= 24);
+    const bool masked = size != OS2_2 && (c == BITFIELDS || c == ALPHA_BITFIELDS) &&
+                        (b->bits == 16 || b->bits >= 24);
     if (!masked && c != RAW && !(c == RLE8 && b->bits == 8) && !(c == RLE4 && b->bits == 4))
-        return rudd_fail(err, RUDD_FORMAT, "%s: BMP of compression %u with %u bits a pixel, which rudd cannot read", name,
-                         (unsigned)c, (unsigned)b->bits);
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: BMP of compression %u with %u bits a pixel, which rudd cannot read",
+                         name, (unsigned)c, (unsigned)b->bits);
     if (b->bits > 32 || !memchr(depths, (int)b->bits, sizeof depths))
-        return rudd_fail(err, RUDD_FORMAT, "%s: BMP of %u bits a pixel; 1, 2, 4, 8, 16, 24 and 32 are known", name,
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: BMP of %u bits a pixel; 1, 2, 4, 8, 16, 24 and 32 are known", name,
                          (unsigned)b->bits);
     if (masked && length < MASKS_AT + MASKS) return refuse(name, "the data ends early", err);
     for (int i = 0; masked && i < 3; i++) b->masks[i] = get32(bytes + MASKS_AT + 4 * i);
@@ -97,17 +102,19 @@ static void set_default_masks(struct bmp *b)
 }
 
 /* The palette, and where the pixels are: behind it, unless the header says otherwise. */
-static enum rudd_status read_colours(struct bmp *b, uint32_t count, const uint8_t *bytes, size_t length, const char *name,
-                                     struct rudd_error *err)
+static enum rudd_status read_colours(struct bmp *b, uint32_t count, const uint8_t *bytes,
+                                     size_t length, const char *name, struct rudd_error *err)
 {
     const uint32_t size = get32(bytes + FILE_HEADER);
-    const bool inserted = size == 40 && (b->compression == BITFIELDS || b->compression == ALPHA_BITFIELDS);
+    const bool inserted =
+        size == 40 && (b->compression == BITFIELDS || b->compression == ALPHA_BITFIELDS);
     const size_t first = FILE_HEADER + size + (inserted ? MASKS : 0), entry = size == OS2 ? 3 : 4;
     size_t offset = get32(bytes + 10);
     for (int i = 0; i < 256; i++) memset(b->colours[i], i, 3);
     if (b->bits <= 8) {
         if (!count) count = 1u << b->bits;
-        for (size_t i = 0, at = first; i < count && i < 256 && at + entry <= length; i++, at += entry)
+        for (size_t i = 0, at = first; i < count && i < 256 && at + entry <= length;
+             i++, at += entry)
             memcpy(b->colours[i], (uint8_t[3]){bytes[at + 2], bytes[at + 1], bytes[at]}, 3);
         if (offset == first) offset = 0; /* some writers forget the palette */
     } else {
@@ -132,7 +139,8 @@ static void read_indices(uint8_t *to, const struct bmp *b, const uint8_t *from)
 {
     const uint32_t mask = (1u << b->bits) - 1;
     for (uint32_t x = 0; x < b->w; x++) {
-        const uint32_t bit = x * b->bits, index = (uint32_t)from[bit / 8] >> (8 - b->bits - bit % 8) & mask;
+        const uint32_t bit = x * b->bits,
+                       index = (uint32_t)from[bit / 8] >> (8 - b->bits - bit % 8) & mask;
         memcpy(to + 3 * (size_t)x, b->colours[index], 3);
     }
 }
@@ -146,9 +154,11 @@ static void read_masked(uint8_t *to, const struct bmp *b, const uint8_t *from)
         most[c] = b->masks[c] ? b->masks[c] >> shift[c] : 1;
     }
     for (uint32_t x = 0; x < b->w; x++, from += bytes, to += 3) {
-        const uint32_t v =
-            bytes == 2 ? get16(from) : get16(from) | (uint32_t)from[2] << 16 | (bytes == 4 ? (uint32_t)from[3] << 24 : 0);
-        for (int c = 0; c < 3; c++) to[c] = (uint8_t)((uint64_t)((v & b->masks[c]) >> shift[c]) * 255 / most[c]);
+        const uint32_t v = bytes == 2 ? get16(from)
+                                      : get16(from) | (uint32_t)from[2] << 16 |
+                                            (bytes == 4 ? (uint32_t)from[3] << 24 : 0);
+        for (int c = 0; c < 3; c++)
+            to[c] = (uint8_t)((uint64_t)((v & b->masks[c]) >> shift[c]) * 255 / most[c]);
     }
 }
 
@@ -165,7 +175,8 @@ static void put(uint8_t *rgb, const struct bmp *b, struct pen *pen, unsigned ind
 }
 
 /* n pixels: two of them in each byte from *at (4 bits) or one; step: bytes from one to the next. */
-static void put_all(uint8_t *rgb, const struct bmp *b, struct pen *pen, const uint8_t *at, uint32_t n, uint32_t step)
+static void put_all(uint8_t *rgb, const struct bmp *b, struct pen *pen, const uint8_t *at,
+                    uint32_t n, uint32_t step)
 {
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t v = at[(b->bits == 4 ? i / 2 : i) * step];
@@ -181,7 +192,8 @@ static bool read_runs(uint8_t *rgb, const struct bmp *b)
     while (b->end - at >= 2 && pen.y < b->h) {
         const uint32_t n = at[0], v = at[1];
         at += 2;
-        const size_t left = (size_t)(b->end - at), packed = b->bits == 4 ? (v + 1) / 2 : v, padded = packed + (packed & 1);
+        const size_t left = (size_t)(b->end - at), packed = b->bits == 4 ? (v + 1) / 2 : v,
+                     padded = packed + (packed & 1);
         if (n) {
             put_all(rgb, b, &pen, at - 1, n, 0);
         } else if (v == 0) {
@@ -203,7 +215,8 @@ static bool read_runs(uint8_t *rgb, const struct bmp *b)
 
 /* ---------------------------------------------------------------------------------------------- */
 
-static enum rudd_status read_pixels(uint8_t *rgb, const struct bmp *b, const char *name, struct rudd_error *err)
+static enum rudd_status read_pixels(uint8_t *rgb, const struct bmp *b, const char *name,
+                                    struct rudd_error *err)
 {
     if (b->compression == RLE8 || b->compression == RLE4) {
         for (size_t i = 0; i < (size_t)b->w * b->h; i++) memcpy(rgb + 3 * i, b->colours[0], 3);
@@ -220,8 +233,9 @@ static enum rudd_status read_pixels(uint8_t *rgb, const struct bmp *b, const cha
     return RUDD_OK;
 }
 
-enum rudd_status data_bmp_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                 const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_bmp_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                 size_t length, const char *name, const struct data_limits *limits,
+                                 struct rudd_error *err)
 {
     struct bmp b = {0};
     uint32_t count = 0;
@@ -233,9 +247,12 @@ enum rudd_status data_bmp_decode(struct data_image *image, int *orientation, con
 
     const size_t row = ((size_t)b.w * b.bits + 7) / 8, stride = (row + 3) / 4 * 4;
     const bool runs = b.compression == RLE8 || b.compression == RLE4;
-    if (!runs && (size_t)(b.end - b.at) < stride * (b.h - 1) + row) return refuse(name, "the data ends early", err);
+    if (!runs && (size_t)(b.end - b.at) < stride * (b.h - 1) + row)
+        return refuse(name, "the data ends early", err);
     uint8_t *rgb = rudd_alloc((size_t)b.w * b.h * 3);
-    if (!rgb) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name, (unsigned)b.w, (unsigned)b.h);
+    if (!rgb)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name,
+                         (unsigned)b.w, (unsigned)b.h);
     status = read_pixels(rgb, &b, name, err);
     if (status) {
         rudd_free(rgb);

@@ -81,7 +81,8 @@ static struct hsv to_hsv(const uint8_t *p)
     if (most == least) return (struct hsv){0, 0, (uint8_t)most};
 
     float range = (float)(most - least), s = range / (float)most;
-    float rc = (float)(most - r) / range, gc = (float)(most - g) / range, bc = (float)(most - b) / range, h;
+    float rc = (float)(most - r) / range, gc = (float)(most - g) / range,
+          bc = (float)(most - b) / range, h;
     if (r == most)
         h = bc - gc;
     else if (g == most)

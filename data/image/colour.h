@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 void data_brightness(uint8_t *rgb, size_t count, float factor); /* blend with black */
-void data_contrast(uint8_t *rgb, size_t count, float factor);   /* blend with the mean grey of the picture */
+void data_contrast(uint8_t *rgb, size_t count,
+                   float factor); /* blend with the mean grey of the picture */
 void data_saturation(uint8_t *rgb, size_t count, float factor); /* blend with its own grey */
 /* Blend with a smoothed copy of [h, w, 3]; the outermost pixels stay. scratch: as many bytes, overlaps nothing. */
 void data_sharpness(uint8_t *rgb, uint8_t *scratch, int w, int h, float factor);

@@ -33,33 +33,36 @@ struct data_limits data_limits_of(double max_megapixels, bool truncated);
 
 /* Rows of every command that reads pictures (nn/options.h); max_megapixels is 100 before. */
 #define DATA_MEGAPIXELS 100
-#define DATA_OPTION_MEGAPIXELS(target)                                                                                         \
-    {                                                                                                                          \
-        "max-megapixels", NN_OPTION_DOUBLE, target, "X", 0.0001, 10000,                                                        \
-            "largest picture, in millions of pixels; its file: 0.64 MiB for each, at least 64 MiB"                             \
+#define DATA_OPTION_MEGAPIXELS(target)                                                             \
+    {                                                                                              \
+        "max-megapixels", NN_OPTION_DOUBLE, target, "X", 0.0001, 10000,                            \
+            "largest picture, in millions of pixels; its file: 0.64 MiB for each, at least 64 MiB" \
     }
-#define DATA_OPTION_TRUNCATED(target)                                                                                          \
-    {                                                                                                                          \
-        "truncated", NN_OPTION_FLAG, target, NULL, 0, 0,                                                                       \
-            "read JPEG and PNG files whose data end early, as far as they go; the rest is grey or black"                       \
+#define DATA_OPTION_TRUNCATED(target)                                                              \
+    {                                                                                              \
+        "truncated", NN_OPTION_FLAG, target, NULL, 0, 0,                                           \
+            "read JPEG and PNG files whose data end early, as far as they go; the rest is grey "   \
+            "or black"                                                                             \
     }
 
 /* RUDD_FORMAT: no picture, not built in, too broken to read, or truncated; RUDD_LIMIT: larger than limits.
  * name is for messages only. A picture that is damaged but readable has a note. */
-enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length, const char *name,
-                                   const struct data_limits *limits, struct rudd_error *err);
-enum rudd_status data_image_read(struct data_image *image, const char *path, const struct data_limits *limits,
-                                 struct rudd_error *err);
+enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length,
+                                   const char *name, const struct data_limits *limits,
+                                   struct rudd_error *err);
+enum rudd_status data_image_read(struct data_image *image, const char *path,
+                                 const struct data_limits *limits, struct rudd_error *err);
 void data_image_free(struct data_image *image);
 /* Bytes that reading this file takes at most, by its header: the file, its pixels, and them once more (turned upright, or a progressive
  * JPEG's coefficients). 0 for what is no picture. */
 size_t data_image_bytes(const char *path, const struct data_limits *limits);
 
 /* A picture's file into a rudd_alloc'ed block. RUDD_LIMIT: larger than limits. */
-enum rudd_status data_image_load(uint8_t **bytes, size_t *length, const char *path, const struct data_limits *limits,
-                                 struct rudd_error *err);
+enum rudd_status data_image_load(uint8_t **bytes, size_t *length, const char *path,
+                                 const struct data_limits *limits, struct rudd_error *err);
 
 /* The same for any file, at most max_bytes of it. */
-enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes, struct rudd_error *err);
+enum rudd_status data_file_read(uint8_t **bytes, size_t *length, const char *path, size_t max_bytes,
+                                struct rudd_error *err);
 
 #endif

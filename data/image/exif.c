@@ -29,7 +29,16 @@ enum {
     LONGITUDE_REF = 3,
     LONGITUDE = 4
 };
-enum { BYTE = 1, ASCII = 2, SHORT = 3, LONG = 4, RATIONAL = 5, UNDEFINED = 7, IFD = 13, ENTRY = 12 };
+enum {
+    BYTE = 1,
+    ASCII = 2,
+    SHORT = 3,
+    LONG = 4,
+    RATIONAL = 5,
+    UNDEFINED = 7,
+    IFD = 13,
+    ENTRY = 12
+};
 
 struct tiff {
     const uint8_t *at;
@@ -127,7 +136,8 @@ static bool read_time(char out[20], const struct tiff *t, size_t directory, int 
     }
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         int value = 0;
-        for (int j = 0; j < fields[i].digits; j++) value = 10 * value + tag.value[fields[i].at + j] - '0';
+        for (int j = 0; j < fields[i].digits; j++)
+            value = 10 * value + tag.value[fields[i].at + j] - '0';
         if (value < fields[i].least || value > fields[i].most) return false;
     }
     memcpy(out, tag.value, 19);
@@ -139,8 +149,8 @@ static bool read_time(char out[20], const struct tiff *t, size_t directory, int 
 /* ---- position ------------------------------------------------------------------------------- */
 
 /* Degrees, minutes and seconds as degrees, negative where the half says so. */
-static bool read_degrees(double *out, const struct tiff *t, size_t directory, int wanted, int ref, const char halves[2],
-                         double most)
+static bool read_degrees(double *out, const struct tiff *t, size_t directory, int wanted, int ref,
+                         const char halves[2], double most)
 {
     struct tag tag, half;
     if (!find(&tag, t, directory, wanted) || !find(&half, t, directory, ref)) return false;
@@ -219,7 +229,8 @@ int data_image_orientation(const uint8_t *bytes, size_t length)
     struct data_metadata m;
     struct tiff t;
     int orientation = -1;
-    if (data_metadata_find(&m, bytes, length)) orientation = orientation_of(&m, &t, tiff_open(&t, m.exif.at, m.exif.length));
+    if (data_metadata_find(&m, bytes, length))
+        orientation = orientation_of(&m, &t, tiff_open(&t, m.exif.at, m.exif.length));
     data_metadata_free(&m);
     return orientation;
 }
@@ -238,7 +249,8 @@ void data_image_exif(struct data_exif *exif, const uint8_t *bytes, size_t length
         double latitude, longitude;
         if (sub < 0 || !read_time(exif->time, &t, (size_t)sub, DATE_TIME_ORIGINAL))
             read_time(exif->time, &t, t.first, DATE_TIME);
-        if (gps >= 0 && read_degrees(&latitude, &t, (size_t)gps, LATITUDE, LATITUDE_REF, "NS", 90) &&
+        if (gps >= 0 &&
+            read_degrees(&latitude, &t, (size_t)gps, LATITUDE, LATITUDE_REF, "NS", 90) &&
             read_degrees(&longitude, &t, (size_t)gps, LONGITUDE, LONGITUDE_REF, "EW", 180)) {
             exif->has_position = true;
             exif->latitude = latitude;

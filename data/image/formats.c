@@ -29,7 +29,8 @@ static bool is_webp(const uint8_t *bytes, size_t length)
  * The others decide where the first is a general one. */
 static bool has_brand(const uint8_t *bytes, size_t length, const char *brands, bool first_only)
 {
-    const size_t claimed = length < 12 ? 0 : (size_t)bytes[2] << 8 | bytes[3], box = claimed < length ? claimed : length;
+    const size_t claimed = length < 12 ? 0 : (size_t)bytes[2] << 8 | bytes[3],
+                 box = claimed < length ? claimed : length;
     if (length < 12 || bytes[0] || bytes[1] || memcmp(bytes + 4, "ftyp", 4)) return false;
     for (size_t at = 8; at + 4 <= (first_only ? 12 : box); at += at == 8 ? 8 : 4)
         for (const char *b = brands; *b; b += 5)
@@ -65,7 +66,8 @@ static bool is_gif(const uint8_t *bytes, size_t length)
 /* "BM" alone begins many a text: the size of the header tells more. */
 static bool is_bmp(const uint8_t *bytes, size_t length)
 {
-    return length >= 18 && begins(bytes, length, "BM", 2) && bytes[14] >= 12 && !bytes[15] && !bytes[16] && !bytes[17];
+    return length >= 18 && begins(bytes, length, "BM", 2) && bytes[14] >= 12 && !bytes[15] &&
+           !bytes[16] && !bytes[17];
 }
 
 #ifdef HAVE_LIBWEBP

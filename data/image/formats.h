@@ -11,8 +11,8 @@
 enum { DATA_SNIFF = 32 }; /* so many first bytes are enough for every row */
 
 struct data_format {
-    const char *name;                                    /* "JPEG" */
-    const char *endings;                                 /* " .jpg .jpeg ", in lower case, each between blanks */
+    const char *name;    /* "JPEG" */
+    const char *endings; /* " .jpg .jpeg ", in lower case, each between blanks */
     bool (*starts)(const uint8_t *bytes, size_t length); /* whether a file begins like this */
     data_codec *decode;                                  /* NULL: not built in */
     const char *package; /* what must be installed when rudd is built; NULL: rudd always has it */

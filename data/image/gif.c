@@ -26,7 +26,9 @@ struct source {
 static int on_read(GifFileType *gif, GifByteType *out, int n)
 {
     struct source *s = gif->UserData;
-    const size_t left = (size_t)(s->end - s->at), taken = n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
+    const size_t left = (size_t)(s->end - s->at), taken = n < 0              ? 0
+                                                          : (size_t)n < left ? (size_t)n
+                                                                             : left;
     memcpy(out, s->at, taken);
     s->at += taken;
     return (int)taken;
@@ -35,8 +37,10 @@ static int on_read(GifFileType *gif, GifByteType *out, int n)
 static enum rudd_status explain(int error, const char *name, struct rudd_error *err)
 {
     const char *words = GifErrorString(error);
-    if (error == D_GIF_ERR_NOT_ENOUGH_MEM) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this GIF", name);
-    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated GIF: %s", name, words ? words : "the data ends early");
+    if (error == D_GIF_ERR_NOT_ENOUGH_MEM)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this GIF", name);
+    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated GIF: %s", name,
+                     words ? words : "the data ends early");
 }
 
 /* Up to and with the head of the first frame; its transparent colour, or -1. */
@@ -53,7 +57,8 @@ static bool seek_frame(GifFileType *gif, int *transparent)
         int code;
         GifByteType *block; /* its length, then its bytes */
         bool read = DGifGetExtension(gif, &code, &block) == GIF_OK;
-        if (read && block && code == GRAPHICS_EXT_FUNC_CODE && block[0] >= 4 && block[1] & 1) *transparent = block[4];
+        if (read && block && code == GRAPHICS_EXT_FUNC_CODE && block[0] >= 4 && block[1] & 1)
+            *transparent = block[4];
         while (read && block) read = DGifGetExtensionNext(gif, &block) == GIF_OK;
         if (!read) return false;
     }
@@ -65,16 +70,19 @@ static void set_colours(uint8_t colours[256][3], const GifFileType *gif)
     const ColorMapObject *map = gif->Image.ColorMap ? gif->Image.ColorMap : gif->SColorMap;
     for (int i = 0; i < 256; i++) memset(colours[i], i, 3);
     for (int i = 0; map && i < map->ColorCount && i < 256; i++)
-        memcpy(colours[i], (uint8_t[3]){map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue}, 3);
+        memcpy(colours[i],
+               (uint8_t[3]){map->Colors[i].Red, map->Colors[i].Green, map->Colors[i].Blue}, 3);
 }
 
 /* The rows of the frame into a picture of w columns, in the order in which they are stored. */
-static bool read_rows(uint8_t *rgb, size_t w, GifFileType *gif, uint8_t colours[256][3], uint8_t *row)
+static bool read_rows(uint8_t *rgb, size_t w, GifFileType *gif, uint8_t colours[256][3],
+                      uint8_t *row)
 {
     static const int first[4] = {0, 4, 2, 1}, step[4] = {8, 8, 4, 2};
     const GifImageDesc *f = &gif->Image;
     for (int pass = 0; pass < (f->Interlace ? 4 : 1); pass++)
-        for (int y = f->Interlace ? first[pass] : 0; y < f->Height; y += f->Interlace ? step[pass] : 1) {
+        for (int y = f->Interlace ? first[pass] : 0; y < f->Height;
+             y += f->Interlace ? step[pass] : 1) {
             if (DGifGetLine(gif, row, f->Width) != GIF_OK) return false;
             uint8_t *to = rgb + ((size_t)(f->Top + y) * w + (size_t)f->Left) * 3;
             for (int x = 0; x < f->Width; x++) memcpy(to + 3 * x, colours[row[x]], 3);
@@ -82,15 +90,16 @@ static bool read_rows(uint8_t *rgb, size_t w, GifFileType *gif, uint8_t colours[
     return true;
 }
 
-static enum rudd_status decode(struct data_image *image, GifFileType *gif, const char *name, const struct data_limits *limits,
-                               struct rudd_error *err)
+static enum rudd_status decode(struct data_image *image, GifFileType *gif, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
 {
     uint8_t colours[256][3];
     int transparent;
     if (!seek_frame(gif, &transparent)) return explain(gif->Error, name, err);
     const GifImageDesc *f = &gif->Image;
     const int right = f->Left + f->Width, bottom = f->Top + f->Height; /* of 16 bits each */
-    const int w = right > gif->SWidth ? right : gif->SWidth, h = bottom > gif->SHeight ? bottom : gif->SHeight;
+    const int w = right > gif->SWidth ? right : gif->SWidth,
+              h = bottom > gif->SHeight ? bottom : gif->SHeight;
     enum rudd_status status = data_check_size((uint64_t)w, (uint64_t)h, name, limits, err);
     if (status) return status;
     if (f->Width <= 0 || f->Height <= 0) return explain(D_GIF_ERR_NO_IMAG_DSCR, name, err);
@@ -114,12 +123,14 @@ static enum rudd_status decode(struct data_image *image, GifFileType *gif, const
     return status;
 }
 
-enum rudd_status data_gif_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                 const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_gif_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                 size_t length, const char *name, const struct data_limits *limits,
+                                 struct rudd_error *err)
 {
     struct source source = {bytes, bytes + length};
     int error = 0;
-    enum rudd_status status = nn_library_load(&data_libgif_library, err, "%s: this picture is a GIF", name);
+    enum rudd_status status =
+        nn_library_load(&data_libgif_library, err, "%s: this picture is a GIF", name);
     if (status) return status;
     GifFileType *gif = DGifOpen(&source, on_read, &error);
     if (!gif) return explain(error, name, err);

@@ -31,19 +31,24 @@ struct decoder {
     const char *format; /* "HEIC" or "AVIF" */
 };
 
-static enum rudd_status out_of_memory(const struct decoder *d, const char *name, struct rudd_error *err)
+static enum rudd_status out_of_memory(const struct decoder *d, const char *name,
+                                      struct rudd_error *err)
 {
     return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this %s", name, d->format);
 }
 
-static enum rudd_status explain(const struct decoder *d, struct heif_error e, const char *name, struct rudd_error *err)
+static enum rudd_status explain(const struct decoder *d, struct heif_error e, const char *name,
+                                struct rudd_error *err)
 {
     if (e.subcode == heif_suberror_Security_limit_exceeded)
-        return rudd_fail(err, RUDD_LIMIT, "%s: this %s is larger than libheif may decode: %s", name, d->format, e.message);
+        return rudd_fail(err, RUDD_LIMIT, "%s: this %s is larger than libheif may decode: %s", name,
+                         d->format, e.message);
     if (e.code == heif_error_Memory_allocation_error) return out_of_memory(d, name, err);
     if (e.code == heif_error_Unsupported_feature)
-        return rudd_fail(err, RUDD_FORMAT, "%s: a %s that this libheif cannot decode: %s", name, d->format, e.message);
-    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated %s: %s", name, d->format, e.message);
+        return rudd_fail(err, RUDD_FORMAT, "%s: a %s that this libheif cannot decode: %s", name,
+                         d->format, e.message);
+    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated %s: %s", name, d->format,
+                     e.message);
 }
 
 static enum rudd_status copy(struct data_image *image, const struct decoder *d, const char *name,
@@ -52,48 +57,59 @@ static enum rudd_status copy(struct data_image *image, const struct decoder *d, 
     int stride = 0;
     const int w = heif_image_get_width(d->decoded, heif_channel_interleaved);
     const int h = heif_image_get_height(d->decoded, heif_channel_interleaved);
-    const uint8_t *from = heif_image_get_plane_readonly(d->decoded, heif_channel_interleaved, &stride);
+    const uint8_t *from =
+        heif_image_get_plane_readonly(d->decoded, heif_channel_interleaved, &stride);
     if (!from || w <= 0 || h <= 0 || stride < 3 * w)
-        return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated %s: no pixels came of it", name, d->format);
+        return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated %s: no pixels came of it", name,
+                         d->format);
     enum rudd_status status = data_check_size((uint64_t)w, (uint64_t)h, name, limits, err);
     if (status) return status;
     const size_t row = (size_t)w * 3;
     uint8_t *rgb = rudd_alloc(row * (size_t)h);
     if (!rgb) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %d x %d pixels", name, w, h);
-    for (int y = 0; y < h; y++) memcpy(rgb + (size_t)y * row, from + (size_t)y * (size_t)stride, row);
+    for (int y = 0; y < h; y++)
+        memcpy(rgb + (size_t)y * row, from + (size_t)y * (size_t)stride, row);
     *image = (struct data_image){w, h, rgb};
     return RUDD_OK;
 }
 
-static enum rudd_status decode(struct data_image *image, struct decoder *d, const uint8_t *bytes, size_t length,
-                               const char *name, const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status decode(struct data_image *image, struct decoder *d, const uint8_t *bytes,
+                               size_t length, const char *name, const struct data_limits *limits,
+                               struct rudd_error *err)
 {
     enum { MAX_SIDE = 65535 };
     d->context = heif_context_alloc();
     d->options = heif_decoding_options_alloc();
     if (!d->context || !d->options) return out_of_memory(d, name, err);
-    heif_context_set_maximum_image_size_limit(d->context, limits->max_pixels < MAX_SIDE ? (int)limits->max_pixels : MAX_SIDE);
+    heif_context_set_maximum_image_size_limit(
+        d->context, limits->max_pixels < MAX_SIDE ? (int)limits->max_pixels : MAX_SIDE);
     heif_context_set_max_decoding_threads(d->context, 0); /* whoever decodes has its own */
     d->options->convert_hdr_to_8bit = 1;
     /* Of two decoders of AV1 the one that prints nothing. libheif takes another if it must. */
     if (d->options->version >= 4) d->options->decoder_id = "aom";
 
-    struct heif_error e = heif_context_read_from_memory_without_copy(d->context, bytes, length, NULL);
+    struct heif_error e =
+        heif_context_read_from_memory_without_copy(d->context, bytes, length, NULL);
     if (!e.code) e = heif_context_get_primary_image_handle(d->context, &d->handle);
     if (e.code) return explain(d, e, name, err);
-    const int w = heif_image_handle_get_width(d->handle), h = heif_image_handle_get_height(d->handle);
-    enum rudd_status status = data_check_size(w < 0 ? 0 : (uint64_t)w, h < 0 ? 0 : (uint64_t)h, name, limits, err);
+    const int w = heif_image_handle_get_width(d->handle),
+              h = heif_image_handle_get_height(d->handle);
+    enum rudd_status status =
+        data_check_size(w < 0 ? 0 : (uint64_t)w, h < 0 ? 0 : (uint64_t)h, name, limits, err);
     if (status) return status;
-    e = heif_decode_image(d->handle, &d->decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB, d->options);
+    e = heif_decode_image(d->handle, &d->decoded, heif_colorspace_RGB, heif_chroma_interleaved_RGB,
+                          d->options);
     return e.code ? explain(d, e, name, err) : copy(image, d, name, limits, err);
 }
 
-enum rudd_status data_heif_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                  const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_heif_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                  size_t length, const char *name, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
     const struct data_format *format = data_format_sniff(bytes, length);
     struct decoder d = {.format = format ? format->name : "HEIF"};
-    enum rudd_status status = nn_library_load(&data_libheif_library, err, "%s: this picture is %s", name, d.format);
+    enum rudd_status status =
+        nn_library_load(&data_libheif_library, err, "%s: this picture is %s", name, d.format);
     if (status) return status;
     status = data_heif_check(bytes, length, name, limits, err);
     if (!status) status = decode(image, &d, bytes, length, name, limits, err);

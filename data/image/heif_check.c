@@ -149,7 +149,8 @@ static enum rudd_status find_boxes(struct file *f)
         if (is(b.type, "idat")) fine = keep(&f->idat, &b, false);
         if (is(b.type, "iprp")) fine = keep(&iprp, &b, false) && find_properties(f, b);
     }
-    if (!fine || !f->pitm.in.at || !f->iinf.in.at || !f->iloc.in.at || !f->ipco.in.at || !f->ipma.in.at)
+    if (!fine || !f->pitm.in.at || !f->iinf.in.at || !f->iloc.in.at || !f->ipco.in.at ||
+        !f->ipma.in.at)
         return refuse(f, "a box is missing, twice there, or does not fit");
     return RUDD_OK;
 }
@@ -178,9 +179,11 @@ static enum rudd_status read_items(struct file *f)
     uint64_t count, id, skipped;
     struct span in = f->iinf.in;
     struct box b;
-    if (!take(&count, &in, f->iinf.version ? 4 : 2)) return refuse(f, "its list of items ends early");
+    if (!take(&count, &in, f->iinf.version ? 4 : 2))
+        return refuse(f, "its list of items ends early");
     while (in.n) {
-        if (!take_box(&b, &in, false) || !take_version(&b)) return refuse(f, "its list of items ends early");
+        if (!take_box(&b, &in, false) || !take_version(&b))
+            return refuse(f, "its list of items ends early");
         if (!is(b.type, "infe") || b.version < 2) continue; /* nothing that is a picture */
         if (!take(&id, &b.in, b.version == 2 ? 2 : 4) || !take(&skipped, &b.in, 2) || b.in.n < 4)
             return refuse(f, "its list of items ends early");
@@ -192,16 +195,19 @@ static enum rudd_status read_items(struct file *f)
     }
     const bool known = take(&id, &f->pitm.in, f->pitm.version ? 4 : 2);
     const struct item *primary = known ? find_item(f, id) : NULL;
-    if (!primary || !is_picture(primary)) return refuse(f, "its picture is none in HEVC or AV1, and no grid of such");
+    if (!primary || !is_picture(primary))
+        return refuse(f, "its picture is none in HEVC or AV1, and no grid of such");
     return RUDD_OK;
 }
 
 /* One kind of reference from one item to others. */
-static const char *read_reference(const struct file *f, const struct box *b, unsigned bytes, int *references)
+static const char *read_reference(const struct file *f, const struct box *b, unsigned bytes,
+                                  int *references)
 {
     uint64_t from_id, count, id;
     struct span in = b->in;
-    if (!take(&from_id, &in, bytes) || !take(&count, &in, 2) || in.n != count * bytes) return "its references do not fit";
+    if (!take(&from_id, &in, bytes) || !take(&count, &in, 2) || in.n != count * bytes)
+        return "its references do not fit";
     if ((*references += (int)count) > MOST_REFERENCES) return "it has more than 16384 references";
     struct item *from = find_item(f, from_id);
     const bool tiles = is(b->type, "dimg"), alpha = is(b->type, "auxl");
@@ -210,7 +216,8 @@ static const char *read_reference(const struct file *f, const struct box *b, uns
         struct item *to = find_item(f, id);
         if (tiles && (!to || !is_coded(to))) return "a part of a grid is no picture in HEVC or AV1";
         if (tiles) to->tile = true;
-        if (alpha && from && !is_picture(from)) return "an alpha channel is no picture in HEVC or AV1";
+        if (alpha && from && !is_picture(from))
+            return "an alpha channel is no picture in HEVC or AV1";
         if (alpha && to) to->has_alpha = true;
     }
     if (alpha && from) from->alpha = true;
@@ -244,7 +251,8 @@ static bool read_hvcc(struct data_coded_size *size, struct span in)
     for (; arrays > 0; arrays--) {
         if (!take(&v, &in, 1) || !take(&units, &in, 2)) return false;
         for (; units > 0; units--) {
-            if (!take(&n, &in, 2) || n > in.n || !data_hevc_unit_size(size, in.at, (size_t)n)) return false;
+            if (!take(&n, &in, 2) || n > in.n || !data_hevc_unit_size(size, in.at, (size_t)n))
+                return false;
             in = (struct span){in.at + n, in.n - (size_t)n};
         }
     }
@@ -267,7 +275,8 @@ static enum rudd_status read_properties(struct file *f)
     while (in.n) {
         struct data_coded_size size = {0, 0};
         if (!take_box(&b, &in, false)) return refuse(f, "its properties do not fit");
-        if (f->property_count == MOST_PROPERTIES) return refuse(f, "it has more than 4096 properties");
+        if (f->property_count == MOST_PROPERTIES)
+            return refuse(f, "it has more than 4096 properties");
         bool fine = true;
         if (is(b.type, "hvcC")) fine = read_hvcc(&size, b.in);
         if (is(b.type, "av1C")) fine = b.in.n >= 4 && data_av1_size(&size, b.in.at + 4, b.in.n - 4);
@@ -286,12 +295,14 @@ static enum rudd_status read_associations(struct file *f)
     struct span in = f->ipma.in;
     if (!take(&entries, &in, 4)) return refuse(f, "its properties do not fit");
     for (; entries > 0; entries--) {
-        if (!take(&id, &in, f->ipma.version ? 4 : 2) || !take(&count, &in, 1)) return refuse(f, "its properties do not fit");
+        if (!take(&id, &in, f->ipma.version ? 4 : 2) || !take(&count, &in, 1))
+            return refuse(f, "its properties do not fit");
         struct item *item = find_item(f, id);
         for (; count > 0; count--) {
             if (!take(&index, &in, bytes)) return refuse(f, "its properties do not fit");
             index &= bytes == 2 ? 0x7fff : 0x7f; /* from 1; 0: none */
-            if (item && index && index <= (uint64_t)f->property_count && f->properties[index - 1] > item->pixels)
+            if (item && index && index <= (uint64_t)f->property_count &&
+                f->properties[index - 1] > item->pixels)
                 item->pixels = f->properties[index - 1];
         }
     }
@@ -304,7 +315,8 @@ static enum rudd_status read_grid(const struct file *f, struct span in)
     uint64_t head, w, h;
     const bool fine = take(&head, &in, 4);
     const unsigned bytes = head >> 16 & 1 ? 4 : 2;
-    if (!fine || !take(&w, &in, bytes) || !take(&h, &in, bytes)) return refuse(f, "a grid ends early");
+    if (!fine || !take(&w, &in, bytes) || !take(&h, &in, bytes))
+        return refuse(f, "a grid ends early");
     return data_check_size(w, h, f->name, f->limits, f->err);
 }
 
@@ -312,30 +324,36 @@ static enum rudd_status read_data(const struct file *f, struct item *item, struc
 {
     struct data_coded_size size = {0, 0};
     if (is(item->type, "grid")) return read_grid(f, in);
-    if (is(item->type, "hvc1") ? !data_hevc_size(&size, in.at, in.n) : !data_av1_size(&size, in.at, in.n))
+    if (is(item->type, "hvc1") ? !data_hevc_size(&size, in.at, in.n)
+                               : !data_av1_size(&size, in.at, in.n))
         return refuse(f, "its pixels end early, or are more than one picture");
     return check(f, size, &item->pixels);
 }
 
 /* Where the data of one item is. */
-static enum rudd_status read_location(const struct file *f, struct span *in, const unsigned bytes[4])
+static enum rudd_status read_location(const struct file *f, struct span *in,
+                                      const unsigned bytes[4])
 {
     uint64_t id, method = 0, skipped, base, extents, index, offset, length;
     const unsigned version = f->iloc.version;
-    if (!take(&id, in, version < 2 ? 2 : 4) || (version && !take(&method, in, 2)) || !take(&skipped, in, 2) ||
-        !take(&base, in, bytes[2]) || !take(&extents, in, 2))
+    if (!take(&id, in, version < 2 ? 2 : 4) || (version && !take(&method, in, 2)) ||
+        !take(&skipped, in, 2) || !take(&base, in, bytes[2]) || !take(&extents, in, 2))
         return refuse(f, "its list of places ends early");
     struct item *item = find_item(f, id);
     const bool picture = item && is_picture(item);
-    if (picture && (extents != 1 || (method & 15) > 1)) return refuse(f, "a picture's data is not in one piece");
+    if (picture && (extents != 1 || (method & 15) > 1))
+        return refuse(f, "a picture's data is not in one piece");
     for (; extents > 0; extents--) {
-        if ((version && !take(&index, in, bytes[3])) || !take(&offset, in, bytes[0]) || !take(&length, in, bytes[1]))
+        if ((version && !take(&index, in, bytes[3])) || !take(&offset, in, bytes[0]) ||
+            !take(&length, in, bytes[1]))
             return refuse(f, "its list of places ends early");
         if (!picture) continue;
         const struct span whole = method & 15 ? f->idat.in : (struct span){f->bytes, f->length};
-        if (!length || base > whole.n || offset > whole.n - base || length > whole.n - base - offset)
+        if (!length || base > whole.n || offset > whole.n - base ||
+            length > whole.n - base - offset)
             return refuse(f, "a picture's data ends early");
-        enum rudd_status status = read_data(f, item, (struct span){whole.at + base + offset, (size_t)length});
+        enum rudd_status status =
+            read_data(f, item, (struct span){whole.at + base + offset, (size_t)length});
         if (status) return status;
     }
     return RUDD_OK;
@@ -345,7 +363,8 @@ static enum rudd_status read_locations(const struct file *f)
 {
     uint64_t sizes, count;
     struct span in = f->iloc.in;
-    if (f->iloc.version > 2 || !take(&sizes, &in, 2) || !take(&count, &in, f->iloc.version < 2 ? 2 : 4))
+    if (f->iloc.version > 2 || !take(&sizes, &in, 2) ||
+        !take(&count, &in, f->iloc.version < 2 ? 2 : 4))
         return refuse(f, "its list of places ends early");
     const unsigned bytes[4] = {sizes >> 12 & 15, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15};
     for (int i = 0; i < 4; i++)
@@ -371,21 +390,24 @@ static enum rudd_status check_grids(const struct file *f)
             pixels += find_item(f, id)->pixels; /* at most 2^32, 2^16 times */
         }
         if (pixels > most)
-            return rudd_fail(f->err, RUDD_LIMIT, "%s: a grid of %llu pixels in all its tiles; at most %llu are accepted",
-                             f->name, (unsigned long long)pixels, (unsigned long long)most);
+            return rudd_fail(
+                f->err, RUDD_LIMIT,
+                "%s: a grid of %llu pixels in all its tiles; at most %llu are accepted", f->name,
+                (unsigned long long)pixels, (unsigned long long)most);
     }
     return RUDD_OK;
 }
 
-enum rudd_status data_heif_check(const uint8_t *bytes, size_t length, const char *name, const struct data_limits *limits,
-                                 struct rudd_error *err)
+enum rudd_status data_heif_check(const uint8_t *bytes, size_t length, const char *name,
+                                 const struct data_limits *limits, struct rudd_error *err)
 {
     struct file f = {.bytes = bytes, .length = length, .name = name, .limits = limits, .err = err};
     enum rudd_status status = find_boxes(&f);
     if (status) return status;
     f.items = rudd_zalloc(MOST_ITEMS, sizeof *f.items);
     f.properties = rudd_zalloc(MOST_PROPERTIES, sizeof *f.properties);
-    if (!f.items || !f.properties) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to look at this HEIC or AVIF", name);
+    if (!f.items || !f.properties)
+        status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to look at this HEIC or AVIF", name);
     if (!status) status = read_items(&f);
     if (!status) status = read_references(&f);
     if (!status) status = read_properties(&f);

@@ -6,8 +6,8 @@
 
 /* RUDD_FORMAT: not well-formed, or built in a way that rudd does not let through; RUDD_LIMIT: a
  * picture, a tile, or all tiles of a grid together are larger than limits. Thread-safe. */
-enum rudd_status data_heif_check(const uint8_t *bytes, size_t length, const char *name, const struct data_limits *limits,
-                                 struct rudd_error *err);
+enum rudd_status data_heif_check(const uint8_t *bytes, size_t length, const char *name,
+                                 const struct data_limits *limits, struct rudd_error *err);
 
 /* The pixels that a decoder of HEVC or AV1 would make of these bytes: the largest size that they
  * claim, 0 x 0 when none. HEVC: units of 4 bytes length and their content. AV1: a row of OBUs.

@@ -108,7 +108,8 @@ bool data_hevc_size(struct data_coded_size *size, const uint8_t *units, size_t l
     int pictures = 0;
     while (length > 0) {
         if (length < 4) return false;
-        const size_t n = (size_t)units[0] << 24 | (size_t)units[1] << 16 | (size_t)units[2] << 8 | units[3];
+        const size_t n =
+            (size_t)units[0] << 24 | (size_t)units[1] << 16 | (size_t)units[2] << 8 | units[3];
         if (n > length - 4) return false;
         const uint8_t *unit = units + 4;
         /* A slice's first bit says that a picture begins. */
@@ -175,7 +176,8 @@ bool data_av1_size(struct data_coded_size *size, const uint8_t *obus, size_t len
         if (!(head & 2)) n = length - at;
         if (n > length - at) return false;
         frames += type == FRAME_HEADER || type == FRAME;
-        if (frames > MOST_FRAMES || (type == SEQUENCE_HEADER && !sequence_size(size, obus + at, n))) return false;
+        if (frames > MOST_FRAMES || (type == SEQUENCE_HEADER && !sequence_size(size, obus + at, n)))
+            return false;
         obus += at + n;
         length -= at + n;
     }

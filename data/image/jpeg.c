@@ -32,8 +32,9 @@
 #include <jerror.h>
 
 enum {
-    MAX_SCANS = 500, /* real progressive files have about 10; libjpeg-turbo's own fuzzers stop at 500 */
-    ROWS = 16        /* in a band: those of the largest MCU */
+    MAX_SCANS =
+        500,  /* real progressive files have about 10; libjpeg-turbo's own fuzzers stop at 500 */
+    ROWS = 16 /* in a band: those of the largest MCU */
 };
 
 struct decoder {
@@ -51,7 +52,7 @@ struct decoder {
     struct data_rows *to; /* NULL: the picture is wanted whole */
     uint8_t *rgb;         /* [h, w, 3]; for *to a band of ROWS rows */
     uint8_t *cmyk;        /* [w, 4] */
-    size_t w, x;          /* of a row of rgb; where the library's rows, which may be shorter, lie in it */
+    size_t w, x; /* of a row of rgb; where the library's rows, which may be shorter, lie in it */
 };
 
 static _Noreturn void stop(j_common_ptr cinfo)
@@ -196,39 +197,47 @@ static void narrow(struct decoder *d)
     d->x = x;
 }
 
-static enum rudd_status cut_short(const char *name, const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status cut_short(const char *name, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
-    return rudd_fail(err, RUDD_FORMAT, "%s: truncated JPEG: the data end early%s", name, data_truncated_hint(limits));
+    return rudd_fail(err, RUDD_FORMAT, "%s: truncated JPEG: the data end early%s", name,
+                     data_truncated_hint(limits));
 }
 
 /* All that may jump. What it took stands in *d, for the caller to free. */
-static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t length, const char *name,
-                               const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t length,
+                               const char *name, const struct data_limits *limits,
+                               struct rudd_error *err)
 {
     struct jpeg_decompress_struct *c = &d->cinfo;
     if (setjmp(d->failed)) {
-        if (d->status == RUDD_NO_MEMORY) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this JPEG", name);
+        if (d->status == RUDD_NO_MEMORY)
+            return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this JPEG", name);
         if (d->whole && d->status == RUDD_FORMAT && limits->truncated) {
             snprintf(d->note, sizeof d->note, "breaks off: %.100s; the rest is grey", d->text);
             return RUDD_OK;
         }
-        return rudd_fail(err, d->status, "%s: broken JPEG: %s%s", name, d->text, d->whole ? data_truncated_hint(limits) : "");
+        return rudd_fail(err, d->status, "%s: broken JPEG: %s%s", name, d->text,
+                         d->whole ? data_truncated_hint(limits) : "");
     }
     jpeg_create_decompress(c);
     c->progress = &d->progress;
     set_source(d, bytes, length);
     if (jpeg_read_header(c, TRUE) == JPEG_SUSPENDED)
-        return rudd_fail(err, RUDD_FORMAT, "%s: truncated JPEG: the data end before any pixel", name);
+        return rudd_fail(err, RUDD_FORMAT, "%s: truncated JPEG: the data end before any pixel",
+                         name);
 
     enum rudd_status status = data_check_size(c->image_width, c->image_height, name, limits, err);
     if (status) return status;
     int parts = c->num_components;
     if (parts != 1 && parts != 3 && parts != 4)
-        return rudd_fail(err, RUDD_FORMAT, "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known", name,
-                         parts);
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known",
+                         name, parts);
 
     /* Coefficients of a progressive file: 2 bytes a sample of at most 4 components, sides rounded up to whole MCUs of 32. */
-    c->mem->max_memory_to_use = (1 << 24) + 8 * ((long)c->image_width + 32) * ((long)c->image_height + 32);
+    c->mem->max_memory_to_use =
+        (1 << 24) + 8 * ((long)c->image_width + 32) * ((long)c->image_height + 32);
     c->out_color_space = parts == 4 ? JCS_CMYK : JCS_RGB;
     c->dct_method = JDCT_ISLOW;
     c->do_fancy_upsampling = TRUE;
@@ -253,7 +262,8 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     if (d->to) {
         d->to->first = 0;
         d->to->last = (int)w;
-        status = d->to->begin(d->to, (int)(sideways ? h : w), (int)(sideways ? w : h), d->orientation, err);
+        status = d->to->begin(d->to, (int)(sideways ? h : w), (int)(sideways ? w : h),
+                              d->orientation, err);
         if (status) return status;
     }
     d->feeds = limits->truncated;
@@ -267,10 +277,12 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
     return RUDD_OK;
 }
 
-static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t length, const char *name,
-                            const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t length,
+                            const char *name, const struct data_limits *limits,
+                            struct rudd_error *err)
 {
-    enum rudd_status status = nn_library_load(&data_libjpeg_library, err, "%s: this picture is a JPEG", name);
+    enum rudd_status status =
+        nn_library_load(&data_libjpeg_library, err, "%s: this picture is a JPEG", name);
     if (status) return status;
     d->cinfo.err = jpeg_std_error(&d->errors);
     d->errors.error_exit = stop;
@@ -285,14 +297,16 @@ static enum rudd_status run(struct decoder *d, const uint8_t *bytes, size_t leng
     return status;
 }
 
-enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                  const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                  size_t length, const char *name, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
     struct decoder d;
     memset(&d, 0, sizeof d);
     enum rudd_status status = run(&d, bytes, length, name, limits, err);
     if (!status) {
-        *image = (struct data_image){(int)d.cinfo.output_width, (int)d.cinfo.output_height, d.rgb, ""};
+        *image =
+            (struct data_image){(int)d.cinfo.output_width, (int)d.cinfo.output_height, d.rgb, ""};
         memcpy(image->note, d.note, sizeof d.note);
         *orientation = d.orientation;
         d.rgb = NULL;
@@ -301,8 +315,9 @@ enum rudd_status data_jpeg_decode(struct data_image *image, int *orientation, co
     return status;
 }
 
-enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size_t length, const char *name,
-                                const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size_t length,
+                                const char *name, const struct data_limits *limits,
+                                struct rudd_error *err)
 {
     struct decoder d;
     memset(&d, 0, sizeof d);

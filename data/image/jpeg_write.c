@@ -91,15 +91,20 @@ static bool encode(struct writer *w, const struct data_image *image, int quality
     return true;
 }
 
-enum rudd_status data_jpeg_write(uint8_t **bytes, size_t *length, const struct data_image *image, int quality,
-                                 struct rudd_error *err)
+enum rudd_status data_jpeg_write(uint8_t **bytes, size_t *length, const struct data_image *image,
+                                 int quality, struct rudd_error *err)
 {
-    if (image->w < 1 || image->h < 1 || image->w > JPEG_MAX_DIMENSION || image->h > JPEG_MAX_DIMENSION)
-        return rudd_fail(err, RUDD_ARGUMENT, "a JPEG file cannot be %d x %d pixels; its sides are 1..%ld", image->w, image->h,
-                         (long)JPEG_MAX_DIMENSION);
-    enum rudd_status status = nn_library_load(&data_libjpeg_library, err, "a JPEG is to be written");
+    if (image->w < 1 || image->h < 1 || image->w > JPEG_MAX_DIMENSION ||
+        image->h > JPEG_MAX_DIMENSION)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "a JPEG file cannot be %d x %d pixels; its sides are 1..%ld", image->w,
+                         image->h, (long)JPEG_MAX_DIMENSION);
+    enum rudd_status status =
+        nn_library_load(&data_libjpeg_library, err, "a JPEG is to be written");
     if (status) return status;
-    struct writer w = {.sink.base = {.init_destination = start, .empty_output_buffer = grow, .term_destination = finish}};
+    struct writer w = {.sink.base = {.init_destination = start,
+                                     .empty_output_buffer = grow,
+                                     .term_destination = finish}};
     w.c.err = jpeg_std_error(&w.complaint.base);
     w.complaint.base.error_exit = leave;
     w.complaint.base.output_message = stay_silent;
@@ -108,7 +113,8 @@ enum rudd_status data_jpeg_write(uint8_t **bytes, size_t *length, const struct d
     if (!done) {
         rudd_free(w.sink.block);
         if (w.complaint.no_memory)
-            return rudd_fail(err, RUDD_NO_MEMORY, "out of memory while writing a JPEG of %d x %d", image->w, image->h);
+            return rudd_fail(err, RUDD_NO_MEMORY, "out of memory while writing a JPEG of %d x %d",
+                             image->w, image->h);
         return rudd_fail(err, RUDD_FORMAT, "libjpeg: %s", w.complaint.message);
     }
     *bytes = w.sink.block;

@@ -8,14 +8,14 @@
 #include <gif_lib.h>
 #include "kernels/library.h"
 
-#define DATA_LIBGIF(F)                                                                                                         \
-    F(DGifCloseFile)                                                                                                           \
-    F(DGifGetExtension)                                                                                                        \
-    F(DGifGetExtensionNext)                                                                                                    \
-    F(DGifGetImageDesc)                                                                                                        \
-    F(DGifGetLine)                                                                                                             \
-    F(DGifGetRecordType)                                                                                                       \
-    F(DGifOpen)                                                                                                                \
+#define DATA_LIBGIF(F)                                                                             \
+    F(DGifCloseFile)                                                                               \
+    F(DGifGetExtension)                                                                            \
+    F(DGifGetExtensionNext)                                                                        \
+    F(DGifGetImageDesc)                                                                            \
+    F(DGifGetLine)                                                                                 \
+    F(DGifGetRecordType)                                                                           \
+    F(DGifOpen)                                                                                    \
     F(GifErrorString)
 
 KERN_LIBRARY_DECLARE(data_libgif, DATA_LIBGIF);

@@ -6,24 +6,24 @@
 #include <jpeglib.h>
 #include "kernels/library.h"
 
-#define DATA_LIBJPEG(F)                                                                                                        \
-    F(jpeg_CreateCompress)                                                                                                     \
-    F(jpeg_CreateDecompress)                                                                                                   \
-    F(jpeg_calc_output_dimensions)                                                                                             \
-    F(jpeg_crop_scanline)                                                                                                      \
-    F(jpeg_destroy_compress)                                                                                                   \
-    F(jpeg_destroy_decompress)                                                                                                 \
-    F(jpeg_finish_compress)                                                                                                    \
-    F(jpeg_finish_decompress)                                                                                                  \
-    F(jpeg_has_multiple_scans)                                                                                                 \
-    F(jpeg_read_header)                                                                                                        \
-    F(jpeg_read_scanlines)                                                                                                     \
-    F(jpeg_resync_to_restart)                                                                                                  \
-    F(jpeg_set_defaults)                                                                                                       \
-    F(jpeg_set_quality)                                                                                                        \
-    F(jpeg_start_compress)                                                                                                     \
-    F(jpeg_start_decompress)                                                                                                   \
-    F(jpeg_std_error)                                                                                                          \
+#define DATA_LIBJPEG(F)                                                                            \
+    F(jpeg_CreateCompress)                                                                         \
+    F(jpeg_CreateDecompress)                                                                       \
+    F(jpeg_calc_output_dimensions)                                                                 \
+    F(jpeg_crop_scanline)                                                                          \
+    F(jpeg_destroy_compress)                                                                       \
+    F(jpeg_destroy_decompress)                                                                     \
+    F(jpeg_finish_compress)                                                                        \
+    F(jpeg_finish_decompress)                                                                      \
+    F(jpeg_has_multiple_scans)                                                                     \
+    F(jpeg_read_header)                                                                            \
+    F(jpeg_read_scanlines)                                                                         \
+    F(jpeg_resync_to_restart)                                                                      \
+    F(jpeg_set_defaults)                                                                           \
+    F(jpeg_set_quality)                                                                            \
+    F(jpeg_start_compress)                                                                         \
+    F(jpeg_start_decompress)                                                                       \
+    F(jpeg_std_error)                                                                              \
     F(jpeg_write_scanlines)
 
 KERN_LIBRARY_DECLARE(data_libjpeg, DATA_LIBJPEG);

@@ -5,40 +5,40 @@
 #include <png.h>
 #include "kernels/library.h"
 
-#define DATA_LIBPNG(F)                                                                                                         \
-    F(png_create_info_struct)                                                                                                  \
-    F(png_create_read_struct_2)                                                                                                \
-    F(png_destroy_read_struct)                                                                                                 \
-    F(png_error)                                                                                                               \
-    F(png_get_PLTE)                                                                                                            \
-    F(png_get_color_type)                                                                                                      \
-    F(png_get_current_pass_number)                                                                                             \
-    F(png_get_current_row_number)                                                                                              \
-    F(png_get_error_ptr)                                                                                                       \
-    F(png_get_image_height)                                                                                                    \
-    F(png_get_image_width)                                                                                                     \
-    F(png_get_interlace_type)                                                                                                  \
-    F(png_get_io_ptr)                                                                                                          \
-    F(png_get_mem_ptr)                                                                                                         \
-    F(png_get_rowbytes)                                                                                                        \
-    F(png_longjmp)                                                                                                             \
-    F(png_read_end)                                                                                                            \
-    F(png_read_info)                                                                                                           \
-    F(png_read_row)                                                                                                            \
-    F(png_read_update_info)                                                                                                    \
-    F(png_set_chunk_malloc_max)                                                                                                \
-    F(png_set_compression_buffer_size)                                                                                         \
-    F(png_set_crc_action)                                                                                                      \
-    F(png_set_expand_gray_1_2_4_to_8)                                                                                          \
-    F(png_set_gray_to_rgb)                                                                                                     \
-    F(png_set_interlace_handling)                                                                                              \
-    F(png_set_keep_unknown_chunks)                                                                                             \
-    F(png_set_longjmp_fn)                                                                                                      \
-    F(png_set_option)                                                                                                          \
-    F(png_set_palette_to_rgb)                                                                                                  \
-    F(png_set_read_fn)                                                                                                         \
-    F(png_set_strip_16)                                                                                                        \
-    F(png_set_strip_alpha)                                                                                                     \
+#define DATA_LIBPNG(F)                                                                             \
+    F(png_create_info_struct)                                                                      \
+    F(png_create_read_struct_2)                                                                    \
+    F(png_destroy_read_struct)                                                                     \
+    F(png_error)                                                                                   \
+    F(png_get_PLTE)                                                                                \
+    F(png_get_color_type)                                                                          \
+    F(png_get_current_pass_number)                                                                 \
+    F(png_get_current_row_number)                                                                  \
+    F(png_get_error_ptr)                                                                           \
+    F(png_get_image_height)                                                                        \
+    F(png_get_image_width)                                                                         \
+    F(png_get_interlace_type)                                                                      \
+    F(png_get_io_ptr)                                                                              \
+    F(png_get_mem_ptr)                                                                             \
+    F(png_get_rowbytes)                                                                            \
+    F(png_longjmp)                                                                                 \
+    F(png_read_end)                                                                                \
+    F(png_read_info)                                                                               \
+    F(png_read_row)                                                                                \
+    F(png_read_update_info)                                                                        \
+    F(png_set_chunk_malloc_max)                                                                    \
+    F(png_set_compression_buffer_size)                                                             \
+    F(png_set_crc_action)                                                                          \
+    F(png_set_expand_gray_1_2_4_to_8)                                                              \
+    F(png_set_gray_to_rgb)                                                                         \
+    F(png_set_interlace_handling)                                                                  \
+    F(png_set_keep_unknown_chunks)                                                                 \
+    F(png_set_longjmp_fn)                                                                          \
+    F(png_set_option)                                                                              \
+    F(png_set_palette_to_rgb)                                                                      \
+    F(png_set_read_fn)                                                                             \
+    F(png_set_strip_16)                                                                            \
+    F(png_set_strip_alpha)                                                                         \
     F(png_set_user_limits)
 
 KERN_LIBRARY_DECLARE(data_libpng, DATA_LIBPNG);

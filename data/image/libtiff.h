@@ -8,24 +8,24 @@
 #include <tiffio.h>
 #include "kernels/library.h"
 
-#define DATA_LIBTIFF(F)                                                                                                        \
-    F(TIFFClientOpenExt)                                                                                                       \
-    F(TIFFClose)                                                                                                               \
-    F(TIFFGetField)                                                                                                            \
-    F(TIFFGetFieldDefaulted)                                                                                                   \
-    F(TIFFIsTiled)                                                                                                             \
-    F(TIFFOpenOptionsAlloc)                                                                                                    \
-    F(TIFFOpenOptionsFree)                                                                                                     \
-    F(TIFFOpenOptionsSetErrorHandlerExtR)                                                                                      \
-    F(TIFFOpenOptionsSetMaxSingleMemAlloc)                                                                                     \
-    F(TIFFOpenOptionsSetWarningHandlerExtR)                                                                                    \
-    F(TIFFRGBAImageBegin)                                                                                                      \
-    F(TIFFRGBAImageEnd)                                                                                                        \
-    F(TIFFRGBAImageGet)                                                                                                        \
-    F(TIFFReadScanline)                                                                                                        \
-    F(TIFFReadTile)                                                                                                            \
-    F(TIFFScanlineSize64)                                                                                                      \
-    F(TIFFSetField)                                                                                                            \
+#define DATA_LIBTIFF(F)                                                                            \
+    F(TIFFClientOpenExt)                                                                           \
+    F(TIFFClose)                                                                                   \
+    F(TIFFGetField)                                                                                \
+    F(TIFFGetFieldDefaulted)                                                                       \
+    F(TIFFIsTiled)                                                                                 \
+    F(TIFFOpenOptionsAlloc)                                                                        \
+    F(TIFFOpenOptionsFree)                                                                         \
+    F(TIFFOpenOptionsSetErrorHandlerExtR)                                                          \
+    F(TIFFOpenOptionsSetMaxSingleMemAlloc)                                                         \
+    F(TIFFOpenOptionsSetWarningHandlerExtR)                                                        \
+    F(TIFFRGBAImageBegin)                                                                          \
+    F(TIFFRGBAImageEnd)                                                                            \
+    F(TIFFRGBAImageGet)                                                                            \
+    F(TIFFReadScanline)                                                                            \
+    F(TIFFReadTile)                                                                                \
+    F(TIFFScanlineSize64)                                                                          \
+    F(TIFFSetField)                                                                                \
     F(TIFFTileSize64)
 
 KERN_LIBRARY_DECLARE(data_libtiff, DATA_LIBTIFF);

@@ -8,9 +8,9 @@
 #include <webp/decode.h>
 #include "kernels/library.h"
 
-#define DATA_LIBWEBP(F)                                                                                                        \
-    F(WebPDecode)                                                                                                              \
-    F(WebPGetFeaturesInternal)                                                                                                 \
+#define DATA_LIBWEBP(F)                                                                            \
+    F(WebPDecode)                                                                                  \
+    F(WebPGetFeaturesInternal)                                                                     \
     F(WebPInitDecoderConfigInternal)
 
 KERN_LIBRARY_DECLARE(data_libwebp, DATA_LIBWEBP);

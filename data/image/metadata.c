@@ -72,7 +72,8 @@ struct png_texts {
 
 static void take_text(struct png_texts *texts, struct data_span data, char kind)
 {
-    static const char *const keywords[TEXTS] = {"Raw profile type exif", "Raw profile type APP1", "XML:com.adobe.xmp"};
+    static const char *const keywords[TEXTS] = {"Raw profile type exif", "Raw profile type APP1",
+                                                "XML:com.adobe.xmp"};
     for (int i = 0; i < TEXTS; i++) {
         const size_t n = strlen(keywords[i]) + 1;
         if (!starts(data, keywords[i], n)) continue;
@@ -84,13 +85,15 @@ static void take_text(struct png_texts *texts, struct data_span data, char kind)
 static void find_chunks(struct data_metadata *m, struct png_texts *texts, struct data_span s)
 {
     for (s = after(s, 8); s.length >= 8;) {
-        const size_t size = (size_t)s.at[0] << 24 | (size_t)s.at[1] << 16 | (size_t)s.at[2] << 8 | s.at[3];
+        const size_t size =
+            (size_t)s.at[0] << 24 | (size_t)s.at[1] << 16 | (size_t)s.at[2] << 8 | s.at[3];
         const uint8_t *name = s.at + 4;
         s = after(s, 8);
         if (size > s.length || memcmp(name, "IEND", 4) == 0) return;
         const struct data_span data = {s.at, size};
         if (memcmp(name, "eXIf", 4) == 0) m->exif = without_prefix(data);
-        if (memcmp(name, "tEXt", 4) == 0 || memcmp(name + 1, "TXt", 3) == 0) take_text(texts, data, (char)name[0]);
+        if (memcmp(name, "tEXt", 4) == 0 || memcmp(name + 1, "TXt", 3) == 0)
+            take_text(texts, data, (char)name[0]);
         s = after(s, size);
         if (s.length < 4) return;
         s = after(s, 4);
@@ -201,7 +204,8 @@ static bool find_png(struct data_metadata *m, struct data_span file)
 static void find_webp(struct data_metadata *m, struct data_span s)
 {
     for (s = after(s, 12); s.length >= 8;) {
-        const size_t size = (size_t)s.at[7] << 24 | (size_t)s.at[6] << 16 | (size_t)s.at[5] << 8 | s.at[4];
+        const size_t size =
+            (size_t)s.at[7] << 24 | (size_t)s.at[6] << 16 | (size_t)s.at[5] << 8 | s.at[4];
         const uint8_t *name = s.at;
         s = after(s, 8);
         if (size > s.length) return;

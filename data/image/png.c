@@ -41,7 +41,8 @@ static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     struct decoder *d = png_get_error_ptr(png);
     snprintf(d->text, sizeof d->text, "%s", text);
-    for (;;) png_longjmp(png, 1); /* once: it does not return, but its type in a table cannot say so */
+    for (;;)
+        png_longjmp(png, 1); /* once: it does not return, but its type in a table cannot say so */
 }
 
 static void on_warning(png_structp png, png_const_charp text)
@@ -89,7 +90,8 @@ static void set_transforms(png_structp png, png_infop info)
 static bool is_cut(const uint8_t *at, const uint8_t *end)
 {
     for (at += 8; end - at >= 12;) { /* behind the signature: length, name, data, checksum */
-        const uint32_t n = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+        const uint32_t n =
+            (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
         if (memcmp(at + 4, "IEND", 4) == 0) return false;
         if (n > (size_t)(end - at - 12)) return true;
         at += 12 + (size_t)n;
@@ -116,18 +118,22 @@ static bool all_rows(const struct decoder *d)
 }
 
 /* After an error: whether what was read before it will do. */
-static enum rudd_status settle(struct decoder *d, const char *name, const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status settle(struct decoder *d, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
 {
     const char *what = d->ended ? "truncated" : "broken";
-    if (d->status == RUDD_NO_MEMORY) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this PNG", name);
+    if (d->status == RUDD_NO_MEMORY)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this PNG", name);
     if (!d->rgb) return rudd_fail(err, RUDD_FORMAT, "%s: %s PNG: %s", name, what, d->text);
     if (all_rows(d)) {
         if (d->note[0]) return RUDD_OK;
-        snprintf(d->note, sizeof d->note, "damaged, but read: %.120s", d->ended ? "the end is missing" : d->text);
+        snprintf(d->note, sizeof d->note, "damaged, but read: %.120s",
+                 d->ended ? "the end is missing" : d->text);
         return RUDD_OK;
     }
     if (!limits->truncated)
-        return rudd_fail(err, RUDD_FORMAT, "%s: %s PNG: %s%s", name, what, d->text, data_truncated_hint(limits));
+        return rudd_fail(err, RUDD_FORMAT, "%s: %s PNG: %s%s", name, what, d->text,
+                         data_truncated_hint(limits));
     if (png_get_interlace_type(d->png, d->info) == PNG_INTERLACE_NONE)
         snprintf(d->note, sizeof d->note, "cut off after %zu of %zu rows", d->whole, d->h);
     else
@@ -136,11 +142,13 @@ static enum rudd_status settle(struct decoder *d, const char *name, const struct
 }
 
 /* All that may jump. What it took stands in *d, for the caller to free. */
-static enum rudd_status decode(struct decoder *d, const char *name, const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status decode(struct decoder *d, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
 {
     if (setjmp(png_jmpbuf(d->png))) return settle(d, name, limits, err);
     png_structp png = d->png;
-    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours follow, with a better message */
+    png_set_user_limits(png, PNG_UINT_31_MAX,
+                        PNG_UINT_31_MAX); /* ours follow, with a better message */
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     /* Some writers state a smaller window than they use. */
@@ -148,9 +156,11 @@ static enum rudd_status decode(struct decoder *d, const char *name, const struct
     png_set_read_fn(png, d, on_read);
     const bool ends_early = is_cut(d->at, d->end);
     png_read_info(png, d->info);
-    png_set_crc_action(png, PNG_CRC_WARN_USE, PNG_CRC_WARN_USE); /* from here on: pixels and what follows */
+    png_set_crc_action(png, PNG_CRC_WARN_USE,
+                       PNG_CRC_WARN_USE); /* from here on: pixels and what follows */
 
-    const png_uint_32 width = png_get_image_width(png, d->info), height = png_get_image_height(png, d->info);
+    const png_uint_32 width = png_get_image_width(png, d->info),
+                      height = png_get_image_height(png, d->info);
     enum rudd_status status = data_check_size(width, height, name, limits, err);
     if (status) return status;
     const bool indexed = png_get_color_type(png, d->info) == PNG_COLOR_TYPE_PALETTE; /* as stored */
@@ -162,12 +172,14 @@ static enum rudd_status decode(struct decoder *d, const char *name, const struct
     d->h = height;
     d->rgb = rudd_alloc(row * height);
     if (!d->rgb)
-        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name, (unsigned)width, (unsigned)height);
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name,
+                         (unsigned)width, (unsigned)height);
     if (limits->truncated) fill(d, indexed);
     if (ends_early) /* libpng takes all of a piece of IDAT or nothing of it: single bytes, then */
         png_set_compression_buffer_size(png, 1);
 
-    const int passes = png_get_interlace_type(png, d->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
+    const int passes =
+        png_get_interlace_type(png, d->info) == PNG_INTERLACE_NONE ? 1 : PNG_INTERLACE_ADAM7_PASSES;
     for (int pass = 1; pass <= passes; pass++)
         for (size_t y = 0; y < height; y++) {
             png_read_row(png, d->rgb + y * row, NULL);
@@ -177,14 +189,17 @@ static enum rudd_status decode(struct decoder *d, const char *name, const struct
     return RUDD_OK;
 }
 
-enum rudd_status data_png_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                 const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_png_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                 size_t length, const char *name, const struct data_limits *limits,
+                                 struct rudd_error *err)
 {
     struct decoder d = {.at = bytes, .end = bytes + length};
     int turn = 1;
-    enum rudd_status status = nn_library_load(&data_libpng_library, err, "%s: this picture is a PNG", name);
+    enum rudd_status status =
+        nn_library_load(&data_libpng_library, err, "%s: this picture is a PNG", name);
     if (status) return status;
-    d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning, &d, on_malloc, on_free);
+    d.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning, &d, on_malloc,
+                                     on_free);
     if (d.png) d.info = png_create_info_struct(d.png);
     if (!d.info)
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this PNG", name);

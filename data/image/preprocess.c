@@ -24,7 +24,8 @@ static int scaled(int to, int side, int shorter)
     return (int)nearbyint((double)((int64_t)to * side) / shorter);
 }
 
-struct data_placement data_place(const struct data_image *image, const struct nn_preprocess *p, int size)
+struct data_placement data_place(const struct data_image *image, const struct nn_preprocess *p,
+                                 int size)
 {
     struct data_placement at = {.resize = {.filter = p->filter,
                                            .right = (float)image->w,
@@ -35,7 +36,8 @@ struct data_placement data_place(const struct data_image *image, const struct nn
                                            .ch = size}};
     struct data_resize *r = &at.resize;
     if (p->mode == NN_RESIZE_CROP) {
-        int side = (int)nearbyint(size / p->crop_fraction), shorter = image->w < image->h ? image->w : image->h;
+        int side = (int)nearbyint(size / p->crop_fraction),
+            shorter = image->w < image->h ? image->w : image->h;
         r->w = scaled(side, image->w, shorter);
         r->h = scaled(side, image->h, shorter);
         r->cx = (r->w - size) / 2;
@@ -52,11 +54,15 @@ struct data_placement data_place(const struct data_image *image, const struct nn
     return at;
 }
 
-enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size, struct rudd_error *err)
+enum rudd_status data_preprocess_check(const struct nn_preprocess *p, int size,
+                                       struct rudd_error *err)
 {
-    if (size < 1 || size > 8192) return rudd_fail(err, RUDD_ARGUMENT, "image size %d; 1 to 8192 are possible", size);
+    if (size < 1 || size > 8192)
+        return rudd_fail(err, RUDD_ARGUMENT, "image size %d; 1 to 8192 are possible", size);
     if (p->mode == NN_RESIZE_CROP && !(p->crop_fraction > 0.05 && p->crop_fraction <= 1))
-        return rudd_fail(err, RUDD_ARGUMENT, "crop fraction %g; above 0.05 and at most 1 are possible", p->crop_fraction);
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "crop fraction %g; above 0.05 and at most 1 are possible",
+                         p->crop_fraction);
     return RUDD_OK;
 }
 
@@ -75,7 +81,8 @@ struct view {
     const struct nn_preprocess *p;
     int size, which;
     uint8_t *out;
-    int w, h, reduced; /* the picture, upright, and by how much its decoder reduces it: 1, 2, 4, 8 */
+    int w, h,
+        reduced; /* the picture, upright, and by how much its decoder reduces it: 1, 2, 4, 8 */
 
     /* NN_RESIZE_PAD: the whole of the picture, of which the view shows `size` pixels from (x, y) of the padded square on. */
     uint8_t *middle;
@@ -132,7 +139,8 @@ static void shrink_box(struct data_resize *r, const struct view *v, int w, int h
     r->bottom = y + fh;
 }
 
-static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int orientation, struct rudd_error *err)
+static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int orientation,
+                                   struct rudd_error *err)
 {
     struct view *v = (struct view *)rows;
     struct data_resize *r = &v->at.resize;
@@ -144,7 +152,8 @@ static enum rudd_status view_begin(struct data_rows *rows, int w, int h, int ori
     }
     if (v->p->mode == NN_RESIZE_PAD && !(v->middle = rudd_alloc((size_t)r->w * (size_t)r->h * 3)))
         return rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", r->w, r->h);
-    enum rudd_status status = data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
+    enum rudd_status status =
+        data_resizer_create(&v->resizer, v->middle ? v->middle : v->out, w, h, orientation, r, err);
     if (!status) data_resizer_columns(&rows->first, &rows->last, v->resizer);
     return status;
 }
@@ -174,7 +183,8 @@ static void pad(const struct view *v)
             bool inside = px >= 0 && px < r->w && py >= 0 && py < r->h;
             for (int c = 0; c < 3; c++)
                 v->out[((size_t)i * size + j) * 3 + c] =
-                    inside ? v->middle[((size_t)py * r->w + px) * 3 + c] : data_mean_colour(v->p, c);
+                    inside ? v->middle[((size_t)py * r->w + px) * 3 + c]
+                           : data_mean_colour(v->p, c);
         }
 }
 
@@ -188,14 +198,17 @@ static enum rudd_status view_end(struct view *v, enum rudd_status status)
     return status;
 }
 
-static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_preprocess *p, int size, int which,
-                                  struct rudd_error *err)
+static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_preprocess *p,
+                                  int size, int which, struct rudd_error *err)
 {
     enum rudd_status status = data_preprocess_check(p, size, err);
     if (status) return status;
     if (which < 0 || which >= DATA_VIEWS)
-        return rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", which, DATA_VIEWS - 1);
-    *v = (struct view){.rows = {.reduction = p->reduce > 0 ? view_reduction : NULL, .begin = view_begin, .add = view_add},
+        return rudd_fail(err, RUDD_ARGUMENT, "view %d of a picture; 0 to %d are possible", which,
+                         DATA_VIEWS - 1);
+    *v = (struct view){.rows = {.reduction = p->reduce > 0 ? view_reduction : NULL,
+                                .begin = view_begin,
+                                .add = view_add},
                        .p = p,
                        .size = size,
                        .which = which,
@@ -203,8 +216,9 @@ static enum rudd_status view_init(struct view *v, uint8_t *out, const struct nn_
     return RUDD_OK;
 }
 
-enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
-                                      int view, struct rudd_error *err)
+enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *image,
+                                      const struct nn_preprocess *p, int size, int view,
+                                      struct rudd_error *err)
 {
     struct view v;
     enum rudd_status status = view_init(&v, out, p, size, view, err);
@@ -214,8 +228,9 @@ enum rudd_status data_preprocess_view(uint8_t *out, const struct data_image *ima
     return view_end(&v, status);
 }
 
-enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length, const char *name,
-                                       const struct data_limits *limits, const struct nn_preprocess *p, int size, int view,
+enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t length,
+                                       const char *name, const struct data_limits *limits,
+                                       const struct nn_preprocess *p, int size, int view,
                                        struct data_reading *reading, struct rudd_error *err)
 {
     struct view v;
@@ -244,13 +259,16 @@ static int whole_reduction(struct data_rows *rows, int w, int h)
     return data_reduction(w, h, v->p, v->size);
 }
 
-static enum rudd_status whole_begin(struct data_rows *rows, int w, int h, int orientation, struct rudd_error *err)
+static enum rudd_status whole_begin(struct data_rows *rows, int w, int h, int orientation,
+                                    struct rudd_error *err)
 {
     struct whole *v = (struct whole *)rows;
     const bool sideways = data_turn_of(orientation).transpose;
     v->orientation = orientation;
-    v->stored = (struct data_image){sideways ? h : w, sideways ? w : h, rudd_alloc((size_t)w * (size_t)h * 3), ""};
-    return v->stored.rgb ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", w, h);
+    v->stored = (struct data_image){sideways ? h : w, sideways ? w : h,
+                                    rudd_alloc((size_t)w * (size_t)h * 3), ""};
+    return v->stored.rgb ? RUDD_OK
+                         : rudd_fail(err, RUDD_NO_MEMORY, "no memory for %d x %d pixels", w, h);
 }
 
 static void whole_add(struct data_rows *rows, const uint8_t *rgb, int y, int count)
@@ -260,11 +278,16 @@ static void whole_add(struct data_rows *rows, const uint8_t *rgb, int y, int cou
     memcpy(v->stored.rgb + (size_t)y * stride, rgb, (size_t)count * stride);
 }
 
-enum rudd_status data_image_read_for(struct data_image *image, const char *path, const struct data_limits *limits,
-                                     const struct nn_preprocess *p, int size, struct rudd_error *err)
+enum rudd_status data_image_read_for(struct data_image *image, const char *path,
+                                     const struct data_limits *limits,
+                                     const struct nn_preprocess *p, int size,
+                                     struct rudd_error *err)
 {
     if (!(p->reduce > 0)) return data_image_read(image, path, limits, err);
-    struct whole v = {.rows = {.reduction = whole_reduction, .begin = whole_begin, .add = whole_add}, .p = p, .size = size};
+    struct whole v = {
+        .rows = {.reduction = whole_reduction, .begin = whole_begin, .add = whole_add},
+        .p = p,
+        .size = size};
     uint8_t *bytes = NULL;
     size_t length;
     enum rudd_status status = data_image_load(&bytes, &length, path, limits, err);
@@ -279,8 +302,8 @@ enum rudd_status data_image_read_for(struct data_image *image, const char *path,
     return status;
 }
 
-enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image, const struct nn_preprocess *p, int size,
-                                 struct rudd_error *err)
+enum rudd_status data_preprocess(uint8_t *out, const struct data_image *image,
+                                 const struct nn_preprocess *p, int size, struct rudd_error *err)
 {
     return data_preprocess_view(out, image, p, size, 0, err);
 }
@@ -297,9 +320,11 @@ void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip)
 {
     size_t n = (size_t)size;
     for (size_t y = 0; flip && y < n; y++)
-        for (size_t x = 0; x < n / 2; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + (y * n + n - 1 - x) * 3);
+        for (size_t x = 0; x < n / 2; x++)
+            swap_pixels(rgb + (y * n + x) * 3, rgb + (y * n + n - 1 - x) * 3);
     for (size_t y = 0; vflip && y < n / 2; y++)
-        for (size_t x = 0; x < n; x++) swap_pixels(rgb + (y * n + x) * 3, rgb + ((n - 1 - y) * n + x) * 3);
+        for (size_t x = 0; x < n; x++)
+            swap_pixels(rgb + (y * n + x) * 3, rgb + ((n - 1 - y) * n + x) * 3);
 }
 
 uint8_t data_mean_colour(const struct nn_preprocess *p, int channel)
@@ -310,5 +335,6 @@ uint8_t data_mean_colour(const struct nn_preprocess *p, int channel)
 void data_normalise(float *out, const uint8_t *rgb, size_t count, const struct nn_preprocess *p)
 {
     for (size_t i = 0; i < count; i++)
-        for (int c = 0; c < 3; c++) out[3 * i + c] = ((float)rgb[3 * i + c] / 255.0f - p->mean[c]) / p->std[c];
+        for (int c = 0; c < 3; c++)
+            out[3 * i + c] = ((float)rgb[3 * i + c] / 255.0f - p->mean[c]) / p->std[c];
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define DATA_RANDAUGMENT_NAME(name, offset, scale, form) #name,
-const char *const data_randaugment_names[DATA_RANDAUGMENT_COUNT] = {DATA_RANDAUGMENT_OPS(DATA_RANDAUGMENT_NAME)};
+const char *const data_randaugment_names[DATA_RANDAUGMENT_COUNT] = {
+    DATA_RANDAUGMENT_OPS(DATA_RANDAUGMENT_NAME)};
 #undef DATA_RANDAUGMENT_NAME
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
@@ -39,14 +40,16 @@ static void equalize(uint8_t table[256], const int histogram[256])
     }
     const int step = (all - last) / 255;
     if (step == 0) return;
-    for (int v = 0, sum = step / 2; v < 256; sum += histogram[v++]) table[v] = sum / step > 255 ? 255 : (uint8_t)(sum / step);
+    for (int v = 0, sum = step / 2; v < 256; sum += histogram[v++])
+        table[v] = sum / step > 255 ? 255 : (uint8_t)(sum / step);
 }
 
 static uint8_t map_value(enum data_randaugment_op op, int v, int argument)
 {
     switch (op) {
     case DATA_RANDAUGMENT_Invert: return (uint8_t)(255 - v);
-    case DATA_RANDAUGMENT_Posterize: return argument >= 8 ? (uint8_t)v : (uint8_t)(v & ~((1 << (8 - argument)) - 1));
+    case DATA_RANDAUGMENT_Posterize:
+        return argument >= 8 ? (uint8_t)v : (uint8_t)(v & ~((1 << (8 - argument)) - 1));
     case DATA_RANDAUGMENT_Solarize: return v < argument ? (uint8_t)v : (uint8_t)(255 - v);
     default: /* SolarizeAdd */
         if (v >= 128) return (uint8_t)v;
@@ -80,7 +83,8 @@ static double linear(const double v[2], double d)
 /* Keys' cubic with a = -1, which Pillow has for transforms (for resizing it has -0.5). */
 static double cubic(const double v[4], double d)
 {
-    double p1 = v[1], p2 = -v[0] + v[2], p3 = 2 * (v[0] - v[1]) + v[2] - v[3], p4 = -v[0] + v[1] - v[2] + v[3];
+    double p1 = v[1], p2 = -v[0] + v[2], p3 = 2 * (v[0] - v[1]) + v[2] - v[3],
+           p4 = -v[0] + v[1] - v[2] + v[3];
     return p1 + d * (p2 + d * (p3 + d * p4));
 }
 
@@ -90,7 +94,8 @@ static int inside(int i, int size)
 }
 
 /* The pixel at place (x, y), which lies within the picture. */
-static void sample(uint8_t *out, const uint8_t *rgb, int size, double x, double y, enum nn_filter filter)
+static void sample(uint8_t *out, const uint8_t *rgb, int size, double x, double y,
+                   enum nn_filter filter)
 {
     const int taps = filter == NN_BILINEAR ? 2 : 4;
     x -= 0.5;
@@ -111,12 +116,14 @@ static void sample(uint8_t *out, const uint8_t *rgb, int size, double x, double 
 }
 
 /* out pixel at (x, y) = place (a[0] x + a[1] y + a[2], a[3] x + a[4] y + a[5]) of the picture before */
-static void warp(uint8_t *rgb, uint8_t *scratch, const double a[6], const struct nn_preprocess *p, int size)
+static void warp(uint8_t *rgb, uint8_t *scratch, const double a[6], const struct nn_preprocess *p,
+                 int size)
 {
     memcpy(scratch, rgb, (size_t)size * (size_t)size * 3);
     for (int y = 0; y < size; y++)
         for (int x = 0; x < size; x++, rgb += 3) {
-            double sx = a[0] * (x + 0.5) + a[1] * (y + 0.5) + a[2], sy = a[3] * (x + 0.5) + a[4] * (y + 0.5) + a[5];
+            double sx = a[0] * (x + 0.5) + a[1] * (y + 0.5) + a[2],
+                   sy = a[3] * (x + 0.5) + a[4] * (y + 0.5) + a[5];
             if (sx >= 0 && sx < size && sy >= 0 && sy < size)
                 sample(rgb, scratch, size, sx, sy, p->filter);
             else
@@ -124,18 +131,21 @@ static void warp(uint8_t *rgb, uint8_t *scratch, const double a[6], const struct
         }
 }
 
-static void rotate(uint8_t *rgb, uint8_t *scratch, double degrees, const struct nn_preprocess *p, int size)
+static void rotate(uint8_t *rgb, uint8_t *scratch, double degrees, const struct nn_preprocess *p,
+                   int size)
 {
     if (degrees == 0) return;
     /* Clockwise, since it leads from the output back; about the middle. Positive angles and 15 digits, for Pillow's very bits. */
-    double turn = -(degrees < 0 ? degrees + 360 : degrees) * (3.141592653589793 / 180), middle = size / 2.0;
+    double turn = -(degrees < 0 ? degrees + 360 : degrees) * (3.141592653589793 / 180),
+           middle = size / 2.0;
     double c = nearbyint(cos(turn) * 1e15) / 1e15, s = nearbyint(sin(turn) * 1e15) / 1e15;
-    const double a[6] = {c, s, -c * middle - s * middle + middle, -s, c, s * middle - c * middle + middle};
+    const double a[6] = {c,  s, -c * middle - s * middle + middle,
+                         -s, c, s * middle - c * middle + middle};
     warp(rgb, scratch, a, p, size);
 }
 
-void data_randaugment_run(uint8_t *rgb, uint8_t *scratch, enum data_randaugment_op op, double argument,
-                          const struct nn_preprocess *p, int size)
+void data_randaugment_run(uint8_t *rgb, uint8_t *scratch, enum data_randaugment_op op,
+                          double argument, const struct nn_preprocess *p, int size)
 {
     const size_t pixels = (size_t)size * (size_t)size;
     double a[6] = {1, 0, 0, 0, 1, 0};
@@ -143,7 +153,9 @@ void data_randaugment_run(uint8_t *rgb, uint8_t *scratch, enum data_randaugment_
     case DATA_RANDAUGMENT_Color: data_saturation(rgb, pixels, (float)argument); return;
     case DATA_RANDAUGMENT_Contrast: data_contrast(rgb, pixels, (float)argument); return;
     case DATA_RANDAUGMENT_Brightness: data_brightness(rgb, pixels, (float)argument); return;
-    case DATA_RANDAUGMENT_Sharpness: data_sharpness(rgb, scratch, size, size, (float)argument); return;
+    case DATA_RANDAUGMENT_Sharpness:
+        data_sharpness(rgb, scratch, size, size, (float)argument);
+        return;
     case DATA_RANDAUGMENT_Rotate: rotate(rgb, scratch, argument, p, size); return;
     case DATA_RANDAUGMENT_ShearX: a[1] = argument; break;
     case DATA_RANDAUGMENT_ShearY: a[3] = argument; break;
@@ -170,14 +182,18 @@ static double draw_argument(struct nn_rng *rng, enum data_randaugment_op op, dou
     return rows[op].form == DATA_SIGNED && nn_rng_uniform(rng) < 0.5 ? -argument : argument;
 }
 
-enum rudd_status data_randaugment(uint8_t *rgb, struct nn_rng *rng, double magnitude, const struct nn_preprocess *p, int size,
-                                  struct rudd_error *err)
+enum rudd_status data_randaugment(uint8_t *rgb, struct nn_rng *rng, double magnitude,
+                                  const struct nn_preprocess *p, int size, struct rudd_error *err)
 {
     uint8_t *scratch = rudd_alloc((size_t)size * (size_t)size * 3);
-    if (!scratch) return rudd_fail(err, RUDD_NO_MEMORY, "no memory to augment a picture of %d x %d pixels", size, size);
+    if (!scratch)
+        return rudd_fail(err, RUDD_NO_MEMORY, "no memory to augment a picture of %d x %d pixels",
+                         size, size);
     for (int i = 0; i < 2; i++) {
-        enum data_randaugment_op op = (enum data_randaugment_op)nn_rng_below(rng, DATA_RANDAUGMENT_COUNT);
-        if (nn_rng_uniform(rng) < 0.5) data_randaugment_run(rgb, scratch, op, draw_argument(rng, op, magnitude), p, size);
+        enum data_randaugment_op op =
+            (enum data_randaugment_op)nn_rng_below(rng, DATA_RANDAUGMENT_COUNT);
+        if (nn_rng_uniform(rng) < 0.5)
+            data_randaugment_run(rgb, scratch, op, draw_argument(rng, op, magnitude), p, size);
     }
     rudd_free(scratch);
     return RUDD_OK;

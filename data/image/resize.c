@@ -66,7 +66,8 @@ static void axis_free(struct axis *a)
 static void taps_at(struct axis *a, int at, int i, double *w)
 {
     double scale = (double)(a->to - a->from) / a->out, stretch = scale < 1 ? 1 : scale;
-    double support = (a->filter == NN_BICUBIC ? 2.0 : 1.0) * stretch, inverse = 1.0 / stretch, sum = 0;
+    double support = (a->filter == NN_BICUBIC ? 2.0 : 1.0) * stretch, inverse = 1.0 / stretch,
+           sum = 0;
     double centre = a->from + (i + 0.5) * scale;
 
     int start = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
@@ -103,7 +104,9 @@ static enum rudd_status axis_init(struct axis *a, struct rudd_error *err)
     double *w = rudd_alloc((size_t)stride * sizeof *w);
     enum rudd_status status = RUDD_OK;
     if (!a->start || !a->hi || !w) {
-        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for the weights of a resize from %d to %d pixels", a->in, a->out);
+        status =
+            rudd_fail(err, RUDD_NO_MEMORY,
+                      "no memory for the weights of a resize from %d to %d pixels", a->in, a->out);
     } else {
         a->count = a->start + n;
         a->lo = a->hi + n * (size_t)stride;
@@ -130,9 +133,10 @@ enum { CHUNK = 16 }; /* rows that the window has room for beyond twice what an o
 struct data_resizer {
     struct axis x, y;
     struct data_turn turn;
-    uint8_t *out;   /* the caller's, upright */
-    uint8_t *small; /* what is made of the source as stored; `out` itself when nothing is to be turned */
-    uint8_t *band;  /* sideways: [in.w, 3] one row after the pass along columns */
+    uint8_t *out; /* the caller's, upright */
+    uint8_t *
+        small; /* what is made of the source as stored; `out` itself when nothing is to be turned */
+    uint8_t *band; /* sideways: [in.w, 3] one row after the pass along columns */
 
     /* The window: rows `top` .. top+held-1 of the source; of each, what the pass along columns reads. */
     uint8_t *window;
@@ -199,15 +203,16 @@ void data_resizer_rows(struct data_resizer *r, const uint8_t *rgb, int y, int co
         rgb += (size_t)n * stride, count -= n;
         while (r->made < r->y.n && next_end(r) <= r->top + r->held) make_row(r);
         if (r->made < r->y.n && r->held == r->room) slide(r);
-        if (r->made == r->y.n && r->small != r->out) data_turn_rgb(r->out, r->small, r->x.n, r->y.n, r->turn);
+        if (r->made == r->y.n && r->small != r->out)
+            data_turn_rgb(r->out, r->small, r->x.n, r->y.n, r->turn);
     }
 }
 
 static bool sound(const struct data_resize *r, int w, int h)
 {
-    return r->left >= 0 && r->left < r->right && r->right <= (float)w && r->top >= 0 && r->top < r->bottom &&
-           r->bottom <= (float)h && r->cx >= 0 && r->cw > 0 && r->cx <= r->w - r->cw && r->cy >= 0 && r->ch > 0 &&
-           r->cy <= r->h - r->ch;
+    return r->left >= 0 && r->left < r->right && r->right <= (float)w && r->top >= 0 &&
+           r->top < r->bottom && r->bottom <= (float)h && r->cx >= 0 && r->cw > 0 &&
+           r->cx <= r->w - r->cw && r->cy >= 0 && r->ch > 0 && r->cy <= r->h - r->ch;
 }
 
 static enum rudd_status take_memory(struct data_resizer *r, struct rudd_error *err)
@@ -225,15 +230,18 @@ static enum rudd_status take_memory(struct data_resizer *r, struct rudd_error *e
     if (r->turn.transpose) r->band = rudd_alloc(wide);
     if (r->small != r->out) r->small = rudd_alloc(narrow * (size_t)r->y.n);
     if (!r->window || (r->turn.transpose && !r->band) || !r->small)
-        return rudd_fail(err, RUDD_NO_MEMORY, "resize: no memory for %d rows of %zu bytes", r->room, r->bytes);
+        return rudd_fail(err, RUDD_NO_MEMORY, "resize: no memory for %d rows of %zu bytes", r->room,
+                         r->bytes);
     return RUDD_OK;
 }
 
-enum rudd_status data_resizer_create(struct data_resizer **resizer, uint8_t *out, int w, int h, int orientation,
-                                     const struct data_resize *r, struct rudd_error *err)
+enum rudd_status data_resizer_create(struct data_resizer **resizer, uint8_t *out, int w, int h,
+                                     int orientation, const struct data_resize *r,
+                                     struct rudd_error *err)
 {
     if (!sound(r, w, h))
-        return rudd_fail(err, RUDD_ARGUMENT, "resize: box or window outside of the picture of %d x %d pixels", w, h);
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "resize: box or window outside of the picture of %d x %d pixels", w, h);
     struct data_resizer *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "no memory to resize a picture");
     struct axis across = {r->filter, r->left, r->right, w, r->w, r->cx, r->cw, .mirrored = false};
@@ -264,7 +272,8 @@ void data_resizer_destroy(struct data_resizer *r)
     rudd_free(r);
 }
 
-enum rudd_status data_resize(uint8_t *out, const struct data_image *image, const struct data_resize *r, struct rudd_error *err)
+enum rudd_status data_resize(uint8_t *out, const struct data_image *image,
+                             const struct data_resize *r, struct rudd_error *err)
 {
     struct data_resizer *resizer;
     enum rudd_status status = data_resizer_create(&resizer, out, image->w, image->h, 1, r, err);

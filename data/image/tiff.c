@@ -47,7 +47,9 @@ struct decoder {
 static tmsize_t on_read(thandle_t user, void *out, tmsize_t n)
 {
     struct decoder *d = user;
-    size_t left = d->at < d->length ? d->length - d->at : 0, taken = n < 0 ? 0 : (size_t)n < left ? (size_t)n : left;
+    size_t left = d->at < d->length ? d->length - d->at : 0, taken = n < 0              ? 0
+                                                                     : (size_t)n < left ? (size_t)n
+                                                                                        : left;
     memcpy(out, d->bytes + (left ? d->at : 0), taken);
     d->at += taken;
     return (tmsize_t)taken;
@@ -93,7 +95,8 @@ static void on_unmap(thandle_t user, void *base, toff_t size)
     (void)user, (void)base, (void)size;
 }
 
-static int on_error(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
+static int on_error(TIFF *tiff, void *user, const char *module, const char *format,
+                    va_list arguments)
 {
     struct decoder *d = user;
     (void)tiff, (void)module;
@@ -102,7 +105,8 @@ static int on_error(TIFF *tiff, void *user, const char *module, const char *form
     return 1; /* the handler of the process, which prints, is not called */
 }
 
-static int on_warning(TIFF *tiff, void *user, const char *module, const char *format, va_list arguments)
+static int on_warning(TIFF *tiff, void *user, const char *module, const char *format,
+                      va_list arguments)
 {
     (void)tiff, (void)user, (void)module, (void)format, (void)arguments;
     return 1;
@@ -118,7 +122,8 @@ static void open_file(struct decoder *d, const char *name, const struct data_lim
     TIFFOpenOptionsSetMaxSingleMemAlloc(o, most < INT64_MAX ? (tmsize_t)most : INT64_MAX);
     TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, d);
     TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, d);
-    d->tiff = TIFFClientOpenExt(name, "r", d, on_read, on_write, on_seek, on_close, on_size, on_map, on_unmap, o);
+    d->tiff = TIFFClientOpenExt(name, "r", d, on_read, on_write, on_seek, on_close, on_size, on_map,
+                                on_unmap, o);
     TIFFOpenOptionsFree(o);
 }
 
@@ -126,8 +131,10 @@ static void open_file(struct decoder *d, const char *name, const struct data_lim
 
 static enum rudd_status explain(const struct decoder *d, const char *name, struct rudd_error *err)
 {
-    if (d->no_memory) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this TIFF", name);
-    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated TIFF: %s", name, d->failed ? d->text : "libtiff refuses it");
+    if (d->no_memory)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this TIFF", name);
+    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated TIFF: %s", name,
+                     d->failed ? d->text : "libtiff refuses it");
 }
 
 static bool read_palette(struct decoder *d)
@@ -139,7 +146,8 @@ static bool read_palette(struct decoder *d)
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < n; i++) any |= map[c][i];
     for (int c = 0; c < 3; c++)
-        for (int i = 0; i < n; i++) d->palette[c][i] = (uint8_t)(any < 256 ? map[c][i] : map[c][i] >> 8);
+        for (int i = 0; i < n; i++)
+            d->palette[c][i] = (uint8_t)(any < 256 ? map[c][i] : map[c][i] >> 8);
     return true;
 }
 
@@ -157,7 +165,8 @@ static int colour_samples(const struct decoder *d)
 }
 
 /* What is read by rows. YCbCr in JPEG is RGB from here on. */
-static enum rudd_status read_kind(struct decoder *d, uint16_t compression, const char *name, struct rudd_error *err)
+static enum rudd_status read_kind(struct decoder *d, uint16_t compression, const char *name,
+                                  struct rudd_error *err)
 {
     uint16_t form = SAMPLEFORMAT_UINT, extras = 0, *kinds = NULL, inks = INKSET_CMYK;
     if (d->colour == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && !d->planar) {
@@ -169,20 +178,29 @@ static enum rudd_status read_kind(struct decoder *d, uint16_t compression, const
     TIFFGetFieldDefaulted(d->tiff, TIFFTAG_INKSET, &inks);
     const int needs = colour_samples(d), bits = d->bits;
     if (!needs || (d->colour == PHOTOMETRIC_SEPARATED && inks != INKSET_CMYK))
-        return rudd_fail(err, RUDD_FORMAT, "%s: TIFF of colour space %d; grey, palette, RGB, CMYK and YCbCr are known", name,
-                         d->colour);
+        return rudd_fail(
+            err, RUDD_FORMAT,
+            "%s: TIFF of colour space %d; grey, palette, RGB, CMYK and YCbCr are known", name,
+            d->colour);
     if (form != SAMPLEFORMAT_UINT && form != SAMPLEFORMAT_VOID)
-        return rudd_fail(err, RUDD_FORMAT, "%s: TIFF of signed or floating-point samples; whole numbers from 0 are known",
-                         name);
-    if (bits != 1 && bits != 2 && bits != 4 && bits != 8 && (bits != 16 || d->colour == PHOTOMETRIC_PALETTE))
-        return rudd_fail(err, RUDD_FORMAT, "%s: TIFF of %d bits a sample; 1, 2, 4, 8 and 16 (no palette) are known", name,
-                         bits);
+        return rudd_fail(
+            err, RUDD_FORMAT,
+            "%s: TIFF of signed or floating-point samples; whole numbers from 0 are known", name);
+    if (bits != 1 && bits != 2 && bits != 4 && bits != 8 &&
+        (bits != 16 || d->colour == PHOTOMETRIC_PALETTE))
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: TIFF of %d bits a sample; 1, 2, 4, 8 and 16 (no palette) are known",
+                         name, bits);
     if (d->samples < needs || d->samples > MAX_SAMPLES)
-        return rudd_fail(err, RUDD_FORMAT, "%s: TIFF of %d samples a pixel; its colours take %d, and %d are read at most", name,
-                         d->samples, needs, MAX_SAMPLES);
-    d->premultiplied = d->colour == PHOTOMETRIC_RGB && extras && kinds && kinds[0] == EXTRASAMPLE_ASSOCALPHA && d->samples > 3;
+        return rudd_fail(
+            err, RUDD_FORMAT,
+            "%s: TIFF of %d samples a pixel; its colours take %d, and %d are read at most", name,
+            d->samples, needs, MAX_SAMPLES);
+    d->premultiplied = d->colour == PHOTOMETRIC_RGB && extras && kinds &&
+                       kinds[0] == EXTRASAMPLE_ASSOCALPHA && d->samples > 3;
     if (d->colour == PHOTOMETRIC_PALETTE && !read_palette(d))
-        return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated TIFF: its palette is missing", name);
+        return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated TIFF: its palette is missing",
+                         name);
     return RUDD_OK;
 }
 
@@ -198,7 +216,8 @@ static uint8_t sample(const struct decoder *d, const uint8_t *row, size_t i)
         return (uint8_t)(v >> 8);
     }
     const size_t bit = i * d->bits;
-    const unsigned most = (1u << d->bits) - 1, v = (unsigned)row[bit / 8] >> (8 - d->bits - bit % 8) & most;
+    const unsigned most = (1u << d->bits) - 1,
+                   v = (unsigned)row[bit / 8] >> (8 - d->bits - bit % 8) & most;
     return (uint8_t)(d->colour == PHOTOMETRIC_PALETTE ? v : v * 255 / most);
 }
 
@@ -243,7 +262,8 @@ static void put_pixels(struct decoder *d, const uint8_t *row, uint32_t x, uint32
 
 /* n samples of one plane at (x, y). The first plane of one colour is the picture. The fourth is the
  * last that matters: it changes the three before it. */
-static void put_plane(struct decoder *d, const uint8_t *row, uint32_t x, uint32_t y, uint32_t n, int plane)
+static void put_plane(struct decoder *d, const uint8_t *row, uint32_t x, uint32_t y, uint32_t n,
+                      int plane)
 {
     uint8_t *to = d->rgb + ((size_t)y * d->w + x) * 3;
     for (size_t i = 0; i < n; i++, to += 3) {
@@ -255,11 +275,13 @@ static void put_plane(struct decoder *d, const uint8_t *row, uint32_t x, uint32_
         else if (plane < 3)
             to[plane] = v;
         else
-            for (int c = 0; c < 3; c++) to[c] = d->premultiplied ? divided(to[c], v) : under_black(to[c], v);
+            for (int c = 0; c < 3; c++)
+                to[c] = d->premultiplied ? divided(to[c], v) : under_black(to[c], v);
     }
 }
 
-static void put(struct decoder *d, const uint8_t *row, uint32_t x, uint32_t y, uint32_t n, int plane)
+static void put(struct decoder *d, const uint8_t *row, uint32_t x, uint32_t y, uint32_t n,
+                int plane)
 {
     if (d->planar)
         put_plane(d, row, x, y, n, plane);
@@ -271,7 +293,9 @@ static void put(struct decoder *d, const uint8_t *row, uint32_t x, uint32_t y, u
 static int planes(const struct decoder *d)
 {
     if (!d->planar) return 1;
-    return d->colour == PHOTOMETRIC_SEPARATED || d->premultiplied ? 4 : d->colour == PHOTOMETRIC_RGB ? 3 : 1;
+    return d->colour == PHOTOMETRIC_SEPARATED || d->premultiplied ? 4
+           : d->colour == PHOTOMETRIC_RGB                         ? 3
+                                                                  : 1;
 }
 
 /* Bytes that one row of n pixels takes. */
@@ -288,14 +312,15 @@ static enum rudd_status read_strips(struct decoder *d, const char *name, struct 
     d->no_memory = !d->row;
     for (int plane = 0; d->row && plane < planes(d); plane++)
         for (uint32_t y = 0; y < d->h; y++) {
-            if (TIFFReadScanline(d->tiff, d->row, y, (uint16_t)plane) < 0 || d->failed) return explain(d, name, err);
+            if (TIFFReadScanline(d->tiff, d->row, y, (uint16_t)plane) < 0 || d->failed)
+                return explain(d, name, err);
             put(d, d->row, 0, y, d->w, plane);
         }
     return d->row ? RUDD_OK : explain(d, name, err);
 }
 
-static enum rudd_status read_tiles(struct decoder *d, const char *name, const struct data_limits *limits,
-                                   struct rudd_error *err)
+static enum rudd_status read_tiles(struct decoder *d, const char *name,
+                                   const struct data_limits *limits, struct rudd_error *err)
 {
     uint32_t tw = 0, th = 0;
     TIFFGetField(d->tiff, TIFFTAG_TILEWIDTH, &tw);
@@ -309,8 +334,10 @@ static enum rudd_status read_tiles(struct decoder *d, const char *name, const st
     for (int plane = 0; d->row && plane < planes(d); plane++)
         for (uint32_t y = 0; y < d->h; y += th)
             for (uint32_t x = 0; x < d->w; x += tw) {
-                if (TIFFReadTile(d->tiff, d->row, x, y, 0, (uint16_t)plane) < 0 || d->failed) return explain(d, name, err);
-                const uint32_t n = tw < d->w - x ? tw : d->w - x, rows = th < d->h - y ? th : d->h - y;
+                if (TIFFReadTile(d->tiff, d->row, x, y, 0, (uint16_t)plane) < 0 || d->failed)
+                    return explain(d, name, err);
+                const uint32_t n = tw < d->w - x ? tw : d->w - x,
+                               rows = th < d->h - y ? th : d->h - y;
                 for (uint32_t i = 0; i < rows; i++) put(d, d->row + i * row, x, y + i, n, plane);
             }
     return d->row ? RUDD_OK : explain(d, name, err);
@@ -332,13 +359,15 @@ static enum rudd_status read_by_libtiff(struct decoder *d, const char *name, str
     image.req_orientation = image.orientation; /* as stored */
     const bool read = raster && TIFFRGBAImageGet(&image, raster, d->w, d->h) && !d->failed;
     for (size_t i = 0; read && i < pixels; i++)
-        memcpy(d->rgb + 3 * i, (uint8_t[3]){TIFFGetR(raster[i]), TIFFGetG(raster[i]), TIFFGetB(raster[i])}, 3);
+        memcpy(d->rgb + 3 * i,
+               (uint8_t[3]){TIFFGetR(raster[i]), TIFFGetG(raster[i]), TIFFGetB(raster[i])}, 3);
     rudd_free(raster);
     TIFFRGBAImageEnd(&image);
     return read ? RUDD_OK : explain(d, name, err);
 }
 
-static enum rudd_status decode(struct decoder *d, const char *name, const struct data_limits *limits, struct rudd_error *err)
+static enum rudd_status decode(struct decoder *d, const char *name,
+                               const struct data_limits *limits, struct rudd_error *err)
 {
     uint16_t compression = COMPRESSION_NONE, planar = PLANARCONFIG_CONTIG;
     open_file(d, name, limits);
@@ -355,23 +384,27 @@ static enum rudd_status decode(struct decoder *d, const char *name, const struct
     TIFFGetField(d->tiff, TIFFTAG_PHOTOMETRIC, &d->colour);
     d->planar = planar == PLANARCONFIG_SEPARATE && d->samples > 1;
 
-    const bool by_libtiff = d->colour == PHOTOMETRIC_YCBCR && (compression != COMPRESSION_JPEG || d->planar);
+    const bool by_libtiff =
+        d->colour == PHOTOMETRIC_YCBCR && (compression != COMPRESSION_JPEG || d->planar);
     if (!by_libtiff) status = read_kind(d, compression, name, err);
     if (status) return status;
     d->rgb = rudd_alloc((size_t)d->w * d->h * 3);
     if (!d->rgb)
-        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name, (unsigned)d->w, (unsigned)d->h);
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %u x %u pixels", name,
+                         (unsigned)d->w, (unsigned)d->h);
     d->failed = false; /* a bad tag costs nothing; from here on an error means lost pixels */
     if (by_libtiff) return read_by_libtiff(d, name, err);
     return TIFFIsTiled(d->tiff) ? read_tiles(d, name, limits, err) : read_strips(d, name, err);
 }
 
-enum rudd_status data_tiff_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                  const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_tiff_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                  size_t length, const char *name, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
     struct decoder d = {.bytes = bytes, .length = length};
     uint16_t turned = 1;
-    enum rudd_status status = nn_library_load(&data_libtiff_library, err, "%s: this picture is a TIFF", name);
+    enum rudd_status status =
+        nn_library_load(&data_libtiff_library, err, "%s: this picture is a TIFF", name);
     if (status) return status;
     status = decode(&d, name, limits, err);
     if (!status) {

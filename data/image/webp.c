@@ -63,8 +63,10 @@ static enum rudd_status explain(VP8StatusCode code, const char *name, struct rud
         [VP8_STATUS_NOT_ENOUGH_DATA] = "the data ends early",
     };
     const char *why = (size_t)code < sizeof words / sizeof *words ? words[code] : NULL;
-    if (code == VP8_STATUS_OUT_OF_MEMORY) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this WebP", name);
-    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated WebP: %s", name, why ? why : "libwebp refuses it");
+    if (code == VP8_STATUS_OUT_OF_MEMORY)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to decode this WebP", name);
+    return rudd_fail(err, RUDD_FORMAT, "%s: broken or truncated WebP: %s", name,
+                     why ? why : "libwebp refuses it");
 }
 
 /* What is decoded, and where it lies in the picture. */
@@ -83,18 +85,22 @@ static VP8StatusCode first_frame(struct frame *f, struct span chunks, uint32_t w
     f->y = 2 * get24(anmf.at + 3);
     f->w = get24(anmf.at + 6) + 1;
     f->h = get24(anmf.at + 9) + 1;
-    if (f->x > w || f->w > w - f->x || f->y > h || f->h > h - f->y) return VP8_STATUS_BITSTREAM_ERROR;
+    if (f->x > w || f->w > w - f->x || f->y > h || f->h > h - f->y)
+        return VP8_STATUS_BITSTREAM_ERROR;
     /* Inside, the frame says its size once more. */
     WebPBitstreamFeatures inner;
-    VP8StatusCode code = WebPGetFeaturesInternal(f->data.at, f->data.n, &inner, WEBP_DECODER_ABI_VERSION);
-    if (!code && ((uint32_t)inner.width != f->w || (uint32_t)inner.height != f->h)) code = VP8_STATUS_BITSTREAM_ERROR;
+    VP8StatusCode code =
+        WebPGetFeaturesInternal(f->data.at, f->data.n, &inner, WEBP_DECODER_ABI_VERSION);
+    if (!code && ((uint32_t)inner.width != f->w || (uint32_t)inner.height != f->h))
+        code = VP8_STATUS_BITSTREAM_ERROR;
     return code;
 }
 
 static VP8StatusCode decode(uint8_t *rgb, const struct frame *f, size_t w, size_t h)
 {
     WebPDecoderConfig c;
-    if (!WebPInitDecoderConfigInternal(&c, WEBP_DECODER_ABI_VERSION)) return VP8_STATUS_INVALID_PARAM;
+    if (!WebPInitDecoderConfigInternal(&c, WEBP_DECODER_ABI_VERSION))
+        return VP8_STATUS_INVALID_PARAM;
     const size_t skipped = (f->y * w + f->x) * 3;
     c.output.colorspace = MODE_RGB;
     c.output.is_external_memory = 1;
@@ -102,16 +108,21 @@ static VP8StatusCode decode(uint8_t *rgb, const struct frame *f, size_t w, size_
     return WebPDecode(f->data.at, f->data.n, &c);
 }
 
-enum rudd_status data_webp_decode(struct data_image *image, int *orientation, const uint8_t *bytes, size_t length,
-                                  const char *name, const struct data_limits *limits, struct rudd_error *err)
+enum rudd_status data_webp_decode(struct data_image *image, int *orientation, const uint8_t *bytes,
+                                  size_t length, const char *name, const struct data_limits *limits,
+                                  struct rudd_error *err)
 {
     WebPBitstreamFeatures features;
-    enum rudd_status status = nn_library_load(&data_libwebp_library, err, "%s: this picture is a WebP", name);
+    enum rudd_status status =
+        nn_library_load(&data_libwebp_library, err, "%s: this picture is a WebP", name);
     if (status) return status;
-    if (length < RIFF + CHUNK || get32(bytes + 4) > length - 8) return explain(VP8_STATUS_NOT_ENOUGH_DATA, name, err);
-    VP8StatusCode code = WebPGetFeaturesInternal(bytes, length, &features, WEBP_DECODER_ABI_VERSION);
+    if (length < RIFF + CHUNK || get32(bytes + 4) > length - 8)
+        return explain(VP8_STATUS_NOT_ENOUGH_DATA, name, err);
+    VP8StatusCode code =
+        WebPGetFeaturesInternal(bytes, length, &features, WEBP_DECODER_ABI_VERSION);
     if (code) return explain(code, name, err);
-    status = data_check_size((uint64_t)features.width, (uint64_t)features.height, name, limits, err);
+    status =
+        data_check_size((uint64_t)features.width, (uint64_t)features.height, name, limits, err);
     if (status) return status;
 
     const size_t w = (size_t)features.width, h = (size_t)features.height;
@@ -120,7 +131,8 @@ enum rudd_status data_webp_decode(struct data_image *image, int *orientation, co
     if (features.has_animation) code = first_frame(&f, chunks, (uint32_t)w, (uint32_t)h);
     if (code) return explain(code, name, err);
     uint8_t *rgb = rudd_zalloc(w * 3, h);
-    if (!rgb) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
+    if (!rgb)
+        return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory for %zu x %zu pixels", name, w, h);
     code = decode(rgb, &f, w, h);
     if (code) {
         rudd_free(rgb);
