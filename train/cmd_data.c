@@ -6,6 +6,7 @@
  *     synth   the drawn set (cmd_synth.c)
  *     feedback   what people said of a server's answers (cmd_feedback.c) */
 #include "data/sets/check.h"
+#include "data/sets/listing.h"
 #include "data/image/decode.h"
 #include "kernels/limits.h"
 #include "nn/name_index.h"
@@ -289,7 +290,10 @@ static enum rudd_status divide(struct data_splits *splits, const char *dir, cons
     int *leader = NULL, groups = 0, grouped = 0;
     const struct data_limits limits = data_limits_of(o->reading.max_megapixels, o->reading.truncated);
     if (data_has_splits(dir)) return rudd_fail(err, RUDD_ARGUMENT, "%s: has a train/ folder, so it is split already", dir);
-    enum rudd_status status = data_set_scan(&all, dir, NULL, 0, err);
+    enum rudd_status status = data_is_listing(dir) ? data_splits_scan(splits, dir, o->shares, (uint64_t)o->seed, err) : RUDD_OK;
+    if (status || splits->divided) return status; /* as the list divides them */
+    data_splits_free(splits);
+    status = data_set_scan(&all, dir, NULL, 0, err);
     if (!status) status = nn_class_names_check(nn_name_of_array, all.class_names, all.class_count, dir, err);
     if (!status && o->near) status = data_set_groups(&leader, &groups, &grouped, &all, 0, &limits, err);
     if (!status) status = data_splits_make(splits, &all, leader, o->shares, (uint64_t)o->seed, err);

@@ -8,6 +8,7 @@
  *
  * Not here: printing, repairing. */
 #include "data/sets/check.h"
+#include "data/sets/listing.h"
 #include "data/sets/looks.h"
 #include "data/sets/spelling.h"
 #include "nn/options.h"
@@ -120,10 +121,36 @@ static enum rudd_status open_split(struct check *c, const char *dir, const char 
     return status ? rudd_fail(err, status, "%s", why.message) : RUDD_OK;
 }
 
+/* A list that divides its pictures: its sets become the splits. */
+static enum rudd_status take_list(struct check *c, const char *list, bool *divided,
+                                  struct rudd_error *err)
+{
+    struct data_splits splits = {0};
+    enum rudd_status status = data_listing_splits(&splits, list, err);
+    struct data_set *const sets[DATA_SPLITS] = {&splits.train, &splits.val, &splits.test};
+    *divided = splits.divided;
+    data_account_merge(&c->report->left, &splits.left);
+    for (int i = 0; i < DATA_SPLITS && !status && splits.divided; i++) {
+        if (!sets[i]->count) continue;
+        struct split *s = &c->splits[c->split_count++];
+        *s = (struct split){data_split_name(i), rudd_strdup(list), *sets[i]};
+        *sets[i] = (struct data_set){0};
+        if (!s->folder) status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to check it", list);
+    }
+    data_splits_free(&splits);
+    return status;
+}
+
 static enum rudd_status open_splits(struct check *c, const char *dir, struct rudd_error *err)
 {
     struct data_layout layout;
-    enum rudd_status status = data_layout_find(&layout, dir, &c->report->left, err);
+    char *list = NULL;
+    bool divided = false;
+    enum rudd_status status = data_listing_find(&list, dir, err);
+    if (!status && list) status = take_list(c, list, &divided, err);
+    rudd_free(list);
+    if (status || divided) return status;
+    status = data_layout_find(&layout, dir, &c->report->left, err);
     if (!status && !layout.split) status = open_split(c, dir, "", err);
     for (int i = 0; i < DATA_SPLITS && !status; i++)
         if (layout.folder[i]) status = open_split(c, layout.folder[i], data_split_name(i), err);

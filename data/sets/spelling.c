@@ -40,6 +40,7 @@ enum rudd_status data_spellings_make(struct data_spellings *spellings, char *con
                                      int count, const char *where, struct rudd_error *err)
 {
     struct data_spellings s = {.list = rudd_zalloc((size_t)count + 1, sizeof *s.list)};
+    *spellings = (struct data_spellings){0};
     for (; s.list && s.count < count; s.count++) {
         s.list[s.count] = (struct data_spelled){data_spelling(names[s.count], &s.plain), s.count};
         if (!s.list[s.count].key) break;

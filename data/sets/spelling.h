@@ -22,7 +22,8 @@ struct data_spellings {
     int count;
     bool plain; /* some name was compared as it is, though it has other than ASCII characters */
 };
-/* RUDD_MISMATCH when two of the names are alike: the message shows both. `where` starts it. */
+/* RUDD_MISMATCH when two of the names are alike: the message shows both. `where` starts it. A
+ * failure leaves *spellings empty. */
 enum rudd_status data_spellings_make(struct data_spellings *spellings, char *const *names,
                                      int count, const char *where, struct rudd_error *err);
 /* Its number into *index; -1: none. RUDD_NO_MEMORY. */
