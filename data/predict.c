@@ -213,6 +213,12 @@ enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, si
     return predict_encoded(session, bytes, length, "image", now_ms(), timing, err);
 }
 
+enum rudd_status data_session_predict(rudd_session *session, const void *bytes, size_t length, const char *name,
+                                      struct rudd_timing *timing, struct rudd_error *err)
+{
+    return predict_encoded(session, bytes, length, name, now_ms(), timing, err);
+}
+
 enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err)
 {
     double started = now_ms();

@@ -13,6 +13,9 @@ enum rudd_status data_session_create(rudd_session **session, const rudd_model *m
 void data_session_set_limits(rudd_session *session, const struct data_limits *limits);
 /* What is wrong with the last picture although it could be read: a data_image's note, "": nothing. */
 const char *data_session_note(const rudd_session *session);
+/* rudd_predict_bytes whose messages call the picture `name`. */
+enum rudd_status data_session_predict(rudd_session *session, const void *bytes, size_t length, const char *name,
+                                      struct rudd_timing *timing, struct rudd_error *err);
 
 /* The session's plan, for traces; it lives as long as the session. */
 struct nn_plan *data_session_plan(rudd_session *session);

@@ -244,6 +244,23 @@ enum rudd_status data_preprocess_bytes(uint8_t *out, const void *bytes, size_t l
     return view_end(&v, status);
 }
 
+enum rudd_status data_thumbnail(struct data_image *small, const void *bytes, size_t length,
+                                const char *name, const struct data_limits *limits, int side,
+                                struct rudd_error *err)
+{
+    const struct nn_preprocess whole = {
+        .image_size = side, .mode = NN_RESIZE_PAD, .filter = NN_BICUBIC, .reduce = 2};
+    struct view v;
+    enum rudd_status status = view_init(&v, NULL, &whole, side, 0, err);
+    if (status) return status;
+    status = data_image_rows(&v.rows, bytes, length, name, limits, err);
+    if (!status) { /* what a view pads is the picture itself */
+        *small = (struct data_image){v.at.resize.w, v.at.resize.h, v.middle};
+        v.middle = NULL;
+    }
+    return view_end(&v, status);
+}
+
 /* ---- whole pictures, reduced ----------------------------------------------------------------------------------------------- */
 
 struct whole {

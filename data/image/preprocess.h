@@ -55,6 +55,11 @@ enum rudd_status data_image_read_for(struct data_image *image, const char *path,
                                      const struct data_limits *limits,
                                      const struct nn_preprocess *p, int size,
                                      struct rudd_error *err);
+/* A small copy of a picture, for people: upright, whole, the longer side `side` pixels. A JPEG is
+ * reduced while it is decoded. name is for messages, limits may be NULL. Free with data_image_free. */
+enum rudd_status data_thumbnail(struct data_image *small, const void *bytes, size_t length,
+                                const char *name, const struct data_limits *limits, int side,
+                                struct rudd_error *err);
 /* flip: left for right, vflip: top for bottom; rgb [size,size,3], in place. */
 void data_mirror(uint8_t *rgb, int size, bool flip, bool vflip);
 /* out[i,c] = (rgb[i,c]/255 - mean[c]) / std[c] for count pixels. */
