@@ -1,5 +1,6 @@
 /* page.c - HTML text that grows: see page.h. */
 #include "train/page.h"
+#include "nn/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,25 @@ void train_page_escaped(struct train_page *page, const char *text)
                                         : NULL;
         train_page_bytes(page, as ? as : text, as ? strlen(as) : 1);
     }
+}
+
+/* U+2400 + c stands for the control character c, U+2421 for DEL; what U+0080 to U+009F mean is lost
+ * on a page anyway. */
+void train_page_text(struct train_page *page, const char *bytes)
+{
+    char *text = nn_text(bytes);
+    if (!text) page->failed = true;
+    for (const unsigned char *s = (const unsigned char *)text; s && *s; s++) {
+        const char one[] = {(char)*s, 0};
+        if (*s < 0x20 || *s == 0x7f)
+            train_page_bytes(page, (const char[]){'\xe2', '\x90', (char)(*s == 0x7f ? 0xa1 : 0x80 + *s)}, 3);
+        else if (*s == 0xc2 && s[1] < 0xa0)
+            train_page_bytes(page, "\xef\xbf\xbd", 3), s++;
+        else
+            train_page_escaped(page, one);
+        if ((*s == '_' || *s == '/') && s[1]) train_page_add(page, "<wbr>");
+    }
+    rudd_free(text);
 }
 
 void train_page_base64(struct train_page *page, const uint8_t *bytes, size_t length)

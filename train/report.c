@@ -57,21 +57,6 @@ static const char style[] =
     "@media(max-width:480px){table{font-size:12px}td,th{padding:4px 3px}.bar{min-width:52px}.matrix{font-size:11px}}"
     "</style></head><body>";
 
-/* A class, which lines may break behind its underscores. */
-static void add_name(struct train_page *p, const char *name)
-{
-    char part[128];
-    while (*name) {
-        size_t n = strcspn(name, "_") + 1;
-        n = n > strlen(name) ? strlen(name) : n;
-        n = n >= sizeof part ? sizeof part - 1 : n;
-        snprintf(part, sizeof part, "%.*s", (int)n, name);
-        train_page_escaped(p, part);
-        name += n;
-        if (*name) train_page_add(p, "<wbr>");
-    }
-}
-
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
 static void tile(struct train_page *p, const char *name, double value, const char *format)
@@ -199,9 +184,9 @@ static void add_pairs(struct train_page *p, const struct train_report *r)
                    "<div class=\"scroll\"><table class=\"words\"><tr><th>it is</th><th>model says</th><th>pictures</th></tr>");
     for (int i = 0; i < n; i++) {
         train_page_add(p, "<tr><td>");
-        add_name(p, r->model->classes[pairs[i].label].name);
+        train_page_text(p, r->model->classes[pairs[i].label].name);
         train_page_add(p, "</td><td>");
-        add_name(p, r->model->classes[pairs[i].answer].name);
+        train_page_text(p, r->model->classes[pairs[i].answer].name);
         train_page_add(p, "</td><td>%d of %d</td></tr>", pairs[i].count, m->per_class[pairs[i].label].support);
     }
     train_page_add(p, "</table></div></section>");
@@ -230,7 +215,7 @@ static void add_classes(struct train_page *p, const struct train_report *r)
     for (int k = 0; k < m->classes && k < TABLE_CLASSES; k++) {
         const struct train_class_metrics *c = order[k];
         train_page_add(p, "<tr><td>");
-        add_name(p, r->model->classes[c - m->per_class].name);
+        train_page_text(p, r->model->classes[c - m->per_class].name);
         if (!c->support) {
             train_page_add(p, "</td><td>-</td><td>-</td><td>-</td><td>0</td></tr>");
             continue;
@@ -303,11 +288,11 @@ static void add_mistakes(struct train_page *p, const struct train_report *r)
         train_page_add(p, "<figure>");
         add_thumbnail(p, path, &r->limits, &r->model->preprocess);
         train_page_add(p, "<figcaption>");
-        add_name(p, r->model->classes[e->labels[list[i].row]].name);
+        train_page_text(p, r->model->classes[e->labels[list[i].row]].name);
         train_page_add(p, ", taken for ");
-        add_name(p, r->model->classes[list[i].said].name);
+        train_page_text(p, r->model->classes[list[i].said].name);
         train_page_add(p, " at %.0f&nbsp;%%<br><span>", 100 * list[i].confidence);
-        add_name(p, slash ? slash + 1 : path);
+        train_page_text(p, slash ? slash + 1 : path);
         train_page_add(p, "</span></figcaption></figure>");
     }
     train_page_add(p, "</div>");
