@@ -150,8 +150,9 @@ $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guar
 $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
 $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
-$(B)/tests/test_predict $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
-$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict runs views engine models libraries formats): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
+$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache limits): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.

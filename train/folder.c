@@ -1,4 +1,4 @@
-/* folder.c - making, claiming and filling folders; see folder.h. */
+/* folder.c - making, claiming and filling folders, and whose a file is; see folder.h. */
 #include "train/folder.h"
 
 #include <dirent.h>
@@ -65,4 +65,18 @@ enum rudd_status train_folder_write(const char *path, const void *bytes, size_t 
     int why = errno;
     unlink(path);
     return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(why));
+}
+
+enum rudd_status train_file_must_be_own(const char *path, const char *beginning, const char *what, struct rudd_error *err)
+{
+    char start[100] = "";
+    struct stat st;
+    const size_t length = strlen(beginning);
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size) return RUDD_OK;
+    FILE *file = fopen(path, "rb");
+    if (!file) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    const bool own = length <= sizeof start && fread(start, 1, length, file) == length && !memcmp(start, beginning, length);
+    fclose(file);
+    if (own) return RUDD_OK;
+    return rudd_fail(err, RUDD_ARGUMENT, "%s exists and is not %s, so it is not replaced; give another name", path, what);
 }

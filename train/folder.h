@@ -1,4 +1,4 @@
-/* folder.h - folders that commands write pictures into. */
+/* folder.h - folders and files that commands write into. */
 #ifndef TRAIN_FOLDER_H
 #define TRAIN_FOLDER_H
 
@@ -19,5 +19,9 @@ enum rudd_status train_folder_must_be_empty(const char *path, const char *what, 
 enum rudd_status train_folder_claim(const char *path, struct rudd_error *err);
 /* A whole file; nothing is left of it on failure. Neither atomic nor synced: for pictures by the thousand, not for models. */
 enum rudd_status train_folder_write(const char *path, const void *bytes, size_t length, struct rudd_error *err);
+/* A file that is about to be written must be new, empty, no plain file (a pipe), or begin like those
+ * of its kind, so that no file of the user's is replaced by mistake. what: "a CSV of answers".
+ * RUDD_ARGUMENT. */
+enum rudd_status train_file_must_be_own(const char *path, const char *beginning, const char *what, struct rudd_error *err);
 
 #endif

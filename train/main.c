@@ -61,6 +61,6 @@ int main(int argc, char **argv)
     /* A full disk behind a redirected stdout is a failure too. */
     if (fflush(stdout) != 0 && status == RUDD_OK) status = rudd_fail(&err, RUDD_IO, "standard output cannot be written");
     if (status == RUDD_OK) return 0;
-    fprintf(stderr, "rudd: %s\n", err.message);
+    if (*err.message) fprintf(stderr, "rudd: %s\n", err.message); /* empty: all was told already */
     return status == RUDD_ARGUMENT ? 2 : 1;
 }
