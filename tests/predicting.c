@@ -43,7 +43,8 @@ void write_file(const char *path, const char *bytes, size_t length)
     file_write(path, (struct bytes){(uint8_t *)bytes, length});
 }
 
-/* Starts a program in the test's folder; standard input from a descriptor, output into out.txt and err.txt there. */
+/* Starts a program in the test's folder. Standard input is a descriptor; output goes into out.txt and
+ * err.txt. */
 static pid_t start(char *const argv[], int input)
 {
     const int out = open("out.txt", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

@@ -9,9 +9,9 @@
 #include <sys/types.h>
 
 enum { CLASSES = 5, ODD = 9, READABLE = ODD + 2 };
-extern const char *const class_names[CLASSES];
-extern const char
-    *const odd[ODD]; /* names in pics/; with sub/plain.jpg and sub/deeper/plain.jpg READABLE pictures, and bad.jpg */
+/* odd: names in pics/. With sub/plain.jpg and sub/deeper/plain.jpg they are READABLE pictures; bad.jpg
+ * is none. */
+extern const char *const class_names[CLASSES], *const odd[ODD];
 extern struct rudd_error err;
 
 /* Set-up and tear-down of a test: makes that folder and stands in it. */

@@ -17,7 +17,8 @@
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
 
-/* A reader of RFC 4180 that shares nothing with the program: fields [rows][columns], NULL at the end of each row. */
+/* A reader of RFC 4180 that shares nothing with the program: fields [rows][columns], NULL at the end
+ * of each row. */
 static char ***parse_csv(const char *text, int *rows)
 {
     char ***table = NULL;
@@ -69,7 +70,8 @@ static char **row_of(char ***table, int rows, const char *path)
     return found;
 }
 
-/* Every picture has one row with the bytes of its path, the unreadable one too; figures are those of the JSON of the same run. */
+/* Every picture has one row with the bytes of its path, the unreadable one too. Figures are those of
+ * the JSON of the same run. */
 static void csv_has_a_row_for_every_picture(void **state)
 {
     (void)state;
@@ -116,7 +118,8 @@ static void csv_has_a_row_for_every_picture(void **state)
     drop(&r);
 }
 
-/* A path that a spreadsheet would compute is written as another name of the same file. On standard output the table is alone. */
+/* A path that a spreadsheet would compute is written as another name of the same file. On standard
+ * output the table is alone. */
 static void csv_is_no_program(void **state)
 {
     (void)state;

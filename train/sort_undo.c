@@ -11,7 +11,8 @@
  * becomes '\'' and a line feed '"$n"', so that a record is always one line and a cut one is known.
  *
  * The script removes a link only if it still leads to its picture (or holds that path, when the
- * picture is gone), and a copy only if it still equals its picture. It works in the folder that has its mark and nowhere else. */
+ * picture is gone), and a copy only if it still equals its picture. It works in the folder that has
+ * its mark and nowhere else. */
 #include "train/sort_undo.h"
 
 #include "train/folder.h"

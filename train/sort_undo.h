@@ -10,7 +10,7 @@ struct train_undo;
  * earlier sort left. made: the folder itself is new, so undoing removes it too. RUDD_ARGUMENT when
  * the folder holds anything else. */
 enum rudd_status train_undo_open(struct train_undo **undo, int dir, const char *folder, bool made, struct rudd_error *err);
-/* Call these before making the thing. name: its path within the folder, not beginning with a dash. */
+/* Call these before making the thing. name: its path within the folder, without a dash in front. */
 enum rudd_status train_undo_folder(struct train_undo *undo, const char *name, struct rudd_error *err);
 /* target: the absolute path of the picture. */
 enum rudd_status train_undo_file(struct train_undo *undo, const char *name, const char *target, bool copy,
