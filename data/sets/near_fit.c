@@ -77,17 +77,17 @@ static double luma_fit(const struct near_patch *a, const struct near_patch *b)
     return sum;
 }
 
-enum { GRADIENTS = 2 * (NEAR_FIT - 1) * (NEAR_FIT - 1) };
+enum { APART = 2, DIFFERENCES = NEAR_FIT - APART, GRADIENTS = 2 * DIFFERENCES * DIFFERENCES };
 
-/* Differences to the neighbour on the left, then to the one above. */
+/* Differences to the cell two further left, then to the one two further up: what is between them
+ * does not matter, so they bear a place that is half a cell off. */
 static void gradients(float *out, const struct near_patch *p)
 {
-    enum { N = NEAR_FIT - 1 };
-    for (int y = 0; y < N; y++)
-        for (int x = 0; x < N; x++) {
-            const float *at = p->v + (y + 1) * NEAR_FIT + x + 1;
-            out[y * N + x] = at[0] - at[-1];
-            out[N * N + y * N + x] = at[0] - at[-NEAR_FIT];
+    for (int y = 0; y < DIFFERENCES; y++)
+        for (int x = 0; x < DIFFERENCES; x++) {
+            const float *at = p->v + (y + APART) * NEAR_FIT + x + APART;
+            out[y * DIFFERENCES + x] = at[0] - at[-APART];
+            out[(DIFFERENCES + y) * DIFFERENCES + x] = at[0] - at[-APART * NEAR_FIT];
         }
     normalise(out, GRADIENTS);
 }
@@ -103,16 +103,14 @@ static double gradient_fit(const struct near_patch *a, const struct near_patch *
 }
 
 double near_fit(const uint8_t *of, struct near_part *part, const struct near_patch *whole,
-                double least)
+                double least, double enough)
 {
     struct near_patch best_patch, patch;
     near_patch_make(&best_patch, of, part, false);
     double best = luma_fit(&best_patch, whole);
     if (best < least) return -1;
-    if (best > 0.995) { /* nothing to move: frames of a fixed camera */
-        const double fit = gradient_fit(&best_patch, whole);
-        if (fit > 0.98) return fit;
-    }
+    const double first = gradient_fit(&best_patch, whole);
+    if (first >= enough) return first; /* frames of a fixed camera need not be moved */
     for (float step = 0.025f; step > 0.006f; step /= 2)
         for (int edge = 0, still = 0; still < 8; edge = (edge + 1) % 8) {
             struct near_part moved = *part;

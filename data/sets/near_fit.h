@@ -20,8 +20,8 @@ void near_patch_make(struct near_patch *patch, const uint8_t *luma, const struct
 
 /* The best correlation of gradients of `whole` (mirrored or not) with parts of `of`, beginning at
  * *part, which becomes the best one. Gives up at -1 where the first correlation of luma is below
- * `least`. */
+ * `least`, and looks no further where a place has a correlation of gradients of `enough`. */
 double near_fit(const uint8_t *of, struct near_part *part, const struct near_patch *whole,
-                double least);
+                double least, double enough);
 
 #endif
