@@ -294,8 +294,8 @@ static void a_sheet_has_every_picture(void **state)
                                         "$(false)`.jpg",
                                         "&lt;b&gt;&amp;amp;\xe2\x90\x81\xe2\x90\xa1.jpg",
                                         " blank .jpg",
-                                        "a,b;c\xe2\x90\x89"
-                                        "d\xe2\x90\x8d.jpg"};
+                                        ("a,b;c\xe2\x90\x89"
+                                         "d\xe2\x90\x8d.jpg")};
     struct result r = predict(NULL, 0, "--contact-sheet", "s.html", "--sure", "0.6", "pics", NULL);
     assert_int_equal(r.status, 1);
     drop(&r);
