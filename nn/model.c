@@ -40,11 +40,25 @@ static const char *name_of(const void *classes, int i)
     return ((const struct nn_class *)classes)[i].name;
 }
 
+/* Words beside the name are for people: any text, but text. */
+static enum rudd_status check_words(const struct nn_class *classes, int count, struct rudd_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        const char *const words[] = {classes[i].latin, classes[i].en, classes[i].ru};
+        for (int k = 0; k < 3; k++)
+            if (words[k] && !nn_text_is_utf8(words[k]))
+                return rudd_fail(err, RUDD_FORMAT, "class names: a word for class %d, %s, is not UTF-8", i + 1,
+                                 classes[i].name);
+    }
+    return RUDD_OK;
+}
+
 enum rudd_status nn_model_set_classes(struct nn_model *model, const struct nn_class *classes, int count, struct rudd_error *err)
 {
     if (count != model->class_count)
         return rudd_fail(err, RUDD_ARGUMENT, "%d class names were given for a model of %d classes", count, model->class_count);
     enum rudd_status status = nn_class_names_check(name_of, classes, count, "class names", err);
+    if (!status) status = check_words(classes, count, err);
     if (status) return status;
     struct nn_class *copy = rudd_zalloc((size_t)count, sizeof *copy);
     bool ok = copy != NULL;

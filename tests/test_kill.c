@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/resource.h>
@@ -346,7 +347,7 @@ static void signals_end_other_commands(void **state)
     (void)state;
     static const char *const commands[] = {"data|check|%s", "data|stats|%s", "eval|--model|%s|--data|%s"};
     for (int i = 0; i < 3; i++)
-        for (int after = 0; after < 3; after++) {
+        for (int time = 0; time < 5; time++) {
             char line[LINE], model[400];
             int status;
             snprintf(model, sizeof model, "%.399s", file_of("straight", "model.safetensors"));
@@ -355,7 +356,9 @@ static void signals_end_other_commands(void **state)
             else
                 snprintf(line, sizeof line, commands[i], model, in_root("drawn"));
             pid_t pid = start(line);
-            kill(pid, SIGSTOP); /* it cannot end meanwhile */
+            const struct timespec a_while = {.tv_nsec = (long)nn_rng_below(&rng, 60) * 1000000};
+            nanosleep(&a_while, NULL); /* at any moment; the outcome is the same at each */
+            kill(pid, SIGSTOP);        /* it cannot end meanwhile */
             assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
             if (WIFEXITED(status)) continue; /* it was faster */
             kill(pid, SIGTERM);

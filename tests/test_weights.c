@@ -454,6 +454,21 @@ static void real_b0_lacks_three(void **state)
     nn_model_destroy(m);
 }
 
+/* Names and words of classes go into JSON: what is no text is refused by its class, and the old ones stay. */
+static void classes_are_text(void **state)
+{
+    (void)state;
+    struct nn_model *m = labelled_model();
+    struct nn_class classes[] = {{.name = "a"}, {.name = "b", .ru = "\xe9"}, {.name = "c"}};
+    assert_int_equal(nn_model_set_classes(m, classes, 3, &err), RUDD_FORMAT);
+    assert_non_null(strstr(err.message, "a word for class 2, b, is not UTF-8"));
+    classes[1] = (struct nn_class){.name = "a"};
+    assert_int_equal(nn_model_set_classes(m, classes, 3, &err), RUDD_FORMAT);
+    assert_non_null(strstr(err.message, "two classes are called \"a\""));
+    assert_string_equal(m->classes[0].name, "esox_lucius");
+    nn_model_destroy(m);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -468,6 +483,7 @@ int main(void)
         TEST(failing_allocations_are_reported),
         TEST(real_v2_loads),
         TEST(real_b0_lacks_three),
+        cmocka_unit_test_setup_teardown(classes_are_text, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
