@@ -308,6 +308,7 @@ static void damaged_pictures(void **state)
             assert_string_equal(json_string_value(note), "damaged, but read: the end is missing");
             assert_true(json_is_false(json_object_get(root, "cached")));
         }
+        json_decref(root);
         answer_free(&a);
     }
 }
