@@ -88,7 +88,8 @@ static struct box draw_crop(struct nn_rng *rng, const struct data_image *image,
     if (draw_rectangle(&box, rng, image->w, image->h, a->crop_min, a->crop_max, a->ratio_min,
                        a->ratio_max))
         return box;
-    /* The picture is too long or too tall for the aspects wanted: the middle of it, as large as they allow. */
+    /* The picture is too long or too tall for the aspects wanted: the middle of it, as large as
+     * they allow. */
     double w = image->w, h = image->h, ratio = w / h;
     if (ratio < a->ratio_min)
         h = fmax(1, nearbyint(w / a->ratio_min));
@@ -125,7 +126,8 @@ static struct affine draw_affine(struct nn_rng *rng, const struct data_augment *
     double dx = nn_rng_range(rng, -a->shift, a->shift) * size,
            dy = nn_rng_range(rng, -a->shift, a->shift) * size;
     double c = cos(turn) * scale, s = sin(turn) * scale;
-    /* rotation and zoom after shear along x, then flips, all about the middle of the output; columns scaled to the box */
+    /* rotation and zoom after shear along x, then flips, all about the middle of the output;
+     * columns scaled to the box */
     double fx = flip ? -1 : 1, fy = vflip ? -1 : 1, kx = box->w / size, ky = box->h / size;
     struct affine t = {
         .m = {{fx * kx * (c + shear * s), fx * kx * (shear * c - s)}, {fy * ky * s, fy * ky * c}}};
@@ -135,7 +137,8 @@ static struct affine draw_affine(struct nn_rng *rng, const struct data_augment *
     return t;
 }
 
-/* Triangle weights around `at` with half-width reach: pixels first .. first+count-1, clipped to 0 .. n-1 by the caller. */
+/* Triangle weights around `at` with half-width reach: pixels first .. first+count-1, clipped to 0
+ * .. n-1 by the caller. */
 static int triangle(float *w, int *first, double at, double reach)
 {
     *first = (int)floor(at - reach + 0.5);

@@ -17,19 +17,22 @@ data_codec data_webp_decode, data_gif_decode, data_tiff_decode, data_heif_decode
 
 /* Takes a picture row by row as it is decoded, so that it need never be whole in memory. */
 struct data_rows {
-    /* NULL, or: by how much a decoder that can may reduce an upright picture of w x h pixels: 1, 2, 4 or 8. Sides are rounded up. */
+    /* NULL, or: by how much a decoder that can may reduce an upright picture of w x h pixels: 1, 2,
+     * 4 or 8. Sides are rounded up. */
     int (*reduction)(struct data_rows *to, int w, int h);
-    /* Columns of the stored picture, as it comes out of the decoder, that are read: [first, last). Others may hold anything. The decoder says all of
-     * them; begin may say fewer. */
+    /* Columns of the stored picture, as it comes out of the decoder, that are read: [first, last).
+     * Others may hold anything. The decoder says all of them; begin may say fewer. */
     int first, last;
-    /* Once, before any row: the size of the upright picture, reduced, and how it is stored. A failure ends the decoding. */
+    /* Once, before any row: the size of the upright picture, reduced, and how it is stored. A
+     * failure ends the decoding. */
     enum rudd_status (*begin)(struct data_rows *to, int w, int h, int orientation,
                               struct rudd_error *err);
     /* Stored rows y .. y+count-1, [count, stored width, 3]; from 0 on, in order. */
     void (*add)(struct data_rows *to, const uint8_t *rgb, int y, int count);
     char note[DATA_NOTE]; /* as a data_image's; set by the decoder, "" before */
 };
-/* As data_image_decode, into *to; the rows of a picture that turns out to be broken have been added in part. */
+/* As data_image_decode, into *to; the rows of a picture that turns out to be broken have been added
+ * in part. */
 enum rudd_status data_image_rows(struct data_rows *to, const void *bytes, size_t length,
                                  const char *name, const struct data_limits *limits,
                                  struct rudd_error *err);
@@ -40,7 +43,8 @@ enum rudd_status data_jpeg_rows(struct data_rows *to, const uint8_t *bytes, size
 /* What a refusal of a picture whose data end early goes on with: the option that reads it. */
 const char *data_truncated_hint(const struct data_limits *limits);
 
-/* RUDD_LIMIT when w*h exceeds limits, or a side 65535 (JPEG's own bound): called with the header's figures before any allocation. */
+/* RUDD_LIMIT when w*h exceeds limits, or a side 65535 (JPEG's own bound): called with the header's
+ * figures before any allocation. */
 enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name,
                                  const struct data_limits *limits, struct rudd_error *err);
 
@@ -50,8 +54,8 @@ enum rudd_status data_check_size(uint64_t w, uint64_t h, const char *name,
  *                                                                                                 Exif 2.3, section 4.6.4 A */
 int data_exif_orientation(const uint8_t *tiff, size_t length);
 
-/* Pixel (x, y) of the upright picture is stored at column (transpose ? y : x), counted from the right if flip_column, and row
- * (transpose ? x : y), counted from below if flip_row. */
+/* Pixel (x, y) of the upright picture is stored at column (transpose ? y : x), counted from the
+ * right if flip_column, and row (transpose ? x : y), counted from below if flip_row. */
 struct data_turn {
     bool transpose, flip_column, flip_row;
 };

@@ -46,8 +46,9 @@ void data_saturation(uint8_t *rgb, size_t count, float factor)
     }
 }
 
-/* Pillow's SMOOTH, the mean with weight 5 in the middle and 1 around, of one sample whose rows are `row` bytes apart. Sums run from the
- * last row to the first, in float: the order is part of the contract. */
+/* Pillow's SMOOTH, the mean with weight 5 in the middle and 1 around, of one sample whose rows are
+ * `row` bytes apart. Sums run from the last row to the first, in float: the order is part of the
+ * contract. */
 static uint8_t smooth(const uint8_t *at, ptrdiff_t row)
 {
     static const float one = 1.0f / 13, five = 5.0f / 13;

@@ -2,7 +2,8 @@
  *
  *     bytes --formats.c--> jpeg.c | png.c | .. --> RGB as stored + orientation --turn--> data_image
  *
- * A file's name says nothing about its format: the first bytes decide. Source of the eight orientations: codec.h. */
+ * A file's name says nothing about its format: the first bytes decide. Source of the eight
+ * orientations: codec.h. */
 #include "data/image/formats.h"
 
 #include <errno.h>
@@ -77,7 +78,8 @@ void data_turn_rgb(uint8_t *restrict out, const uint8_t *restrict in, int in_w, 
     const uint8_t *origin =
         in + (t.flip_column ? 3 * (iw - 1) : 0) + (t.flip_row ? 3 * iw * (ih - 1) : 0);
 
-    /* In tiles: a transposed walk touches a new cache line at each pixel, which the next rows of the tile find again. */
+    /* In tiles: a transposed walk touches a new cache line at each pixel, which the next rows of
+     * the tile find again. */
     enum { TILE = 32 };
     for (ptrdiff_t y0 = 0; y0 < h; y0 += TILE)
         for (ptrdiff_t x0 = 0; x0 < w; x0 += TILE)
@@ -244,7 +246,8 @@ static enum rudd_status load(uint8_t **bytes, size_t *length, const char *path,
     enum rudd_status status;
     uint8_t *block = NULL;
     struct stat st;
-    /* O_NONBLOCK: a named pipe in a data folder must not hang the run; it has no meaning for plain files. */
+    /* O_NONBLOCK: a named pipe in a data folder must not hang the run; it has no meaning for plain
+     * files. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(errno));
 

@@ -1,8 +1,8 @@
 /* decode.h - image files to pixels: any format of formats.h, always to 8-bit RGB, upright.
  *
- * Limits are checked against the header before anything is allocated. Grey, CMYK, palette, alpha (over white... see decode.c),
- * 16-bit and interlaced images all become RGB as Pillow's convert("RGB") makes them; EXIF orientation is applied. Thread-safe.
- */
+ * Limits are checked against the header before anything is allocated. Grey, CMYK, palette, alpha
+ * (over white... see decode.c), 16-bit and interlaced images all become RGB as Pillow's
+ * convert("RGB") makes them; EXIF orientation is applied. Thread-safe. */
 #ifndef DATA_DECODE_H
 #define DATA_DECODE_H
 
@@ -45,16 +45,16 @@ struct data_limits data_limits_of(double max_megapixels, bool truncated);
             "or black"                                                                             \
     }
 
-/* RUDD_FORMAT: no picture, not built in, too broken to read, or truncated; RUDD_LIMIT: larger than limits.
- * name is for messages only. A picture that is damaged but readable has a note. */
+/* RUDD_FORMAT: no picture, not built in, too broken to read, or truncated; RUDD_LIMIT: larger than
+ * limits. name is for messages only. A picture that is damaged but readable has a note. */
 enum rudd_status data_image_decode(struct data_image *image, const void *bytes, size_t length,
                                    const char *name, const struct data_limits *limits,
                                    struct rudd_error *err);
 enum rudd_status data_image_read(struct data_image *image, const char *path,
                                  const struct data_limits *limits, struct rudd_error *err);
 void data_image_free(struct data_image *image);
-/* Bytes that reading this file takes at most, by its header: the file, its pixels, and them once more (turned upright, or a progressive
- * JPEG's coefficients). 0 for what is no picture. */
+/* Bytes that reading this file takes at most, by its header: the file, its pixels, and them once
+ * more (turned upright, or a progressive JPEG's coefficients). 0 for what is no picture. */
 size_t data_image_bytes(const char *path, const struct data_limits *limits);
 
 /* A picture's file into a rudd_alloc'ed block. RUDD_LIMIT: larger than limits. */

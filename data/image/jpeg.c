@@ -1,8 +1,9 @@
 /* jpeg.c - JPEG to RGB over libjpeg-turbo, with the settings that make its pixels equal Pillow's.
  *
- * Those are the library's defaults, spelled out below because the last bit of every logit hangs on them: accurate integer inverse DCT,
- * smooth chroma upsampling, no scaled decoding unless the caller asks for it. CMYK and YCCK files are taken as Adobe writes them, inverted, whether or not they carry
- * its marker, and become RGB by Pillow's integer formula.
+ * Those are the library's defaults, spelled out below because the last bit of every logit hangs on
+ * them: accurate integer inverse DCT, smooth chroma upsampling, no scaled decoding unless the
+ * caller asks for it. CMYK and YCCK files are taken as Adobe writes them, inverted, whether or not
+ * they carry its marker, and become RGB by Pillow's integer formula.
  *
  * libjpeg reports through a callback that must not return; it jumps back here (setjmp). What it
  * calls warnings (a bad Huffman code, a segment that ends early, a marker out of place) costs some
@@ -12,14 +13,17 @@
  * with confidence. The source gives what there is and then suspends the decoder, as Pillow's does.
  * Such a file is refused unless limits->truncated; then an end marker comes behind the data, and
  * libjpeg makes the rest grey, or as coarse as the scans that are there. So it does where a marker
- * that it does not know ends the scan. A missing end marker alone is a note.
- * Files that claim many scans in little data are stopped after MAX_SCANS.
+ * that it does not know ends the scan. A missing end marker alone is a note. Files that claim many
+ * scans in little data are stopped after MAX_SCANS.
  *
- * Of a picture that comes in rows, columns that nobody reads are left out after the Huffman decoder: of a photograph of 4:3 whose middle square is
- * wanted, a third of the inverse DCT, upsampling and colour conversion. The rest is the same to the last bit, because the cut stays clear of it.
+ * Of a picture that comes in rows, columns that nobody reads are left out after the Huffman
+ * decoder: of a photograph of 4:3 whose middle square is wanted, a third of the inverse DCT,
+ * upsampling and colour conversion. The rest is the same to the last bit, because the cut stays
+ * clear of it.
  *
- * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from malloc, capped by max_memory_to_use.
- * Not here: upright turning (decode.c), 12-bit and lossless JPEG, colour profiles. */
+ * Memory of the library's own (Huffman tables, coefficients of progressive files) comes from
+ * malloc, capped by max_memory_to_use. Not here: upright turning (decode.c), 12-bit and lossless
+ * JPEG, colour profiles. */
 #include "data/image/codec.h"
 #include "data/image/exif.h"
 #include "data/image/libjpeg.h"
@@ -183,8 +187,9 @@ static bool read_rows(struct decoder *d)
     return true;
 }
 
-/* Leaves out columns that *to does not read. Upsampling takes the edge of what is left for the picture's, so a margin is kept; files of several
- * scans, whose missing parts are smoothed from their neighbours, stay whole. */
+/* Leaves out columns that *to does not read. Upsampling takes the edge of what is left for the
+ * picture's, so a margin is kept; files of several scans, whose missing parts are smoothed from
+ * their neighbours, stay whole. */
 static void narrow(struct decoder *d)
 {
     enum { MARGIN = 64 }; /* two of the largest MCU */
@@ -235,7 +240,8 @@ static enum rudd_status decode(struct decoder *d, const uint8_t *bytes, size_t l
                          "%s: JPEG of %d components; 1 (grey), 3 (colour) and 4 (CMYK) are known",
                          name, parts);
 
-    /* Coefficients of a progressive file: 2 bytes a sample of at most 4 components, sides rounded up to whole MCUs of 32. */
+    /* Coefficients of a progressive file: 2 bytes a sample of at most 4 components, sides rounded
+     * up to whole MCUs of 32. */
     c->mem->max_memory_to_use =
         (1 << 24) + 8 * ((long)c->image_width + 32) * ((long)c->image_height + 32);
     c->out_color_space = parts == 4 ? JCS_CMYK : JCS_RGB;

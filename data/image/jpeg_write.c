@@ -1,7 +1,8 @@
 /* jpeg_write.c - RGB pixels to a JPEG file in memory, through libjpeg-turbo.
  *
- * libjpeg writes into a window of a block that grows by doubling; it reports errors by leaving through longjmp, so that
- * nothing prints or exits. Integer DCT: the bytes do not depend on the processor.
+ * libjpeg writes into a window of a block that grows by doubling; it reports errors by leaving
+ * through longjmp, so that nothing prints or exits. Integer DCT: the bytes do not depend on the
+ * processor.
  *
  * Not here: progressive files, metadata, colour profiles. */
 #include "data/image/jpeg_write.h"
@@ -45,7 +46,8 @@ static boolean grow(j_compress_ptr c)
         e->no_memory = true;
         longjmp(e->out, 1);
     }
-    /* libjpeg asks only when the window is full, and then ignores how much of it was free: all of the old block is data. */
+    /* libjpeg asks only when the window is full, and then ignores how much of it was free: all of
+     * the old block is data. */
     s->base.next_output_byte = block + s->capacity;
     s->base.free_in_buffer = capacity - s->capacity;
     s->block = block;

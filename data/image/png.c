@@ -1,7 +1,8 @@
 /* png.c - PNG to RGB over libpng: every colour type, bit depth and interlacing.
  *
- * As Pillow's convert("RGB"): palettes are looked up, grey is repeated, alpha and transparent colours are dropped, and 16-bit samples keep
- * their high byte. (For 16-bit grey Pillow before 12 clips at 255 instead, which turns such pictures white; that is not imitated.)
+ * As Pillow's convert("RGB"): palettes are looked up, grey is repeated, alpha and transparent
+ * colours are dropped, and 16-bit samples keep their high byte. (For 16-bit grey Pillow before 12
+ * clips at 255 instead, which turns such pictures white; that is not imitated.)
  *
  * libpng reports through a callback that must not return; it jumps back here (setjmp). Its memory
  * comes from rudd_alloc. Sides are bounded before the first row, and chunks that rudd does not need
@@ -11,8 +12,7 @@
  * of what is skipped anyway, and whatever is wrong behind the last row, such as a missing IEND. A
  * wrong checksum of IHDR or PLTE is refused, as in Pillow. Pixels that end early or cannot be
  * unpacked are refused unless limits->truncated: then the rest is black, or of the palette's first
- * colour, as in Pillow.
- * Not here: upright turning (decode.c), gamma, colour profiles, animation. */
+ * colour, as in Pillow. Not here: upright turning (decode.c), gamma, colour profiles, animation. */
 #include "data/image/codec.h"
 #include "data/image/exif.h"
 #include "data/image/libpng.h"

@@ -84,7 +84,8 @@ struct view {
     int w, h,
         reduced; /* the picture, upright, and by how much its decoder reduces it: 1, 2, 4, 8 */
 
-    /* NN_RESIZE_PAD: the whole of the picture, of which the view shows `size` pixels from (x, y) of the padded square on. */
+    /* NN_RESIZE_PAD: the whole of the picture, of which the view shows `size` pixels from (x, y) of
+     * the padded square on. */
     uint8_t *middle;
     struct data_placement at;
     int x, y;
@@ -92,8 +93,9 @@ struct view {
     double resize_ms;
 };
 
-/* Where the view lies in a picture of w x h pixels as evaluation sees it. Corners count from the top left along the rows. With NN_RESIZE_CROP
- * there is more picture around the centre crop than the fraction says on the long side: the corner is that of the picture. */
+/* Where the view lies in a picture of w x h pixels as evaluation sees it. Corners count from the
+ * top left along the rows. With NN_RESIZE_CROP there is more picture around the centre crop than
+ * the fraction says on the long side: the corner is that of the picture. */
 static void place(struct view *v, int w, int h)
 {
     const struct data_image shape = {w, h, NULL};
@@ -126,7 +128,8 @@ static int view_reduction(struct data_rows *rows, int w, int h)
     return v->reduced = data_reduction(w, h, v->p, v->size);
 }
 
-/* The box of a reduced picture. Sides are rounded up, so the last pixel as stored may be there in part only; a turn can make it the first. */
+/* The box of a reduced picture. Sides are rounded up, so the last pixel as stored may be there in
+ * part only; a turn can make it the first. */
 static void shrink_box(struct data_resize *r, const struct view *v, int w, int h, int orientation)
 {
     const struct data_turn turn = data_turn_of(orientation);
@@ -261,7 +264,7 @@ enum rudd_status data_thumbnail(struct data_image *small, const void *bytes, siz
     return view_end(&v, status);
 }
 
-/* ---- whole pictures, reduced ----------------------------------------------------------------------------------------------- */
+/* ---- whole pictures, reduced ---------------------------------------------------------------- */
 
 struct whole {
     struct data_rows rows;

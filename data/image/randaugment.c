@@ -1,9 +1,11 @@
 /* randaugment.c - RandAugment's operations: tables of 256 values, colour factors, and affine maps.
  *
- * An affine map gives for each output pixel's centre a place in the picture, which is sampled from its 2 x 2 or 4 x 4 neighbours without
- * regard to scale (all maps here keep areas). Neighbours beyond the edge repeat it; places beyond the edge are filled.
+ * An affine map gives for each output pixel's centre a place in the picture, which is sampled from
+ * its 2 x 2 or 4 x 4 neighbours without regard to scale (all maps here keep areas). Neighbours
+ * beyond the edge repeat it; places beyond the edge are filled.
  *
- * Sources: timm's auto_augment.py (operations, levels, chances); Pillow's ImageOps.py, Geometry.c (arithmetic). */
+ * Sources: timm's auto_augment.py (operations, levels, chances); Pillow's ImageOps.py, Geometry.c
+ * (arithmetic). */
 #include "data/image/randaugment.h"
 
 #include "data/image/colour.h"
@@ -30,7 +32,8 @@ static void stretch(uint8_t table[256], const int histogram[256])
     }
 }
 
-/* Towards equal shares of all values but the largest that occurs. A picture of fewer than 256 other pixels stays. */
+/* Towards equal shares of all values but the largest that occurs. A picture of fewer than 256 other
+ * pixels stays. */
 static void equalize(uint8_t table[256], const int histogram[256])
 {
     int all = 0, last = 0;
@@ -115,7 +118,8 @@ static void sample(uint8_t *out, const uint8_t *rgb, int size, double x, double 
     }
 }
 
-/* out pixel at (x, y) = place (a[0] x + a[1] y + a[2], a[3] x + a[4] y + a[5]) of the picture before */
+/* out pixel at (x, y) = place (a[0] x + a[1] y + a[2], a[3] x + a[4] y + a[5]) of the picture
+ * before */
 static void warp(uint8_t *rgb, uint8_t *scratch, const double a[6], const struct nn_preprocess *p,
                  int size)
 {
@@ -135,7 +139,8 @@ static void rotate(uint8_t *rgb, uint8_t *scratch, double degrees, const struct 
                    int size)
 {
     if (degrees == 0) return;
-    /* Clockwise, since it leads from the output back; about the middle. Positive angles and 15 digits, for Pillow's very bits. */
+    /* Clockwise, since it leads from the output back; about the middle. Positive angles and 15
+     * digits, for Pillow's very bits. */
     double turn = -(degrees < 0 ? degrees + 360 : degrees) * (3.141592653589793 / 180),
            middle = size / 2.0;
     double c = nearbyint(cos(turn) * 1e15) / 1e15, s = nearbyint(sin(turn) * 1e15) / 1e15;

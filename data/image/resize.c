@@ -44,8 +44,8 @@ static double bicubic(double x)
 
 /* ---- the filter of one axis --------------------------------------------------------------------------------------------------- */
 
-/* One axis of the upright picture: `out` pixels from [from, to) of `in`, of which n from first on are made. mirrored: the source is stored
- * from its other end, and so is what is made of it. */
+/* One axis of the upright picture: `out` pixels from [from, to) of `in`, of which n from first on
+ * are made. mirrored: the source is stored from its other end, and so is what is made of it. */
 struct axis {
     enum nn_filter filter;
     float from, to; /* float32 and its differences, as in Pillow */
@@ -138,7 +138,8 @@ struct data_resizer {
         small; /* what is made of the source as stored; `out` itself when nothing is to be turned */
     uint8_t *band; /* sideways: [in.w, 3] one row after the pass along columns */
 
-    /* The window: rows `top` .. top+held-1 of the source; of each, what the pass along columns reads. */
+    /* The window: rows `top` .. top+held-1 of the source; of each, what the pass along columns
+     * reads. */
     uint8_t *window;
     size_t bytes; /* of a row */
     int top, held, room;

@@ -29,8 +29,9 @@ struct slot {
     int *labels;              /* [batch] */
     int *items;               /* [batch] */
     enum rudd_status *status; /* [batch] */
-    char **
-        message; /* [batch] why not good, or what is wrong with it; NULL: nothing, already reported, or no memory */
+    /* [batch] why not good, or what is wrong with it; NULL: nothing, already reported, or no memory
+     */
+    char **message;
     int left; /* pictures not done yet */
 };
 
@@ -56,8 +57,8 @@ struct data_loader {
     struct slot *ring;
 
     pthread_mutex_t lock;
-    pthread_cond_t work,
-        done; /* a picture may be taken; a batch, or all that was under way, is finished */
+    pthread_cond_t work; /* a picture may be taken */
+    pthread_cond_t done; /* a batch, or all that was under way, is finished */
     struct worker workers[MAX_WORKERS];
     int worker_count; /* started */
     bool stop;
@@ -86,7 +87,8 @@ static int batch_count(const struct data_loader *l, int b)
 
 /* ---- one picture --------------------------------------------------------------------------- */
 
-/* key names the random view; without augmentation the picture is seen in the fixed view of that number. */
+/* key names the random view; without augmentation the picture is seen in the fixed view of that
+ * number. */
 static enum rudd_status load_view(float *x, uint8_t *square, char note[DATA_NOTE], const char *path,
                                   const struct data_loader_options *o, uint64_t epoch, uint64_t key,
                                   int view, struct rudd_error *err)
@@ -135,7 +137,8 @@ static enum rudd_status load(float *x, char note[DATA_NOTE], const struct worker
                      data_draw_appearance(&l->sampler, draw), err);
 }
 
-/* What is to be said of a picture: why it was not read, or "PATH: NOTE". NULL: nothing, or no memory. */
+/* What is to be said of a picture: why it was not read, or "PATH: NOTE". NULL: nothing, or no
+ * memory. */
 static char *remark(enum rudd_status status, const struct rudd_error *err, const char *path,
                     const char *note)
 {
@@ -274,7 +277,8 @@ bool data_loader_next(struct data_loader *loader, struct data_batch *batch)
         }
         *batch = (struct data_batch){s->x, s->labels, s->items, n};
 
-        /* The slot handed out before this one is free now: it will hold the batch `slots` after it. */
+        /* The slot handed out before this one is free now: it will hold the batch `slots` after it.
+         */
         int refill = l->taken - 1 + l->slots;
         if (refill < l->batches) l->ring[refill % l->slots].left = batch_count(l, refill);
         l->taken++;
@@ -402,8 +406,8 @@ static int settle(struct data_loader_options *o, int batches)
     return (o->depth > 0 ? o->depth : 1) + 1;
 }
 
-/* Bytes that reading the largest picture takes. Files are ranked by their size: those of the most bytes are taken for the largest, and a few
- * are measured, since compression varies. */
+/* Bytes that reading the largest picture takes. Files are ranked by their size: those of the most
+ * bytes are taken for the largest, and a few are measured, since compression varies. */
 static size_t largest_picture(const struct data_set *set, const struct data_limits *limits)
 {
     enum { MEASURED = 8 };

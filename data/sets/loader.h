@@ -13,9 +13,10 @@
 #include "data/image/augment.h"
 #include "data/sets/sampling.h"
 
-/* Where floats come from that are not a picture's pixels: read fills out [floats] for an item of the
- * set in an epoch. note, "" before, is for what is wrong with the item although it could be read.
- * Several workers call it at a time, numbered from 0; it must depend on item and epoch alone. */
+/* Where floats come from that are not a picture's pixels: read fills out [floats] for an item of
+ * the set in an epoch. note, "" before, is for what is wrong with the item although it could be
+ * read. Several workers call it at a time, numbered from 0; it must depend on item and epoch alone.
+ */
 struct data_source {
     enum rudd_status (*read)(float *out, char note[DATA_NOTE], void *user, int item, uint64_t epoch,
                              int worker, struct rudd_error *err);
@@ -30,7 +31,9 @@ struct data_loader_options {
     bool shuffle; /* by (seed, epoch) */
     bool drop_last;
     enum data_sampling sampling;
-    int views; /* without augmentation: each picture in the first so many of its views (preprocess.h), one after another; 0: 1 */
+    /* without augmentation: each picture in the first so many of its views (preprocess.h), one
+     * after another; 0: 1 */
+    int views;
     uint64_t seed;
     const struct data_augment *augment; /* NULL: the evaluation path */
     struct nn_preprocess preprocess;
@@ -51,8 +54,8 @@ enum rudd_status data_loader_create(struct data_loader **loader, const struct da
                                     const struct data_loader_options *options,
                                     struct rudd_error *err);
 void data_loader_destroy(struct data_loader *loader);
-/* What such a loader will take: its batches, and on each thread a picture as large as the largest of the set. Looks at the size of every file
- * and into a few. */
+/* What such a loader will take: its batches, and on each thread a picture as large as the largest
+ * of the set. Looks at the size of every file and into a few. */
 struct data_loader_needs {
     size_t bytes;
     int threads;
@@ -61,12 +64,13 @@ struct data_loader_needs data_loader_needs(const struct data_set *set,
                                            const struct data_loader_options *options);
 /* Starts (or restarts) at batch `first` of an epoch. */
 void data_loader_start(struct data_loader *loader, uint64_t epoch, int first);
-/* The next batch; false at the end of the epoch, or when there was no memory for a picture. n may be
- * below the batch size (bad pictures, last batch) but is never 0. */
+/* The next batch; false at the end of the epoch, or when there was no memory for a picture. n may
+ * be below the batch size (bad pictures, last batch) but is never 0. */
 bool data_loader_next(struct data_loader *loader, struct data_batch *batch);
 /* After false: RUDD_OK at the end, else RUDD_NO_MEMORY. data_loader_start tries again. */
 enum rudd_status data_loader_status(const struct data_loader *loader, struct rudd_error *err);
-/* The number, within the epoch, of the batch that data_loader_next tries next: where data_loader_start goes on. */
+/* The number, within the epoch, of the batch that data_loader_next tries next: where
+ * data_loader_start goes on. */
 int data_loader_position(const struct data_loader *loader);
 int data_loader_batches(const struct data_loader *loader); /* per epoch, at most */
 
@@ -77,7 +81,8 @@ enum rudd_status data_loader_picture(float *x, uint8_t *square, char note[DATA_N
                                      const char *path, const struct data_loader_options *options,
                                      uint64_t epoch, uint64_t key, struct rudd_error *err);
 
-/* Pictures that could not be read since creation: how many distinct ones, and the i-th one's message. */
+/* Pictures that could not be read since creation: how many distinct ones, and the i-th one's
+ * message. */
 int data_loader_bad_count(const struct data_loader *loader);
 const char *data_loader_bad(const struct data_loader *loader, int i);
 /* The same of those that could, but have something wrong: "PATH: NOTE" (data_image). */

@@ -1,5 +1,5 @@
-/* looks.h - every picture of some sets read once, on several threads: its hash and its look. Not for
- * use outside data/sets. */
+/* looks.h - every picture of some sets read once, on several threads: its hash and its look. Not
+ * for use outside data/sets. */
 #ifndef DATA_LOOKS_H
 #define DATA_LOOKS_H
 
@@ -18,7 +18,8 @@ struct data_looks {
     struct data_near_look *looks; /* NULL: not asked for */
     int count;
 };
-/* RUDD_NO_MEMORY. threads: 0: as kern_threads. limits may be NULL. The result does not depend on them. */
+/* RUDD_NO_MEMORY. threads: 0: as kern_threads. limits may be NULL. The result does not depend on
+ * them. */
 enum rudd_status data_looks_read(struct data_looks *looks, const struct data_set *const *sets,
                                  int count, bool near, int threads,
                                  const struct data_limits *limits, struct rudd_error *err);

@@ -35,8 +35,9 @@ enum rudd_status data_near_find(struct data_near_found *found, const struct data
 void data_near_free(struct data_near_found *found);
 
 /* How alike two looks are, -1..1: the correlation of their gradients where one is laid over the
- * other as well as it can be, mirrored or not, each cropped by up to 12 % a side. Slow and thorough:
- * the measure that data_near_find decides by, for tests and for choosing the threshold. */
+ * other as well as it can be, mirrored or not, each cropped by up to 12 % a side. Slow and
+ * thorough: the measure that data_near_find decides by, for tests and for choosing the threshold.
+ */
 double data_near_likeness(const struct data_near_look *a, const struct data_near_look *b);
 
 #endif

@@ -5,7 +5,8 @@
 
 #include "data/sets/near.h"
 
-/* A part of a picture: what is cut off at its left, right, top and bottom, as shares of its sides. */
+/* A part of a picture: what is cut off at its left, right, top and bottom, as shares of its sides.
+ */
 struct near_part {
     float cut[4];
 };
