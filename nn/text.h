@@ -1,4 +1,4 @@
-/* text.h - any bytes as text that JSON can hold, without loss.
+/* text.h - any bytes as text that JSON can hold, without loss; and the rule for class names.
  *
  * File names are bytes; JSON is UTF-8. A name that is UTF-8 and has no backslash in it is its own
  * text. In any other name each backslash is doubled and each byte that does not belong to UTF-8

@@ -7,7 +7,7 @@
 #define DATA_SPELLING_H
 
 #include <stdbool.h>
-#include "nn/rudd.h"
+#include "nn/name_index.h"
 
 /* The NFC form of a name, rudd_alloc'ed; NULL: no memory. What is not UTF-8, and every name where
  * utf8proc is missing, is copied as it is; then *plain (may be NULL) is set. Thread-safe. */
@@ -15,11 +15,9 @@ char *data_spelling(const char *name, bool *plain);
 
 /* Names to numbers, by that form. */
 struct data_spellings {
-    struct data_spelled {
-        char *key;
-        int index;
-    } * list; /* sorted */
+    char **keys; /* [count] the forms */
     int count;
+    struct nn_name_index index; /* of keys */
     bool plain; /* some name was compared as it is, though it has other than ASCII characters */
 };
 /* RUDD_MISMATCH when two of the names are alike: the message shows both. `where` starts it. A
