@@ -64,9 +64,11 @@ LDLIBS     += $(shell pkg-config --libs $(LIB_PC) 2>/dev/null) $(LIB_LIBS)
 SERVE_LIBS := $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 TEST_LIBS   = $(SERVE_LIBS) $(shell pkg-config --libs libjpeg libpng $(TEST_PC))
 
-LIB_SRC   := $(wildcard kernels/*.c nn/*.c weights/*.c data/*.c data/*/*.c)
-TRAIN_SRC := $(wildcard train/*.c)
-SERVE_SRC := $(wildcard serve/*.c)
+# A layer's files lie in its folder and in its rooms, the folders inside.
+sources    = $(wildcard $(addsuffix /*.c,$(1)) $(addsuffix /*/*.c,$(1)))
+LIB_SRC   := $(call sources,kernels nn weights data)
+TRAIN_SRC := $(call sources,train)
+SERVE_SRC := $(call sources,serve)
 BENCH_SRC := $(wildcard bench/*.c)
 TESTS     := $(patsubst %.c,$(B)/%,$(wildcard tests/test_*.c))
 FUZZERS   := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz_*.c))
@@ -222,7 +224,7 @@ kill-serve: deps ## kill -9 of the server, of its PostgreSQL and of its Redis un
 	$(B)/tests/kill_serve $(or $(KILLS),20) $(or $(SEED),$(shell date +%s))
 
 check: ## format, layers and the rules of the code
-	clang-format --dry-run -Werror $(wildcard */*.c */*.h data/*/*.[ch] tests/parity/*.c)
+	clang-format --dry-run -Werror $(filter-out build%,$(wildcard */*.[ch] */*/*.[ch]))
 	tests/check_layers.sh
 
 # Instrumented code keeps one core busy at best: two programs at a time.
@@ -265,4 +267,4 @@ help: ## this list
 force:
 .PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help force
 .SECONDARY:
--include $(wildcard $(B)/*/*.d $(B)/data/*/*.d $(B)/tests/parity/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
