@@ -52,6 +52,7 @@ enum rudd_status data_session_create(rudd_session **session, const rudd_model *m
     s->model = model;
     s->max_batch = max_batch;
     s->views = 1;
+    s->temperature = model->temperature;
     s->limits = data_limits_default;
     s->square = rudd_alloc(size * size * 3);
     s->probabilities = rudd_zalloc((size_t)max_batch * (size_t)model->class_count, sizeof *s->probabilities);
@@ -94,12 +95,20 @@ void rudd_session_destroy(rudd_session *session)
     rudd_free(session);
 }
 
-enum rudd_status rudd_session_calibrate(rudd_session *session, struct rudd_error *err)
+void rudd_session_set_raw(rudd_session *session, int raw)
 {
-    if (!(session->model->temperature > 0))
+    session->temperature = raw ? 0 : session->model->temperature;
+}
+
+enum rudd_status data_calibration_check(const rudd_model *model, const char *name, bool raw, bool calibrated,
+                                        struct rudd_error *err)
+{
+    if (raw && calibrated) return rudd_fail(err, RUDD_ARGUMENT, "--raw and --calibrated exclude each other; give one of them");
+    if (calibrated && !(model->temperature > 0))
         return rudd_fail(err, RUDD_MISMATCH,
-                         "the model has no temperature to calibrate with; rudd train fits one on validation pictures");
-    session->temperature = session->model->temperature;
+                         "%s: the model holds no temperature, so --calibrated cannot be met; rudd train fits one on "
+                         "validation pictures",
+                         name);
     return RUDD_OK;
 }
 
@@ -128,7 +137,7 @@ static double infer(rudd_session *s, int count)
     double started = now_ms();
     s->note[0] = 0;
     nn_plan_forward(s->plan, count);
-    if (s->temperature > 0)
+    if (s->temperature > 0 && s->views == 1)
         calibrate(s->probabilities, nn_plan_logits(s->plan), s->temperature, count, s->model->class_count);
     else
         nn_plan_softmax(s->plan, s->probabilities, count);
@@ -149,6 +158,7 @@ static void average(rudd_session *s, int count, bool first, bool last)
         s->probabilities[k] = mean;
         logits[k] = logf(mean < FLT_MIN ? FLT_MIN : mean); /* the least that float32 has; NaN stays */
     }
+    if (last && s->temperature > 0) calibrate(s->probabilities, logits, s->temperature, 1, (int)classes);
     s->averaged = last;
 }
 

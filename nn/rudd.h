@@ -70,6 +70,7 @@ void rudd_model_close(rudd_model *model);
 int rudd_model_class_count(const rudd_model *model);
 const char *rudd_model_class_name(const rudd_model *model, int index);
 const char *rudd_model_arch(const rudd_model *model);
+double rudd_model_temperature(const rudd_model *model); /* 0: it holds none */
 int rudd_model_image_size(const rudd_model *model);
 
 /* A session owns the plan and its one block of memory for up to max_batch images at a time. The weights are the model's, once for all
@@ -77,11 +78,12 @@ int rudd_model_image_size(const rudd_model *model);
 enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err);
 void rudd_session_destroy(rudd_session *session);
 
-/* From now on the session's probabilities are softmax(logits / the model's temperature): calibrated, so that of answers given at 0.9 about
- * nine in ten are right. RUDD_MISMATCH when the model has no temperature (it was trained without validation pictures). */
-enum rudd_status rudd_session_calibrate(rudd_session *session, struct rudd_error *err);
+/* A session's probabilities are softmax(logits / the model's temperature): calibrated, so that of
+ * answers given at 0.9 about nine in ten are right. raw not 0: from now on they are softmax(logits), as
+ * they are for a model without a temperature (trained without validation pictures, or imported). */
+void rudd_session_set_raw(rudd_session *session, int raw);
 
-/* From now on a picture's probabilities are the mean over this many views of it, and its logits their logarithms: 1 as it is (at first), 2
+/* From now on a picture's logits are the logarithms of the mean of softmax(logits) over this many views of it: 1 as it is (at first), 2
  * with its mirror, 6 with the four corners too, 10 with their mirrors; somewhat more accurate, at as many times the price. Tensors are
  * taken as they are. RUDD_ARGUMENT unless views is 1..10. */
 enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct rudd_error *err);

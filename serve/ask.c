@@ -165,7 +165,8 @@ bool serve_ask_find(struct serve_ask *a)
     const struct nn_model *m = a->model->model;
     if (a->job.tensor || !m->sha256) return false; /* no picture; a model without a name for what it holds */
     char scope[SERVE_CACHE_SCOPE];                 /* all that an answer depends on beside the picture */
-    snprintf(scope, sizeof scope, "%s%s", m->sha256, a->server->options.calibrated ? ":calibrated" : "");
+    const bool calibrated = m->temperature > 0 && !a->model->net.raw;
+    snprintf(scope, sizeof scope, "%s%s", m->sha256, calibrated ? ":calibrated" : "");
     a->job.cached =
         serve_cache_find(a->server->cache, &a->query, a->job.bytes, a->job.length, scope, a->job.probabilities, m->class_count);
     a->query.done = asked;

@@ -91,18 +91,18 @@ enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int
     return fits ? status : RUDD_OK;
 }
 
-enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
+enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool raw, int workers, int max_batch,
                                 struct rudd_error *err)
 {
     const struct nn_budget none = {.limit = 0};
-    return serve_net_init_within(net, model, calibrated, workers, max_batch, &none, err);
+    return serve_net_init_within(net, model, raw, workers, max_batch, &none, err);
 }
 
-enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool calibrated, int workers,
-                                       int max_batch, const struct nn_budget *budget, struct rudd_error *err)
+enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool raw, int workers, int max_batch,
+                                       const struct nn_budget *budget, struct rudd_error *err)
 {
     size_t blocks = 0; /* of the sessions so far; their weights are the same */
-    struct serve_net n = {.model = model, .workers = workers, .max_batch = max_batch};
+    struct serve_net n = {.model = model, .raw = raw, .workers = workers, .max_batch = max_batch};
     enum rudd_status status = RUDD_OK;
     n.sessions = rudd_zalloc((size_t)workers, sizeof(rudd_session *));
     if (!n.sessions) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for %d sessions", workers);
@@ -112,7 +112,7 @@ enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *
         if (status == RUDD_LIMIT)
             rudd_fail(err, status, "worker %d of %d, beside %.1f MiB of those before it: %s", i + 1, workers,
                       (double)blocks / 1048576, err ? err->message : "");
-        if (!status && calibrated) status = rudd_session_calibrate(n.sessions[i], err);
+        if (!status && raw) rudd_session_set_raw(n.sessions[i], 1);
     }
     if (status)
         serve_net_free(&n);

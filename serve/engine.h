@@ -26,6 +26,7 @@
 struct serve_net {
     const rudd_model *model;
     rudd_session **sessions; /* [workers] */
+    bool raw;                /* answers leave the model's temperature out */
     int workers, max_batch;  /* pictures in one run; more only where the engine's own max_batch allows it */
 };
 enum {
@@ -39,12 +40,12 @@ enum rudd_status serve_net_choose_batch(int *batch, const rudd_model *model, int
                                         struct rudd_error *err);
 /* Its rule: one_ms for a run of one picture, all_ms for one of count. */
 bool serve_batch_pays(double one_ms, double all_ms, int count);
-/* The model must outlive the net. calibrated: probabilities by the model's temperature. */
-enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool calibrated, int workers, int max_batch,
+/* The model must outlive the net. raw: probabilities without the model's temperature. */
+enum rudd_status serve_net_init(struct serve_net *net, const rudd_model *model, bool raw, int workers, int max_batch,
                                 struct rudd_error *err);
 /* The same, with prepared weights and all sessions within the budget, whose figures are in the message else. */
-enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool calibrated, int workers,
-                                       int max_batch, const struct nn_budget *budget, struct rudd_error *err);
+enum rudd_status serve_net_init_within(struct serve_net *net, const rudd_model *model, bool raw, int workers, int max_batch,
+                                       const struct nn_budget *budget, struct rudd_error *err);
 void serve_net_free(struct serve_net *net); /* none of its jobs may be in an engine; all zero is fine */
 
 struct serve_job {

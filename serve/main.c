@@ -2,6 +2,7 @@
  *
  * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
  * with 0. A second one ends it at once. */
+#include "data/session.h"
 #include "kernels/kern.h"
 #include "nn/options.h"
 #include "serve/keys.h"
@@ -148,8 +149,8 @@ int main(int argc, char **argv)
         {"fetch-seconds", NN_OPTION_INT, &o->fetch.seconds, "N", 1, 300, "longest time for one of them"},
         {"access-log", NN_OPTION_STRING, &o->access_log, "FILE", 0, 0, "a line of JSON for each request; -: standard output"},
         {"name", NN_OPTION_STRING, &o->name, "NAME", 0, 0, "the model's name in answers; else the file's"},
-        {"calibrated", NN_OPTION_FLAG, &o->calibrated, NULL, 0, 0,
-         "probabilities with the temperature fitted on validation pictures"},
+        DATA_OPTION_RAW(&o->raw),
+        DATA_OPTION_CALIBRATED(&o->calibrated),
         {"keys", NN_OPTION_STRING, &o->guard.keys, "FILE", 0, 0,
          "keys that may ask, `name roles hash` a line; read again when it changes"},
         {"rate-limit", NN_OPTION_DOUBLE, &o->guard.rate, "X", 0, 1e6,

@@ -5,6 +5,7 @@
  *
  * Looking is that of files.h. A changed file is loaded when it has rested for one interval, so that one being copied in place is not read half. */
 #include "serve/models.h"
+#include "data/session.h"
 #include "serve/clock.h"
 #include "serve/files.h"
 #include "weights/golden.h"
@@ -113,6 +114,7 @@ static enum rudd_status load(struct serve_model **model, const char *path, const
     struct serve_model *m = rudd_zalloc(1, sizeof *m);
     if (!m) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
     enum rudd_status status = weights_model_load(&m->model, path, &as_it_is, NULL, err);
+    if (!status) status = data_calibration_check(m->model, path, o->raw, o->calibrated, err);
     if (!status) {
         m->file = stem(path);
         m->name = o->name ? rudd_strdup(o->name) : stem(path);
@@ -126,9 +128,9 @@ static enum rudd_status load(struct serve_model **model, const char *path, const
         make_budget(&budget, m, o);
         status = choose_batch(&batch, m, before, o, budget.limit, err);
     }
-    if (!status) status = serve_net_init_within(&m->net, m->model, o->calibrated, o->workers, batch, &budget, err);
+    if (!status) status = serve_net_init_within(&m->net, m->model, o->raw, o->workers, batch, &budget, err);
     if (status == RUDD_LIMIT && !o->max_batch && batch > 1) /* nobody asked for so many */
-        status = serve_net_init_within(&m->net, m->model, o->calibrated, o->workers, 1, &budget, err);
+        status = serve_net_init_within(&m->net, m->model, o->raw, o->workers, 1, &budget, err);
     if (!status) {
         struct rudd_error why;
         status = warm_up(m, &why);

@@ -33,12 +33,12 @@ typedef void serve_model_news(void *user, enum serve_model_event event, const st
 struct serve_models_options {
     const char *const *paths; /* the first is the one that answers when nobody chooses */
     int path_count;
-    const char *folder; /* its *.safetensors, by name, behind paths; may be NULL */
-    const char *name;   /* for all of them; NULL: each its file's */
-    bool calibrated;
-    int workers;   /* of the engine */
-    int share;     /* processors of a run when all workers run */
-    int max_batch; /* pictures in one run; 0: what pays (serve_net_choose_batch) */
+    const char *folder;   /* its *.safetensors, by name, behind paths; may be NULL */
+    const char *name;     /* for all of them; NULL: each its file's */
+    bool raw, calibrated; /* see DATA_OPTION_RAW, DATA_OPTION_CALIBRATED */
+    int workers;          /* of the engine */
+    int share;            /* processors of a run when all workers run */
+    int max_batch;        /* pictures in one run; 0: what pays (serve_net_choose_batch) */
     size_t
         memory_limit; /* for prepared weights and sessions of a version, NN_BYTES_AUTO: what is left (nn/budget.h); 0: none */
     int watch_ms;     /* between two looks at the files; 0: never */

@@ -84,8 +84,8 @@ json_t *serve_json_model(const struct serve_model *model)
         json_array_append_new(labels, entry);
         json_array_append_new(classes, json_string(m->classes[i].name));
     }
-    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o}", //
-                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,      //
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:i,s:i,s:i,s:{s:i,s:s,s:s,s:f,s:[fff],s:[fff]},s:I,s:s?,s:s?,s:s?,s:o,s:o}", //
+                     "model_name", model->name, "version", model->version, "arch", m->arch, "classes", classes,          //
                      "labels", labels, "num_classes", m->class_count, "max_batch", model->net.max_batch, "image_size",
                      p->image_size,                                                                                        //
                      "preprocess", "image_size", p->image_size, "resize", resize_names[p->mode],                           //
@@ -93,7 +93,8 @@ json_t *serve_json_model(const struct serve_model *model)
                      "mean", (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],                                   //
                      "std", (double)p->std[0], (double)p->std[1], (double)p->std[2],                                       //
                      "parameters", (json_int_t)nn_model_parameter_count(m), "sha256", m->sha256, "run", m->run, "dataset", //
-                     m->dataset, "metrics", carried(m->metrics));
+                     m->dataset, "metrics", carried(m->metrics), "temperature",
+                     m->temperature > 0 && !model->net.raw ? json_real(m->temperature) : json_null());
 }
 
 json_t *serve_json_versions(struct serve_models *models)

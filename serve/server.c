@@ -168,6 +168,7 @@ enum rudd_status serve_server_load(struct serve_server *s, struct rudd_error *er
                                                 .path_count = o->models.count,
                                                 .folder = o->models_folder,
                                                 .name = o->name,
+                                                .raw = o->raw,
                                                 .calibrated = o->calibrated,
                                                 .workers = o->workers,
                                                 .share = o->processors > o->workers ? o->processors / o->workers : 1,

@@ -34,7 +34,7 @@ struct serve_options {
     size_t max_body;         /* bytes */
     double max_megapixels;
     bool truncated;                /* pictures that end early are read (data_limits) */
-    bool calibrated;               /* probabilities by the model's temperature */
+    bool raw, calibrated;          /* see DATA_OPTION_RAW, DATA_OPTION_CALIBRATED */
     void (*say)(const char *line); /* what the log should say; any thread; may be NULL */
     int timeout_s;                 /* for a request to arrive whole, and for an idle connection */
     struct serve_cache_options cache;

@@ -80,16 +80,35 @@ static void temperature_is_the_minimiser(void **state)
     assert_true(fabs(t - 1.7046734) < 1e-5);
     assert_int_equal(train_metrics_compute(&m, z, labels, N, C, NULL), RUDD_OK);
     train_metrics_calibrate(&m, t, &kept);
-    near(m.loss_calibrated, 1.0738026790224955);
-    assert_true(fabs(m.ece_calibrated - 0.25152239) < 1e-5);
-    assert_true(m.loss_calibrated < m.loss);
+    near(m.loss, 1.0738026790224955);
+    assert_true(fabs(m.ece - 0.25152239) < 1e-5);
+    assert_true(m.loss < m.loss_raw);
     for (int i = 0; i < N * C; i++) divided[i] = (float)(z[i] / t);
     assert_int_equal(train_metrics_compute(&direct, divided, labels, N, C, NULL), RUDD_OK);
-    assert_true(fabs(direct.loss - m.loss_calibrated) < 1e-6 && fabs(direct.ece - m.ece_calibrated) < 1e-6);
+    assert_true(fabs(direct.loss - m.loss) < 1e-6 && fabs(direct.ece - m.ece) < 1e-6);
     near(direct.top1, m.top1);
     int answers = 0;
-    for (int b = 0; b < TRAIN_BINS; b++) answers += m.bins_calibrated[b].count;
+    for (int b = 0; b < TRAIN_BINS; b++) answers += m.bins_raw[b].count;
     assert_int_equal(answers, N);
+
+    /* The same from one pass that knows the temperature, the area under the ROC curve too. */
+    struct train_measure *measure;
+    struct train_metrics pass;
+    struct train_result result;
+    assert_int_equal(train_measure_create(&measure, N, C, TRAIN_KEPT_BYTES, NULL), RUDD_OK);
+    train_measure_set_temperature(measure, t);
+    for (int i = 0; i < N; i++) train_measure_add(measure, z + i * C, labels[i], &result);
+    assert_int_equal(train_measure_finish(&pass, NULL, measure, NULL, NULL), RUDD_OK);
+    near(pass.loss, m.loss);
+    near(pass.ece, m.ece);
+    near(pass.loss_raw, m.loss_raw);
+    near(pass.ece_raw, m.ece_raw);
+    near(pass.temperature, t);
+    assert_true(fabs(pass.roc_auc - direct.roc_auc) < 1e-12);
+    const double p = exp(-(double)result.surprise), norm = train_log_softmax(NULL, divided + (N - 1) * C, C);
+    assert_true(fabs(p - exp(divided[(N - 1) * C + labels[N - 1]] - norm)) < 1e-6);
+    train_measure_destroy(measure);
+    train_metrics_free(&pass);
     train_metrics_free(&m);
     train_metrics_free(&direct);
 }

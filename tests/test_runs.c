@@ -1,6 +1,7 @@
 /* test_runs.c - runs after training: made again from their record, listed, compared, promoted.
  *
  * Two short runs on pictures that the test draws; every command goes through the function behind `rudd`. */
+#include "data/session.h"
 #include "tests/pictures.h"
 #include "train/command.h"
 #include "train/run_folder.h"
@@ -306,8 +307,8 @@ static void promoted(void **state)
     assert_non_null(strstr(err.message, "stopped"));
 }
 
-/* A run's model carries the temperature that its record tells of; a session uses it when asked, and only then. */
-static void calibrated_on_request(void **state)
+/* A run's model carries the temperature that its record tells of. A session uses it unless it is raw, with several views too. */
+static void calibrated_unless_raw(void **state)
 {
     (void)state;
     char path[TRAIN_PATH];
@@ -317,12 +318,12 @@ static void calibrated_on_request(void **state)
     json_t *metrics = json_loads(model->metrics, 0, NULL);
     assert_float_equal(number(metrics, "val", "temperature"), model->temperature, 1e-8);
     assert_float_equal(number(metrics, "test", "temperature"), model->temperature, 1e-8);
-    assert_true(number(metrics, "val", "loss_calibrated") <= number(metrics, "val", "loss"));
+    assert_true(number(metrics, "val", "loss") <= number(metrics, "val", "loss_raw"));
     json_decref(metrics);
     model->temperature = 2.5; /* whatever was fitted on 9 pictures, this one shows */
     must(rudd_session_create(&plain, model, 1, &err));
     must(rudd_session_create(&calibrated, model, 1, &err));
-    must(rudd_session_calibrate(calibrated, &err));
+    rudd_session_set_raw(plain, 1);
     must(rudd_predict_file(plain, in_root("set/a/0.jpg"), NULL, &err));
     must(rudd_predict_file(calibrated, in_root("set/a/0.jpg"), NULL, &err));
     const float *x = rudd_session_logits(plain), *p = rudd_session_probabilities(plain);
@@ -332,8 +333,19 @@ static void calibrated_on_request(void **state)
     for (int k = 0; k < 3; k++) assert_float_equal(q[k], exp(x[k] / 2.5) / sum, 1e-6);
     for (int k = 0; k < 3; k++) total += exp(x[k]);
     for (int k = 0; k < 3; k++) assert_float_equal(p[k], exp(x[k]) / total, 1e-6);
+    must(rudd_session_set_views(calibrated, 6, &err));
+    must(rudd_predict_file(calibrated, in_root("set/a/0.jpg"), NULL, &err));
+    const float *mean = rudd_session_logits(calibrated); /* logarithms of the mean of plain probabilities */
+    double whole = 0;
+    sum = 0;
+    for (int k = 0; k < 3; k++) whole += exp(mean[k]), sum += exp(mean[k] / 2.5);
+    assert_float_equal(whole, 1, 1e-6);
+    for (int k = 0; k < 3; k++) assert_float_equal(q[k], exp(mean[k] / 2.5) / sum, 1e-6);
+    must(data_calibration_check(model, "m", false, true, &err));
+    assert_int_equal(data_calibration_check(model, "m", true, true, &err), RUDD_ARGUMENT);
     model->temperature = 0;
-    assert_int_equal(rudd_session_calibrate(plain, &err), RUDD_MISMATCH);
+    assert_int_equal(data_calibration_check(model, "m", false, true, &err), RUDD_MISMATCH);
+    must(data_calibration_check(model, "m", true, false, &err));
     rudd_session_destroy(plain);
     rudd_session_destroy(calibrated);
     rudd_model_close(model);
@@ -345,7 +357,7 @@ int main(void)
         cmocka_unit_test(a_record_repeats_its_run), /* makes the run "other", too */
         cmocka_unit_test(listed_and_chosen),        cmocka_unit_test(compared),
         cmocka_unit_test(compared_by_name),         cmocka_unit_test(promoted),
-        cmocka_unit_test(calibrated_on_request),
+        cmocka_unit_test(calibrated_unless_raw),
     };
     return cmocka_run_group_tests_name("runs", tests, begin, end);
 }

@@ -170,8 +170,8 @@ void train_charts_reliability(struct train_page *page, const struct train_metric
                        metrics->bins[b].count);
     }
     train_page_add(page, "<line class=\"best\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>", LEFT, BOTTOM, RIGHT, TOP);
-    add_bins(page, metrics->bins, "b", &s);
-    if (metrics->temperature > 0) add_bins(page, metrics->bins_calibrated, "a", &s);
+    add_bins(page, metrics->temperature > 0 ? metrics->bins_raw : metrics->bins, "b", &s);
+    if (metrics->temperature > 0) add_bins(page, metrics->bins, "a", &s);
     train_page_add(page,
                    "<text x=\"%d\" y=\"%d\">0</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">1</text>"
                    "<text class=\"b\" x=\"%d\" y=\"14\" text-anchor=\"end\">as it is</text>",

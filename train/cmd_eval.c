@@ -1,6 +1,7 @@
 /* cmd_eval.c - `rudd eval`: how good a model is on one folder of class folders. */
 #include "train/command.h"
 
+#include "data/session.h"
 #include "kernels/kern.h"
 #include "train/evaluate.h"
 #include "train/labels.h"
@@ -15,7 +16,7 @@ struct eval_settings {
     int batch, threads, views;
     size_t memory_limit;
     double max_megapixels;
-    bool truncated, json, quiet;
+    bool truncated, json, quiet, raw, calibrated;
 };
 
 static void print_table(const struct train_metrics *m, const struct nn_model *model, double images_per_second)
@@ -30,8 +31,8 @@ static void print_table(const struct train_metrics *m, const struct nn_model *mo
            m->images, 100 * m->top1, 100 * m->top3, 100 * m->top5, 100 * m->balanced_accuracy, m->macro_f1, m->weighted_f1,
            m->loss, m->ece, m->roc_auc, images_per_second);
     if (m->temperature > 0)
-        printf("calibrated, at temperature %g: loss %.4f, calibration error %.3f\n", m->temperature, m->loss_calibrated,
-               m->ece_calibrated);
+        printf("calibrated with temperature %g; without (--raw): loss %.4f, calibration error %.3f\n", m->temperature,
+               m->loss_raw, m->ece_raw);
 }
 
 enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
@@ -43,6 +44,8 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
         {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "one JSON object instead of a table"},
         {"views", NN_OPTION_INT, &s.views, "N", 1, DATA_VIEWS,
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
+        DATA_OPTION_RAW(&s.raw),
+        DATA_OPTION_CALIBRATED(&s.calibrated),
         {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures per pass"},
         NN_OPTION_THREADS(&s.threads, "processors"),
         DATA_OPTION_MEGAPIXELS(&s.max_megapixels),
@@ -65,9 +68,11 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     kern_set_threads(kern_threads_within(s.threads));
     const struct data_limits limits = data_limits_of(s.max_megapixels, s.truncated);
     status = rudd_model_open(&model, s.model, err);
+    if (status == RUDD_OK) status = data_calibration_check(model, s.model, s.raw, s.calibrated, err);
     if (status == RUDD_OK) status = train_labels_scan(&set, model, s.data, err);
     if (status == RUDD_OK)
         status = train_evaluator_within(&evaluator, model, &set, &limits, s.batch, s.threads, s.memory_limit, err);
+    if (status == RUDD_OK && s.raw) train_evaluator_set_raw(evaluator);
     if (status == RUDD_OK && s.views > 1) status = train_evaluator_set_views(evaluator, s.views, err);
     if (status != RUDD_OK) goto done;
 

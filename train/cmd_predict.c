@@ -292,7 +292,7 @@ struct predict_options {
     size_t memory_limit;
     double sure;
     double max_megapixels;
-    bool calibrated, copy, truncated;
+    bool raw, calibrated, copy, truncated;
 };
 
 /* What excludes what, before anything is opened. */
@@ -400,8 +400,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
          "a page in HTML with all pictures as thumbnails, doubtful ones first"},
         {"contact-sheet-max", NN_OPTION_INT, &o.sheet_most, "N", 1, 1000000, "how many of them at most"},
         {"sure", NN_OPTION_DOUBLE, &o.sure, "P", 0, 1, "an answer of at least this probability is sure, for folders and page"},
-        {"calibrated", NN_OPTION_FLAG, &o.calibrated, NULL, 0, 0,
-         "probabilities with the temperature fitted on validation pictures"},
+        DATA_OPTION_RAW(&o.raw),
+        DATA_OPTION_CALIBRATED(&o.calibrated),
         {"views", NN_OPTION_INT, &o.views, "N", 1, DATA_VIEWS,
          "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
         {"image-size", NN_OPTION_INT, &o.size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
@@ -423,11 +423,12 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     p.limits = data_limits_of(o.max_megapixels, o.truncated);
     rudd_set_threads(kern_threads_within(o.threads));
     status = rudd_model_open(&p.model, o.model, err);
+    if (!status) status = data_calibration_check(p.model, o.model, o.raw, o.calibrated, err);
     if (!status && o.size) p.model->preprocess.image_size = o.size; /* sessions take the size from here */
     if (!status) status = open_session(&p, o.memory_limit, options.arguments, options.argument_count, err);
     if (!status) data_session_set_limits(p.session, &p.limits);
     if (!status) status = rudd_session_set_views(p.session, o.views, err);
-    if (!status && o.calibrated) status = rudd_session_calibrate(p.session, err);
+    if (!status && o.raw) rudd_session_set_raw(p.session, 1);
     if (!status) trace = nn_trace_begin(data_session_plan(p.session));
     if (!status) status = run(&p, &o, &options, err);
 out:

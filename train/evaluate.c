@@ -16,6 +16,7 @@ struct train_evaluator {
     struct data_loader_options loads;
     float *p;   /* [batch, classes] probabilities of one batch; NULL: one view, and logits are taken as they are */
     float *sum; /* [classes] of a picture's probabilities over its views so far */
+    bool raw;   /* the model's temperature is left out */
 };
 
 static struct data_loader_options loader_options(const struct nn_model *model, const struct data_limits *limits, int batch,
@@ -109,6 +110,11 @@ enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, in
     e->p = p;
     e->sum = sum;
     return RUDD_OK;
+}
+
+void train_evaluator_set_raw(struct train_evaluator *evaluator)
+{
+    evaluator->raw = true;
 }
 
 void train_evaluator_destroy(struct train_evaluator *evaluator)
@@ -249,6 +255,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
         out.labels && out.items && out.results
             ? train_measure_create(&pass.measure, count, model->class_count, TRAIN_KEPT_BYTES, err)
             : rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for the results of %d pictures", count);
+    if (!status && !evaluator->raw) train_measure_set_temperature(pass.measure, model->temperature);
     if (!status) status = run_pass(&pass, events, err);
     if (!status) status = train_measure_finish(&out.metrics, &out.kept, pass.measure, events, err);
     train_measure_destroy(pass.measure);
@@ -256,7 +263,6 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
         train_evaluation_free(&out);
         return status;
     }
-    if (model->temperature > 0) train_metrics_calibrate(&out.metrics, model->temperature, &out.kept);
     *evaluation = out;
     return RUDD_OK;
 }
@@ -308,16 +314,15 @@ json_t *train_metrics_json(const struct train_metrics *m, const struct nn_class 
         json_pack("{s:i,s:f,s:f,s:f,s:f,s:f,s:f,s:o,s:f,s:o}", "images", m->images, "top1", m->top1, "top3", m->top3, "top5",
                   m->top5, "balanced_accuracy", m->balanced_accuracy, "macro_f1", m->macro_f1, "weighted_f1", m->weighted_f1,
                   "loss", train_json_number(m->loss), "ece", m->ece, "roc_auc", train_json_number(m->roc_auc));
-    json_t *calibrated = m->temperature > 0
-                             ? json_pack("{s:f,s:o,s:f}", "temperature", m->temperature, "loss_calibrated",
-                                         train_json_number(m->loss_calibrated), "ece_calibrated", m->ece_calibrated)
-                             : json_object();
-    if (!object || !calibrated || json_object_update(object, calibrated) != 0) {
+    json_t *raw = m->temperature > 0 ? json_pack("{s:f,s:o,s:f}", "temperature", m->temperature, "loss_raw",
+                                                 train_json_number(m->loss_raw), "ece_raw", m->ece_raw)
+                                     : json_object();
+    if (!object || !raw || json_object_update(object, raw) != 0) {
         json_decref(object);
-        json_decref(calibrated);
+        json_decref(raw);
         return NULL;
     }
-    json_decref(calibrated);
+    json_decref(raw);
     if (m->roc_auc_error > 0 && json_object_set_new(object, "roc_auc_error", json_real(m->roc_auc_error)) != 0) {
         json_decref(object);
         return NULL;

@@ -45,6 +45,9 @@ struct data_loader_needs train_evaluator_needs(const struct nn_model *model, con
  * mirror, 10 all corners and their mirrors; its logits are the logarithms of that mean. At views times the price. Not with a frontier.
  * On failure the evaluator is as before. */
 enum rudd_status train_evaluator_set_views(struct train_evaluator *evaluator, int views, struct rudd_error *err);
+/* From now on metrics and results are those of the network itself; before, of the model's temperature
+ * where it has one. */
+void train_evaluator_set_raw(struct train_evaluator *evaluator);
 void train_evaluator_destroy(struct train_evaluator *evaluator);
 size_t train_evaluator_bytes(const struct train_evaluator *evaluator);   /* of its plan */
 struct nn_plan *train_evaluator_plan(struct train_evaluator *evaluator); /* for traces */
@@ -55,11 +58,12 @@ const struct data_loader *train_evaluator_loader(const struct train_evaluator *e
 enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct train_evaluator *evaluator, const char *phase,
                                 const struct train_events *events, struct rudd_error *err);
 
-/* Fits the model's temperature on this evaluation, which is of validation pictures, and fills what is calibrated in its metrics. */
+/* Fits the model's temperature on this evaluation, which is raw and of validation pictures, and
+ * makes its metrics those of the calibrated model (train_metrics_calibrate). */
 void train_evaluation_calibrate(struct train_evaluation *evaluation, struct nn_model *model, const struct train_events *events);
 
-/* {"images","top1","top3","top5","balanced_accuracy","macro_f1","weighted_f1","loss","ece","roc_auc"}, where the model has a temperature
- * also {"temperature","loss_calibrated","ece_calibrated"}, and with tables also {"per_class":[{"class",
+/* {"images","top1","top3","top5","balanced_accuracy","macro_f1","weighted_f1","loss","ece","roc_auc"}, where they are those of calibrated
+ * answers also {"temperature","loss_raw","ece_raw"}, and with tables also {"per_class":[{"class",
  * "precision","recall","f1","support"}],"confusion":[[..]]}, or above TRAIN_MATRIX_CLASSES "confusion_pairs":[[true,predicted,count],..]. Where it
  * is not exact, "roc_auc_error" bounds what "roc_auc" is off. A new reference; NULL when out of memory. */
 json_t *train_metrics_json(const struct train_metrics *metrics, const struct nn_class *classes, bool tables);

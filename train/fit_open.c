@@ -296,6 +296,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
             status = train_evaluator_create(&f->val, f->model, &f->splits.val, frontier, &limits, 1, train_fit_loaders(f),
                                             limit, err);
         if (status != RUDD_OK) return nn_budget_tell(&f->budget, status, smaller_pictures, err);
+        train_evaluator_set_raw(f->val); /* the temperature is fitted on its logits */
     }
     /* The last evaluation, whose plan follows the learner's, takes one picture at least. */
     const size_t rest = nn_budget_rest(&f->budget, train_fit_validation_bytes(f));

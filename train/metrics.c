@@ -61,18 +61,22 @@ static void add_answer(struct train_bin *bins, double confidence, bool hit)
 
 void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const struct train_kept *kept)
 {
+    struct train_metrics *m = metrics;
     const int n = kept->count, classes = kept->classes;
-    metrics->temperature = temperature;
-    metrics->loss_calibrated = 0;
-    memset(metrics->bins_calibrated, 0, sizeof metrics->bins_calibrated);
+    m->temperature = temperature;
+    m->loss_raw = m->loss;
+    m->ece_raw = m->ece;
+    memcpy(m->bins_raw, m->bins, sizeof m->bins_raw);
+    m->loss = 0;
+    memset(m->bins, 0, sizeof m->bins);
     for (int i = 0; i < n; i++) {
         const float *x = kept->logits + (size_t)i * (size_t)classes;
-        int best = train_argmax(x, classes);
-        double norm = log_norm(x, classes, temperature);
-        metrics->loss_calibrated += (norm - x[kept->labels[i]] / temperature) / n;
-        add_answer(metrics->bins_calibrated, exp(x[best] / temperature - norm), best == kept->labels[i]);
+        const int best = train_argmax(x, classes);
+        const double norm = log_norm(x, classes, temperature);
+        m->loss += (norm - x[kept->labels[i]] / temperature) / n;
+        add_answer(m->bins, exp(x[best] / temperature - norm), best == kept->labels[i]);
     }
-    metrics->ece_calibrated = calibration_error(metrics->bins_calibrated, n);
+    m->ece = calibration_error(m->bins, n);
 }
 
 /* First and second derivative of the mean loss by s = 1/T: mean of E[x] - x[label], and of Var[x], under softmax(s x). */
@@ -123,9 +127,10 @@ double train_temperature(const struct train_kept *kept, const struct train_event
 struct train_measure {
     int n, classes, added; /* n: at most */
     size_t rows;           /* whose logits are kept */
-    double loss;
+    double temperature;    /* 0: none */
+    double loss, loss_raw;
     int hits, within[2]; /* of the largest 3 and 5 */
-    struct train_bin bins[TRAIN_BINS];
+    struct train_bin bins[TRAIN_BINS], bins_raw[TRAIN_BINS];
     int *label, *best;                /* [n] */
     int *support, *predicted, *right; /* [classes] */
     struct train_kept kept;
@@ -216,14 +221,25 @@ static int bin_of(const struct train_measure *m, double below) /* minus the log 
     return bin < 0 ? 0 : bin >= m->histogram_bins - 1 ? m->histogram_bins - 1 : (int)bin;
 }
 
+void train_measure_set_temperature(struct train_measure *measure, double temperature)
+{
+    measure->temperature = temperature;
+}
+
 void train_measure_add(struct train_measure *measure, const float *logits, int label, struct train_result *answer)
 {
     struct train_measure *m = measure;
     const int i = m->added++, classes = m->classes;
     const int best = train_argmax(logits, classes), rank = train_rank(logits, classes, label);
-    const double norm = train_log_softmax(NULL, logits, classes), p = exp(logits[best] - norm);
+    const double t = m->temperature > 0 ? m->temperature : 1;
+    const double norm = log_norm(logits, classes, t), p = exp(logits[best] / t - norm);
     const size_t row = (size_t)classes * sizeof *logits;
-    m->loss += norm - logits[label];
+    if (m->temperature > 0) {
+        const double raw = log_norm(logits, classes, 1);
+        m->loss_raw += raw - logits[label];
+        add_answer(m->bins_raw, exp(logits[best] - raw), best == label);
+    }
+    m->loss += norm - logits[label] / t;
     m->hits += rank == 0;
     m->within[0] += rank < 3;
     m->within[1] += rank < 5;
@@ -233,13 +249,13 @@ void train_measure_add(struct train_measure *measure, const float *logits, int l
     m->label[i] = label;
     m->best[i] = best;
     add_answer(m->bins, p, best == label);
-    *answer = (struct train_result){best, (float)p, (float)(norm - logits[label])};
+    *answer = (struct train_result){best, (float)p, (float)(norm - logits[label] / t)};
     if (m->kept.all)
         m->norms[i] = norm;
     else {
         for (int k = 0; k < classes; k++)
-            m->histogram[(size_t)k * (size_t)m->histogram_bins + (size_t)bin_of(m, norm - logits[k])]++;
-        m->label_bin[i] = bin_of(m, norm - logits[label]);
+            m->histogram[(size_t)k * (size_t)m->histogram_bins + (size_t)bin_of(m, norm - logits[k] / t)]++;
+        m->label_bin[i] = bin_of(m, norm - logits[label] / t);
     }
     if (m->kept.all || is_spaced(i, m->n, m->rows)) {
         memcpy(m->kept.logits + (size_t)m->kept.count * (size_t)classes, logits, row);
@@ -327,15 +343,16 @@ static int count_below(const double *list, int n, double x, int *equal)
 static double exact_area(const struct train_measure *m, int k, double *scores)
 {
     const int positives = m->support[k], negatives = m->added - positives;
+    const double t = m->temperature > 0 ? m->temperature : 1;
     double right = 0;
     int n = 0, equal;
     const float *x = m->kept.logits + k;
     for (int i = 0; i < m->added; i++)
-        if (m->label[i] == k) scores[n++] = x[(size_t)i * (size_t)m->classes] - m->norms[i];
+        if (m->label[i] == k) scores[n++] = x[(size_t)i * (size_t)m->classes] / t - m->norms[i];
     qsort(scores, (size_t)n, sizeof *scores, by_value);
     for (int i = 0; i < m->added; i++) {
         if (m->label[i] == k) continue;
-        const int below = count_below(scores, n, x[(size_t)i * (size_t)m->classes] - m->norms[i], &equal);
+        const int below = count_below(scores, n, x[(size_t)i * (size_t)m->classes] / t - m->norms[i], &equal);
         right += n - below - equal / 2.0;
     }
     return right / ((double)positives * negatives);
@@ -431,6 +448,12 @@ enum rudd_status train_measure_finish(struct train_metrics *metrics, struct trai
     out.top5 = (double)m->within[1] / n;
     memcpy(out.bins, m->bins, sizeof out.bins);
     out.ece = calibration_error(m->bins, n);
+    if (m->temperature > 0) {
+        out.temperature = m->temperature;
+        out.loss_raw = m->loss_raw / n;
+        out.ece_raw = calibration_error(m->bins_raw, n);
+        memcpy(out.bins_raw, m->bins_raw, sizeof out.bins_raw);
+    }
     fill_classes(&out, m);
     out.confused_count = count_confused(out.confused, m);
     enum rudd_status status = m->kept.all ? exact_auc(&out, m, events, err) : binned_auc(&out, m, events, err);

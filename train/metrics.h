@@ -9,8 +9,10 @@
  *     ece           sum_b |b|/n * |accuracy_b - confidence_b| over 15 equal bins of the largest probability; arXiv:1706.04599
  *     roc_auc       mean over classes with both kinds of pictures of the one-vs-rest area (Mann-Whitney's U with ties at half)
  *
- * Calibrated figures are those of logits / T. A temperature T > 0 changes no answer, only how sure it sounds: fitted on
- * validation pictures by least loss, it makes "90 %" right nine times in ten (arXiv:1706.04599, section 4.2).
+ * A temperature T > 0 divides the logits. It changes no answer, only how sure it sounds: fitted on
+ * validation pictures by least loss, it makes "90 %" right nine times in ten (arXiv:1706.04599,
+ * section 4.2). Where T is given, every figure is that of softmax(logits / T), as the model answers;
+ * loss_raw and ece_raw are those of softmax(logits).
  *
  * 0/0 counts as 0. Everything is summed in double, in order.
  *
@@ -20,8 +22,8 @@
  *
  *     roc_auc       from histograms of each class's log probabilities; scores within one bin count as
  *                   equal. roc_auc_error bounds what that can change.
- *     temperature   fitted on, and what is calibrated measured with, evenly spaced pictures whose
- *                   logits take a quarter of TRAIN_KEPT_BYTES */
+ *     temperature   fitted on evenly spaced pictures whose logits take a quarter of
+ *                   TRAIN_KEPT_BYTES */
 #ifndef TRAIN_METRICS_H
 #define TRAIN_METRICS_H
 
@@ -53,8 +55,8 @@ struct train_metrics {
     double roc_auc_error; /* 0: exact */
     struct train_bin bins[TRAIN_BINS];
     double temperature; /* 0: none, and the next three mean nothing */
-    double loss_calibrated, ece_calibrated;
-    struct train_bin bins_calibrated[TRAIN_BINS];
+    double loss_raw, ece_raw;
+    struct train_bin bins_raw[TRAIN_BINS];
     struct train_class_metrics *per_class;
     struct train_confused *confused; /* label and answer that occur together, by label, then answer; right ones too */
     int confused_count;
@@ -79,6 +81,8 @@ struct train_measure; /* metrics under way */
 /* For at most n pictures. keep: bytes of logits that may be kept, TRAIN_KEPT_BYTES but in tests; a
  * quarter of it where not all fit. RUDD_NO_MEMORY. */
 enum rudd_status train_measure_create(struct train_measure **measure, int n, int classes, size_t keep, struct rudd_error *err);
+/* From the first picture on, logits are divided by this temperature; 0: they are not. */
+void train_measure_set_temperature(struct train_measure *measure, double temperature);
 /* The next picture's logits [classes]; label within 0..classes-1. */
 void train_measure_add(struct train_measure *measure, const float *logits, int label, struct train_result *answer);
 /* Metrics of what was added, one picture at least. kept (may be NULL) takes the logits over.
@@ -97,7 +101,8 @@ void train_metrics_free(struct train_metrics *metrics);
 /* The T that minimises the loss of logits / T, with six digits, so that text keeps it; 1 when no T within 1/20 .. 20 does, as where
  * every answer is right: more pictures are needed to tell how sure is too sure. n >= 1. */
 double train_temperature(const struct train_kept *kept, const struct train_events *events);
-/* Fills temperature and what is calibrated, from kept logits of what *metrics was computed from. */
+/* Metrics of plain logits become those of this temperature, all but the ROC-AUC: loss, ece and bins
+ * move to *_raw and are measured again on the kept logits. */
 void train_metrics_calibrate(struct train_metrics *metrics, double temperature, const struct train_kept *kept);
 
 /* Index of the largest of x[count]; the first of equals. */

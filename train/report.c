@@ -121,8 +121,8 @@ static void add_calibration(struct train_page *p, const struct train_report *r)
         train_page_add(
             p,
             " The temperature %.3g, fitted on the validation pictures, takes the calibration error from %.3f to %.3f "
-            "and the cross-entropy from %.3f to %.3f; <code>--calibrated</code> answers with it.",
-            m->temperature, m->ece, m->ece_calibrated, m->loss, m->loss_calibrated);
+            "and the cross-entropy from %.3f to %.3f. Answers use it; <code>--raw</code> gives those without.",
+            m->temperature, m->ece_raw, m->ece, m->loss_raw, m->loss);
     train_page_add(p, "</p></section>");
 }
 

@@ -27,6 +27,11 @@ const char *rudd_model_arch(const rudd_model *model)
     return model->arch;
 }
 
+double rudd_model_temperature(const rudd_model *model)
+{
+    return model->temperature;
+}
+
 int rudd_model_image_size(const rudd_model *model)
 {
     return model->preprocess.image_size;

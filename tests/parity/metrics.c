@@ -42,12 +42,20 @@ int main(int argc, char **argv)
     if (train_measure_finish(&m, &kept, measure, NULL, &err) != RUDD_OK) goto done;
     train_metrics_calibrate(&m, train_temperature(&kept, NULL), &kept);
     train_kept_free(&kept);
+    struct train_metrics calibrated;
+    train_measure_destroy(measure);
+    if (train_measure_create(&measure, n, classes, keep, &err) != RUDD_OK) goto done;
+    train_measure_set_temperature(measure, m.temperature);
+    for (int i = 0; i < n; i++) train_measure_add(measure, logits[0] + (size_t)i * (size_t)classes, labels[i], &result);
+    if (train_measure_finish(&calibrated, NULL, measure, NULL, &err) != RUDD_OK) goto done;
     for (int j = 0; j < 2; j++)
         for (int i = 0; i < n; i++)
             answers[j][i] =
                 train_argmax(logits[j] + (size_t)i * (size_t)classes, classes) == labels[i] ? TRAIN_RIGHT : TRAIN_WRONG;
     train_compare(&c, answers[0], answers[1], n);
     json_t *object = train_metrics_json(&m, names, true);
+    json_object_set_new(object, "one_pass", train_metrics_json(&calibrated, names, false));
+    train_metrics_free(&calibrated);
     json_object_set_new(object, "compare",
                         json_pack("{s:i,s:i,s:b,s:o,s:f,s:f,s:f,s:f}", "only_a", c.only_a, "only_b", c.only_b, "exact", c.exact,
                                   "statistic", train_json_number(c.statistic), "p", c.p, "difference", c.difference, "low",

@@ -67,8 +67,8 @@ def one(name, a, b, labels, folder):
         near(f"{name}: {column} of each class", [row[column] for row in found["per_class"]], expected)
     near(f"{name}: confusion", found["confusion"], sk.confusion_matrix(labels, said, labels=every))
     loss = -log_softmax(z, axis=1)[np.arange(len(labels)), labels].mean()
-    near(f"{name}: loss", found["loss"], loss)
-    near(f"{name}: calibration error", found["ece"], calibration_error(p, labels), 1e-7)
+    near(f"{name}: loss", found["loss_raw"], loss)
+    near(f"{name}: calibration error", found["ece_raw"], calibration_error(p, labels), 1e-7)
     areas = [sk.roc_auc_score(labels == k, log_softmax(z, axis=1)[:, k]) for k in every if 0 < (labels == k).sum() < len(labels)]
     near(f"{name}: ROC-AUC", found["roc_auc"], np.mean(areas))
     if len(set(labels)) == classes > 2 and not ties:
@@ -81,10 +81,14 @@ def one(name, a, b, labels, folder):
     t = found["temperature"]
     if np.log(1 / 20) + 1e-3 < best.x < np.log(20) - 1e-3 and (said != labels).any():
         near(f"{name}: temperature", t, np.exp(best.x), 1e-4)
-        near(f"{name}: calibrated loss", found["loss_calibrated"], best.fun, 1e-8)
+        near(f"{name}: calibrated loss", found["loss"], best.fun, 1e-8)
     else:
         near(f"{name}: no temperature", t, 1)
-    near(f"{name}: calibrated error", found["ece_calibrated"], calibration_error(softmax(z / t, axis=1), labels), 1e-7)
+    near(f"{name}: calibrated error", found["ece"], calibration_error(softmax(z / t, axis=1), labels), 1e-7)
+    areas = [sk.roc_auc_score(labels == k, log_softmax(z / t, axis=1)[:, k]) for k in every if 0 < (labels == k).sum() < len(labels)]
+    near(f"{name}: ROC-AUC of calibrated answers", found["one_pass"]["roc_auc"], np.mean(areas))
+    for key in ("loss", "ece", "loss_raw", "ece_raw", "temperature"):
+        near(f"{name}: {key} in one pass", found["one_pass"][key], found[key])
 
     right = [x.argmax(1) == labels for x in (a, b)]
     only_a, only_b = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
