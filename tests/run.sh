@@ -14,6 +14,9 @@
 set -u
 logs=$1
 shift
+export XDG_CACHE_HOME # what training keeps for the user's next run must not come from an earlier test
+XDG_CACHE_HOME=$(mktemp -d) || exit 1
+trap 'rm -rf "$XDG_CACHE_HOME"' EXIT
 mkdir -p "$logs"
 limit=${TEST_SECONDS:-900} jobs=${TEST_JOBS:-1}
 

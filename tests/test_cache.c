@@ -3,6 +3,7 @@
 #include "nn/half.h"
 #include "tests/training.h"
 #include "train/cache.h"
+#include "train/learn/cache_folder.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -207,6 +208,61 @@ static void cached_runs_are_the_run(void **state)
     assert_int_equal(files, 5);
 }
 
+/* Names of the cache files below XDG_CACHE_HOME, most recently used first. */
+static int shared_files(struct train_cache_file **files)
+{
+    char folder[TRAIN_PATH];
+    int count;
+    assert_true(train_cache_folder_path(folder));
+    must(train_cache_folder_list(files, &count, folder, &err));
+    return count;
+}
+
+/* Unasked, a run leaves its cache for the next one, which is the same run and adds nothing to the file.
+ * Where the user's folder cannot hold it, or --cache-dir - asks for that, it lies in the run's. */
+static void kept_for_the_next_run(void **state)
+{
+    (void)state;
+    struct train_cache_file *first, *second;
+    setenv("XDG_CACHE_HOME", in_root("xdg"), 1);
+    must(train("first try", "|--freeze|all|--epochs|1"));
+    assert_int_equal(shared_files(&first), 1);
+    must(train("second try", "|--freeze|all|--epochs|1"));
+    assert_int_equal(shared_files(&second), 1);
+    assert_string_equal(first->name, second->name);
+    assert_int_equal(first->bytes, second->bytes);
+    assert_true(second->used >= first->used);
+    assert_same_run("first try", "second try");
+    rudd_free(first);
+    rudd_free(second);
+
+    must(train("own", "|--freeze|all|--epochs|1|--cache-dir|-|--batch|4"));
+    must(train("too small", "|--freeze|3|--no-augment|--epochs|1|--cache|float32|--cache-max|1K"));
+    assert_int_equal(shared_files(&first), 1); /* neither left a file there, or took one away */
+    rudd_free(first);
+    must(train("other", "|--freeze|3|--no-augment|--epochs|1|--cache|float32"));
+    assert_int_equal(shared_files(&first), 2);
+    assert_true(first[0].used >= first[1].used);
+    char most[80];
+    snprintf(most, sizeof most, "|--freeze|3|--no-augment|--epochs|1|--cache|float32|--cache-max|%llu",
+             (unsigned long long)(first[0].bytes + first[1].bytes - 1));
+    must(train("other again", most)); /* the file that was used longer ago goes */
+    assert_int_equal(shared_files(&second), 1);
+    assert_string_equal(first[0].name, second[0].name);
+    rudd_free(first);
+    rudd_free(second);
+
+    char name[TRAIN_PATH];
+    snprintf(name, sizeof name, "%s", in_root("xdg/rudd/notes.txt"));
+    write_text(name, "not a cache");
+    must(command(train_cmd_data, "data|cache|--clear"));
+    assert_int_equal(shared_files(&first), 0);
+    rudd_free(first);
+    assert_int_equal(access(name, F_OK), 0);
+    assert_int_equal(command(train_cmd_data, "data|cache|--clear|nonsense"), RUDD_ARGUMENT);
+    setenv("XDG_CACHE_HOME", "/dev/null", 1);
+}
+
 /* Random views are cached as such: two of them teach something else than one plain one, and the same every time. L-BFGS takes both. */
 static void views(void **state)
 {
@@ -318,6 +374,7 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(views),
         cmocka_unit_test(cached_runs_are_the_run),
+        cmocka_unit_test(kept_for_the_next_run),
         cmocka_unit_test(killed_while_caching),
     };
     return cmocka_run_group_tests_name("cache", tests, begin_runs, end_runs);

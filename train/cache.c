@@ -27,6 +27,11 @@ struct train_cache {
     size_t slots;
 };
 
+size_t train_cache_record_bytes(uint64_t numbers, int bytes)
+{
+    return NUMBERS + (size_t)numbers * (size_t)bytes;
+}
+
 /* ---- records ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t record_crc(const uint8_t *record, size_t bytes)
@@ -162,7 +167,7 @@ enum rudd_status train_cache_open(struct train_cache **cache, const char *path, 
     enum rudd_status status = RUDD_OK;
     struct stat st;
     c->form = *form;
-    c->record_bytes = NUMBERS + (size_t)form->numbers * (size_t)form->bytes;
+    c->record_bytes = train_cache_record_bytes(form->numbers, form->bytes);
     c->path = rudd_strdup(path);
     c->record = rudd_alloc(c->record_bytes);
     c->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
@@ -177,6 +182,7 @@ enum rudd_status train_cache_open(struct train_cache **cache, const char *path, 
                            strerror(errno));
     else
         status = scan(c, err);
+    if (!status) futimens(c->fd, NULL); /* used now; cache_folder.h deletes what was not for long */
     if (status)
         train_cache_close(c);
     else

@@ -25,8 +25,11 @@ struct train_cache_form {
     int bytes;        /* 2: float16, rounded to the nearest and at most 65504; 4: float32 */
 };
 
+/* Bytes of a record of so many numbers. */
+size_t train_cache_record_bytes(uint64_t numbers, int bytes);
+
 struct train_cache;
-/* Opens the file, or makes it. One of another form, or none of ours, is begun anew. RUDD_IO; RUDD_CANCELLED when a signal came while
+/* Opens the file, or makes it. Its time of change says when it was used last. One of another form, or none of ours, is begun anew. RUDD_IO; RUDD_CANCELLED when a signal came while
  * waiting for another process. */
 enum rudd_status train_cache_open(struct train_cache **cache, const char *path, const struct train_cache_form *form,
                                   struct rudd_error *err);

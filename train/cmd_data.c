@@ -11,6 +11,7 @@
 #include "kernels/limits.h"
 #include "nn/name_index.h"
 #include "nn/text.h"
+#include "train/cli/cmd_data_cache.h"
 #include "train/cmd_feedback.h"
 #include "train/cmd_synth.h"
 #include "train/folder.h"
@@ -365,6 +366,7 @@ enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
         {"check", check, "broken, equal and misplaced pictures"},
         {"stats", stats, "counts, sizes and colours"},
         {"split", split, "class folders into train, val and test"},
+        {"cache", train_cmd_data_cache, "what training keeps between runs; make it smaller"},
         {"synth", train_cmd_data_synth, "draw the embedded fifteen-species set"},
         {"feedback", train_cmd_data_feedback, "a training folder from what people said of a server's answers"},
         {NULL, NULL, NULL},

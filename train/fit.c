@@ -17,6 +17,7 @@
 #include "train/fit_run.h"
 #include "train/folder.h"
 #include "train/head_fit.h"
+#include "train/learn/cache_folder.h"
 #include "train/report.h"
 #include "weights/model_file.h"
 #include <math.h>
@@ -243,7 +244,7 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
         status =
             train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set, limits}, err);
     if (status == RUDD_OK && f->frozen) status = train_frozen_check(f->frozen, err);
-    if (status == RUDD_OK && f->frozen && !f->s.cache_dir) train_frozen_remove(f->frozen);
+    if (status == RUDD_OK && f->cache_is_own) train_frozen_remove(f->frozen);
     if (status == RUDD_OK && outcome) {
         const struct train_metrics *m = &evaluation.metrics;
         /* The file's epoch. After a divergence it may be one behind the checkpoint. */
@@ -289,6 +290,29 @@ static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status stat
     return status;
 }
 
+/* Runs the frozen part over every picture, and leaves its answers where --cache-dir says, or else for
+ * other runs of this user. They lie in the run's own folder where that is impossible. */
+static enum rudd_status fill_frozen(struct train_fit_run *f, struct rudd_error *err)
+{
+    const char *dir = f->s.cache_dir;
+    char shared[TRAIN_PATH];
+    const bool own = dir && strcmp(dir, "-") == 0;
+    const bool share = !dir && train_cache_folder_open(shared, train_frozen_bytes(f->frozen), f->s.cache_max);
+    enum rudd_status status = RUDD_OK;
+    int removed;
+    f->cache_is_own = own || (!dir && !share);
+    if (f->cache_is_own)
+        dir = f->folder.path;
+    else if (share)
+        dir = shared;
+    else
+        status = train_folder_make_all(dir, err);
+    if (status == RUDD_OK) status = train_frozen_fill(f->frozen, dir, f->events, err);
+    if (status == RUDD_OK && share) /* a file that stays costs room, nothing else */
+        train_cache_folder_trim(&removed, shared, f->s.cache_max, train_frozen_file(f->frozen), NULL);
+    return status;
+}
+
 /* *run NULL: no memory; else it is to be closed and freed, also after a failure. */
 static enum rudd_status open_run(struct train_fit_run **run, const struct train_settings *settings,
                                  const struct train_events *events, struct rudd_error *err)
@@ -309,9 +333,7 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     enum rudd_status status = open_run(&f, settings, events, err);
     if (!f) return status;
     if (status == RUDD_OK) {
-        const char *folder = f->s.cache_dir ? f->s.cache_dir : f->folder.path;
-        if (f->frozen && f->s.cache_dir) status = train_folder_make_all(folder, err);
-        if (f->frozen && status == RUDD_OK) status = train_frozen_fill(f->frozen, folder, f->events, err);
+        if (f->frozen) status = fill_frozen(f, err);
         if (status == RUDD_OK) status = run_epochs(f, err);
         enum rudd_status saved = settle(f, status, err);
         if (saved != RUDD_OK) status = saved;

@@ -22,6 +22,7 @@ struct train_fit_run {
     char dataset[NN_SHA256_HEX];
     struct nn_model *model;
     struct train_frozen *frozen; /* NULL: the network runs from the pictures on */
+    bool cache_is_own;           /* its cache lies in the run's folder and goes with the run's end */
     struct train_learner learner;
     struct nn_budget budget;     /* of its plans */
     size_t saving;               /* bytes that saving a model takes for a moment, where the budget was found */

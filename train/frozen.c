@@ -34,6 +34,7 @@ struct train_frozen {
     struct nn_model *model;
     struct train_frozen_options options;
     struct features features[SETS];
+    size_t numbers; /* of a record */
     struct train_cache *cache;
     char path[TRAIN_PATH];
 };
@@ -145,6 +146,7 @@ enum rudd_status train_frozen_create(struct train_frozen **frozen, struct nn_mod
     enum rudd_status status =
         ok ? make_plans(&plan, &threads, f, err)
            : rudd_fail(err, RUDD_NO_MEMORY, "no memory to list the activations of %d pictures", splits->train.count);
+    if (status == RUDD_OK) f->numbers = nn_plan_output_floats(plan);
     nn_plan_destroy(plan);
     if (status != RUDD_OK) {
         train_frozen_destroy(f);
@@ -200,6 +202,18 @@ enum rudd_status train_frozen_check(const struct train_frozen *frozen, struct ru
             return rudd_fail(err, RUDD_FORMAT, "%s: was damaged while it was used; go on with --resume, which repairs it",
                              frozen->path);
     return RUDD_OK;
+}
+
+uint64_t train_frozen_bytes(const struct train_frozen *frozen)
+{
+    uint64_t records = 0;
+    for (int i = 0; i < SETS; i++) records += (uint64_t)frozen->features[i].set->count * (uint64_t)frozen->features[i].views;
+    return records * train_cache_record_bytes(frozen->numbers, frozen->options.bytes);
+}
+
+const char *train_frozen_file(const struct train_frozen *frozen)
+{
+    return strrchr(frozen->path, '/') + 1;
 }
 
 void train_frozen_remove(struct train_frozen *frozen)

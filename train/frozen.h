@@ -39,5 +39,8 @@ enum rudd_status train_frozen_fill(struct train_frozen *frozen, const char *fold
 enum rudd_status train_frozen_check(const struct train_frozen *frozen, struct rudd_error *err);
 /* Deletes the file: a run has ended, and the folder is its own. */
 void train_frozen_remove(struct train_frozen *frozen);
+/* Bytes of all its records, were none there yet; and the name of the file once it is filled. */
+uint64_t train_frozen_bytes(const struct train_frozen *frozen);
+const char *train_frozen_file(const struct train_frozen *frozen);
 
 #endif

@@ -30,6 +30,7 @@ const struct train_settings train_settings_default = {
     .decay_rate = 0.1,
     .label_smoothing = 0.1,
     .distill_weight = 0.5,
+    .cache_max = (size_t)4 << 30,
     .distill_temperature = 3,
     .bn_momentum = 0.1,
     .augment = true,
@@ -106,7 +107,8 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"freeze", NN_OPTION_STRING, &s->freeze, "all|none|STAGE", 0, 0, "all: train the classifier only; stem, 1, 2 ..: up to that stage"},
         {"unfreeze-epochs", NN_OPTION_INT, &s->unfreeze_epochs, "N", 0, 100000, "the classifier first, a stage more every N epochs; 0: all at once"},
         {"cache", NN_OPTION_CHOICE, &s->cache, "auto|float16|float32|off", 0, 0, "frozen stages run once; auto: when only the classifier learns, or views are given"},
-        {"cache-dir", NN_OPTION_STRING, &s->cache_dir, "DIR", 0, 0, "keep what they gave for other runs; else in RUN until its end"},
+        {"cache-dir", NN_OPTION_STRING, &s->cache_dir, "DIR|-", 0, 0, "where what they gave is kept for other runs; else in $XDG_CACHE_HOME/rudd; -: in RUN, until its end"},
+        {"cache-max", NN_OPTION_BYTES, &s->cache_max, "BYTES", 0, 0, "size of $XDG_CACHE_HOME/rudd: files that were used least recently are deleted"},
         {"cache-views", NN_OPTION_INT, &s->cache_views, "N", 0, 1000, "random views of a picture to keep; 0: one, as evaluation sees it"},
         {"freeze-bn", NN_OPTION_FLAG, &s->freeze_bn, NULL, 0, 0, "keep the running statistics of all batch norms"},
         {"bn-momentum", NN_OPTION_DOUBLE, &s->bn_momentum, "X", 0, 1, "share of the new batch in running statistics"},
@@ -146,7 +148,7 @@ bool train_settings_incidental(const char *name)
     /* clang-format off */
     static const char *const names[] = {
         "data", "weights", "out", "resume", "labels", "config", "quiet", "threads", "memory-limit", "max-steps",
-        "cache-dir", "prefetch", "checkpoint-steps", "checkpoint-minutes", "checkpoint-seconds", "find-lr"};
+        "cache-dir", "cache-max", "prefetch", "checkpoint-steps", "checkpoint-minutes", "checkpoint-seconds", "find-lr"};
     /* clang-format on */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;

@@ -33,7 +33,8 @@ struct train_settings {
     double lr, head_lr, layer_decay, weight_decay, momentum, warmup_epochs, decay_epochs, decay_rate, clip_norm, ema;
     int unfreeze_epochs;   /* 0: all at once */
     int cache;             /* enum train_cache_kind; once resolved, not AUTO */
-    const char *cache_dir; /* NULL: the run folder, and deleted at the end */
+    const char *cache_dir; /* NULL: cache_folder.h's; "-": the run folder, and deleted at the end */
+    size_t cache_max;      /* bytes of cache_folder.h's */
     int cache_views;       /* 0: one, as evaluation sees it */
     bool find_lr;          /* the sweep of lr_find.h in place of a run */
     double label_smoothing;
