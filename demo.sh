@@ -31,7 +31,13 @@ $bin/rudd predict --model demo/run/model.safetensors --top 3 \
 say "Exporting: safetensors, names and layouts as PyTorch has them"
 $bin/rudd export --model demo/run/model.safetensors --format safetensors -o demo/fish.safetensors
 
-say "Done in $((SECONDS - began)) s. To serve it, with a web page at http://127.0.0.1:8080/:"
-echo "    $bin/rudd-serve --model demo/run/model.safetensors"
+say "Done in $((SECONDS - began)) s. What next:"
+cat << END
+    the report, in a browser        demo/run/report.html
+    the server, with a web page     $bin/rudd-serve --model demo/run       then open http://127.0.0.1:8080/
+    your own photos, in a folder    $bin/rudd data check photos
+    for each class                  $bin/rudd train --data photos --weights timm/tf_efficientnetv2_b0.in1k
+    all commands                    $bin/rudd --help
+END
 
 awk -v top1="$top1" 'BEGIN { exit !(top1 >= 0.90) }' || { echo "demo: top-1 $top1 is below 0.90" >&2; exit 1; }

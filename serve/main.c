@@ -3,6 +3,7 @@
  * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
  * with 0. A second one ends it at once. */
 #include "data/session.h"
+#include "data/store/where.h"
 #include "kernels/kern.h"
 #include "nn/options.h"
 #include "serve/keys.h"
@@ -165,7 +166,7 @@ int main(int argc, char **argv)
          "print a new key (stderr) and its line for --keys (stdout), and end"},
         {"hash-key", NN_OPTION_STRING, &s.hash_key, "NAME:ROLES", 0, 0, "the same for a key that is read from stdin"},
         {"store", NN_OPTION_STRING, &o->record.store, "WHERE", 0, 0,
-         "predictions and feedback go there: an SQLite file (" SERVE_STORE_FILE "), postgresql://USER@HOST/DATABASE, or none"},
+         "predictions and feedback go there: an SQLite file (" DATA_STORE_FILE "), postgresql://USER@HOST/DATABASE, or none"},
         {"store-file", NN_OPTION_STRING, &o->record.file, "FILE", 0, 0, "file that holds the store's URL, password and all"},
         {"store-days", NN_OPTION_INT, &o->record.keep_days, "N", 0, 36500,
          "days that predictions without feedback and finished batches are kept; 0: for ever"},

@@ -7,6 +7,7 @@
  *
  * An op that the database refuses for good must not take its neighbours along: then the batch is rolled back and each op has a transaction of
  * its own. */
+#include "data/store/where.h"
 #include "serve/store.h"
 #include "serve/clock.h"
 #include "serve/spool.h"
@@ -201,8 +202,8 @@ static enum rudd_status requeue(struct serve_sql *sql, const char *owner, struct
 /* s->sql is NULL on failure. */
 static enum rudd_status open_sql(struct serve_store *s, struct rudd_error *err)
 {
-    enum rudd_status status = serve_postgres_is_url(s->where) ? serve_postgres_open(&s->sql, s->where, s->time_limit_ms, err)
-                                                              : serve_sqlite_open(&s->sql, s->where, s->time_limit_ms, err);
+    enum rudd_status status = data_store_is_url(s->where) ? serve_postgres_open(&s->sql, s->where, s->time_limit_ms, err)
+                                                          : serve_sqlite_open(&s->sql, s->where, s->time_limit_ms, err);
     if (!status) status = serve_store_migrate(s->sql, err);
     if (!status && !s->requeued) status = requeue(s->sql, s->owner, err);
     if (!status) s->requeued = true;
@@ -538,7 +539,7 @@ enum rudd_status serve_store_create(struct serve_store **store, const struct ser
         s->stats.spool_rows = serve_spool_rows(s->spool);
         s->stats.spool_bytes = serve_spool_bytes(s->spool);
         status = open_sql(s, err);
-        if (status == RUDD_IO && serve_postgres_is_url(s->where)) {
+        if (status == RUDD_IO && data_store_is_url(s->where)) {
             go_away(s, err);
             status = RUDD_OK;
         }

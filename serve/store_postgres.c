@@ -7,13 +7,9 @@
  *
  * Sources: postgresql.org/docs/15/libpq-async.html, libpq-pipeline-mode.html. */
 #include "serve/store_sql.h"
-#include <strings.h>
-#include <string.h>
 
-bool serve_postgres_is_url(const char *where)
-{
-    return !strncasecmp(where, "postgresql://", 13) || !strncasecmp(where, "postgres://", 11);
-}
+#include "data/store/where.h"
+#include <string.h>
 
 #ifndef HAVE_LIBPQ
 
@@ -279,31 +275,12 @@ static enum rudd_status connect_within(struct postgres *s, double deadline, stru
     return RUDD_OK;
 }
 
-/* libpq's own words about a URL quote it, and its password, or the piece of one that was taken for a host or a port, may be in there; so this
- * shows nothing of it. */
-static enum rudd_status check_url(const char *where, struct rudd_error *err)
-{
-    PQconninfoOption *options = PQconninfoParse(where, NULL);
-    bool stray = false;
-    for (const PQconninfoOption *o = options; o && o->keyword; o++) {
-        if (!o->val) continue;
-        if (!strcmp(o->keyword, "port")) stray |= o->val[strspn(o->val, "0123456789,")] != 0;
-        if (!strcmp(o->keyword, "host") || !strcmp(o->keyword, "dbname")) stray |= strchr(o->val, '@') != NULL;
-    }
-    PQconninfoFree(options);
-    if (options && !stray) return RUDD_OK;
-    return rudd_fail(
-        err, RUDD_ARGUMENT,
-        "the store's URL cannot be read; expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE, where "
-        "a password's %%, @, :, / and ? are written as %%25, %%40, %%3A, %%2F and %%3F");
-}
-
 enum rudd_status serve_postgres_open(struct serve_sql **sql, const char *where, int time_limit_ms, struct rudd_error *err)
 {
     static const char *const keys[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
     const char *const values[] = {where, "rudd-serve", "UTF8", NULL};
     enum rudd_status status = nn_library_load(&data_libpq_library, err, "the store is in PostgreSQL");
-    if (!status) status = check_url(where, err);
+    if (!status) status = data_store_check_url(where, err);
     if (status) return status;
     struct postgres *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "out of memory for the store");

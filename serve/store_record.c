@@ -1,64 +1,24 @@
 /* store_record.c - see store_record.h. */
-#define _GNU_SOURCE /* strcasestr */
 #include "serve/store_record.h"
-#include "data/image/decode.h"
+#include "data/store/where.h"
 #include "serve/clock.h"
 #include <stdio.h>
 #include <string.h>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------------ */
 
-/* The first line of --store-file, without its end. */
-static enum rudd_status read_where(char *where, size_t size, const char *path, struct rudd_error *err)
-{
-    uint8_t *bytes;
-    size_t length;
-    enum rudd_status status = data_file_read(&bytes, &length, path, size - 1, err);
-    if (status) return status;
-    memcpy(where, bytes, length);
-    where[length] = 0;
-    where[strcspn(where, "\r\n")] = 0;
-    rudd_free(bytes);
-    return *where ? RUDD_OK : rudd_fail(err, RUDD_FORMAT, "--store-file %.300s: its first line is empty", path);
-}
-
-/* scheme://user:password@host: whether there is a password in it. Every user of the machine can read command lines. */
-static bool has_password(const char *url)
-{
-    const char *authority = strstr(url, "://");
-    if (!authority) return false;
-    authority += 3;
-    size_t n = strcspn(authority, "/?");
-    const char *at = memchr(authority, '@', n), *colon = memchr(authority, ':', n);
-    return (at && colon && colon < at) || strcasestr(url, "password=");
-}
-
-static enum rudd_status resolve(char *where, size_t size, const struct serve_record_options *o, struct rudd_error *err)
-{
-    const char *text = o->store ? o->store : SERVE_STORE_FILE;
-    if (o->file) return read_where(where, size, o->file, err);
-    if (!strncmp(text, "sqlite:", 7)) text += 7;
-    if (strlen(text) >= size) return rudd_fail(err, RUDD_ARGUMENT, "--store: the name has more than %zu bytes", size - 1);
-    if (has_password(text))
-        return rudd_fail(err, RUDD_ARGUMENT,
-                         "--store: a password on the command line can be read by others; put the URL into a file and "
-                         "say --store-file FILE, or use PGPASSFILE");
-    strcpy(where, text);
-    return RUDD_OK;
-}
-
 enum rudd_status serve_record_open(struct serve_record *r, const struct serve_record_options *o, bool any_port,
                                    struct rudd_error *err)
 {
     enum { HASHES = 65536, HASH_BYTES = 16 << 20, DAY_MS = 86400000 };
-    char where[2048], spool[2100];
+    char where[DATA_STORE_WHERE], spool[DATA_STORE_WHERE + 32];
     struct rudd_error why = {RUDD_OK, ""};
     bool told = o->store || o->file, wanted = told ? o->file || strcmp(o->store, "none") != 0 : !any_port;
     enum rudd_status status = RUDD_OK;
-    if (wanted) status = resolve(where, sizeof where, o, err);
+    if (wanted) status = data_store_where(where, o->store, o->file, err);
     if (wanted && !status) {
-        bool url = serve_postgres_is_url(where);
-        snprintf(spool, sizeof spool, "%s.spool", url ? SERVE_STORE_FILE : where);
+        bool url = data_store_is_url(where);
+        snprintf(spool, sizeof spool, "%s.spool", url ? DATA_STORE_FILE : where);
         const struct serve_store_options options = {.where = where,
                                                     .spool = o->spool ? o->spool : spool,
                                                     .spool_max = o->spool_max,

@@ -10,16 +10,15 @@
 #include "serve/store_images.h"
 
 struct serve_record_options {
-    const char *store;             /* a file, sqlite:FILE, postgresql://..., none; NULL: SERVE_STORE_FILE if it can be had */
+    const char *store;             /* a file, sqlite:FILE, postgresql://..., none; NULL: DATA_STORE_FILE if it can be had */
     const char *file;              /* a file that holds that on its first line, for a URL with a password */
-    const char *spool;             /* NULL: beside the store's file, or SERVE_STORE_FILE.spool */
+    const char *spool;             /* NULL: beside the store's file, or DATA_STORE_FILE.spool */
     size_t spool_max;              /* bytes */
     int keep_days;                 /* 0: for ever */
     const char *images;            /* folder for the pictures; NULL: they are not kept */
     int images_days;               /* that they are kept; 0: for ever */
     void (*say)(const char *line); /* what the log should say; may be NULL */
 };
-#define SERVE_STORE_FILE "rudd-serve.sqlite"
 
 struct serve_record {
     struct serve_store *store;   /* NULL: nothing is kept */

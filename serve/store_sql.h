@@ -63,7 +63,6 @@ enum rudd_status serve_sqlite_open(struct serve_sql **sql, const char *where, in
 /* where: a connection string, postgresql://user@host:5432/database?...; the password comes from it, from PGPASSWORD or PGPASSFILE. No
  * message holds it. */
 enum rudd_status serve_postgres_open(struct serve_sql **sql, const char *where, int time_limit_ms, struct rudd_error *err);
-bool serve_postgres_is_url(const char *where);
 
 /* Brings the schema to the newest version: the migrations that are missing, in one transaction (store_schema.c). RUDD_MISMATCH: it
  * is newer than this program. */

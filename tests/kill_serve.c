@@ -10,6 +10,7 @@
  * acknowledged is in the database, none twice, and the spool is empty; that it gets there without help is part of the claim. PostgreSQL is started here, in a temporary folder on a socket of its own,
  * as an unprivileged user; without its programs, or Redis', that part is left out, and said so. The disk survives: a kill is no power cut. */
 #define _GNU_SOURCE
+#include "data/store/where.h"
 #include "serve/store_sql.h"
 #include "tests/real_redis.h"
 #include "tests/serve_fish.h"
@@ -224,8 +225,8 @@ static bool judge(const char *what)
     struct serve_sql *sql = NULL;
     struct text ids = {0};
     int lost = 0;
-    if (serve_postgres_is_url(store) ? serve_postgres_open(&sql, store, 10000, &err)
-                                     : serve_sqlite_open(&sql, store, 10000, &err)) {
+    if (data_store_is_url(store) ? serve_postgres_open(&sql, store, 10000, &err)
+                                 : serve_sqlite_open(&sql, store, 10000, &err)) {
         printf("%s: %s\n", what, err.message);
         return false;
     }

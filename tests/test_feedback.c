@@ -190,6 +190,19 @@ static void training_folder(void **state)
     free(bytes);
     snprintf(line, sizeof line, "test $(find %s/train -type f | wc -l) = 2 && test -d %s/train/bream", folder, folder);
     assert_int_equal(system(line), 0);
+    /* The same from the file that the server may have been told, whose words no message repeats. */
+    snprintf(line, sizeof line,
+             "echo sqlite:%s > %s/where && cd %s && %s data feedback %s --store-file where -o by_file && diff -r train by_file",
+             store_path, folder, folder, binary, images_path);
+    assert_int_equal(system(line), 0);
+    snprintf(line, sizeof line,
+             "cd %s && echo 'postgresql://a:se@cret@h/b' > where && %s data feedback %s --store-file where -o none 2> said; "
+             "test $? = 2 -a $(wc -l < said) = 1 && ! grep -q cret said",
+             folder, binary, images_path);
+    assert_int_equal(system(line), 0);
+    snprintf(line, sizeof line, "cd %s && %s data feedback %s --store-file where --store %s -o none 2> said; test $? = 2",
+             folder, binary, images_path, store_path);
+    assert_int_equal(system(line), 0);
     snprintf(line, sizeof line, "%s data feedback %s --store %s/none -o %s/other 2> /dev/null", binary, images_path, folder,
              folder);
     assert_int_not_equal(system(line), 0);

@@ -9,6 +9,7 @@
 #include "data/image/formats.h"
 #include "data/libpq.h"
 #include "data/libsqlite.h"
+#include "data/store/where.h"
 #include "nn/library.h"
 #include "train/folder.h"
 
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 static const char question[] = "SELECT COALESCE(f.image_hash, p.image_hash), f.label FROM feedback f"
@@ -97,6 +97,7 @@ static enum rudd_status read_sqlite(struct opinions *o, const char *path, struct
 static enum rudd_status read_postgres(struct opinions *o, const char *url, struct rudd_error *err)
 {
     enum rudd_status status = nn_library_load(&data_libpq_library, err, "--store: it is in PostgreSQL");
+    if (!status) status = data_store_check_url(url, err);
     if (status) return status;
     PGconn *connection = PQconnectdb(url);
     PGresult *rows = PQstatus(connection) == CONNECTION_OK ? PQexec(connection, question) : NULL;
@@ -185,11 +186,14 @@ static enum rudd_status make_folder(const char *out, const char *images, struct 
 
 enum rudd_status train_cmd_data_feedback(int argc, char **argv, struct rudd_error *err)
 {
-    const char *store = "rudd-serve.sqlite", *images = NULL, *out = NULL;
+    const char *store = NULL, *file = NULL, *images = NULL, *out = NULL;
+    char where[DATA_STORE_WHERE];
     bool link_it = false, done;
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &out, "OUT", 0, 0, "new or empty folder for the class folders"},
-        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0, "what rudd-serve --store was told: a file, or postgresql://..."},
+        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0,
+         "what rudd-serve --store was told: a file (" DATA_STORE_FILE "), or postgresql://..."},
+        {"store-file", NN_OPTION_STRING, &file, "FILE", 0, 0, "file that holds the store's URL, password and all"},
         {"images", NN_OPTION_STRING, &images, "DIR", 0, 0, "the same as DIR"},
         {"link", NN_OPTION_FLAG, &link_it, NULL, 0, 0, "hard links instead of copies"},
     };
@@ -207,8 +211,8 @@ enum rudd_status train_cmd_data_feedback(int argc, char **argv, struct rudd_erro
     if (!status && !done) {
         if (options.argument_count) images = options.arguments[0];
         if (!images) status = rudd_fail(err, RUDD_ARGUMENT, "no folder of pictures given: %s", options.usage);
-        bool url = !strncasecmp(store, "postgresql://", 13) || !strncasecmp(store, "postgres://", 11);
-        if (!status) status = url ? read_postgres(&o, store, err) : read_sqlite(&o, store, err);
+        if (!status) status = data_store_where(where, store, file, err);
+        if (!status) status = data_store_is_url(where) ? read_postgres(&o, where, err) : read_sqlite(&o, where, err);
         if (!status) status = make_folder(out, images, &o, link_it, err);
     }
     opinions_free(&o);
