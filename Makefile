@@ -1,6 +1,6 @@
 # Build, test, measure and ship rudd. `make help` lists the targets.
 #
-# Every .c of a layer folder goes into librudd.a (kernels nn weights data) or beside a binary (train serve bench); a tests/test_*.c is
+# Every .c of a layer folder goes into the library (kernels nn weights data) or beside a binary (train serve bench); a tests/test_*.c is
 # one test program. Files named *_avx2.c and *_avx512.c get their instruction set from their suffix; all else is built for the
 # baseline, so that one binary runs on any x86-64 and picks its kernels at start.
 #
@@ -112,8 +112,14 @@ $(B)/flags: force
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(LDFLAGS)' > $@
 
-$(B)/librudd.a: $(call obj,$(LIB_SRC))
+# What the programs here are linked with: every layer's own names are there.
+$(B)/libcore.a: $(call obj,$(LIB_SRC))
 	@rm -f $@ && $(AR) rcs $@ $^
+# What other programs are linked with: one object, in which all names but rudd_* are local, so that
+# none can clash with theirs.
+$(B)/librudd.a: $(call obj,$(LIB_SRC)) $(B)/librudd.map
+	@rm -f $@ && $(LD) -r -o $(B)/librudd.o $(filter %.o,$^) && \
+	    objcopy --wildcard --keep-global-symbol='rudd_*' $(B)/librudd.o && $(AR) rcs $@ $(B)/librudd.o
 # Programs that embed rudd see the public interface and nothing else. It stays loaded: so do the libraries that it loads.
 $(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
 	$(SAY)$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,-z,nodelete -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
@@ -141,31 +147,32 @@ $(B)/bench/peer_py.c: bench/peer.py
 $(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o: $(B)/%.o: $(B)/%.c $(B)/flags
 	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
-$(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/librudd.a
+$(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/librudd.a
+$(B)/rudd-serve: $(B)/serve/main.o $(B)/libserve.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(SERVE_LIBS) $(LDLIBS) -o $@
-$(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+$(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(SERVE_LIBS) $(LDLIBS) -o $@
 
 $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
 $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
+$(B)/tests/test_embed: | $(B)/librudd.so $(B)/librudd.a
 $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
-$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache limits): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
-$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+$(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(TEST_LIBS) $(LDLIBS) -o $@
-$(B)/tests/kill_serve: $(B)/tests/kill_serve.o $(B)/libserve.a $(B)/librudd.a | $(B)/rudd-serve
+$(B)/tests/kill_serve: $(B)/tests/kill_serve.o $(B)/libserve.a $(B)/libcore.a | $(B)/rudd-serve
 	$(SAY)$(CC) $(LDFLAGS) $^ $(TEST_LIBS) $(LDLIBS) -o $@
 # The C side of a parity script.
-$(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/libtrain.a $(B)/librudd.a
+$(B)/tests/parity/%: $(B)/tests/parity/%.o $(B)/libtrain.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-$(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/librudd.a
+$(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(B)/libtrain.a $(B)/libserve.a $(B)/libcore.a
 	$(SAY)$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(TEST_LIBS) $(LDLIBS) -o $@
 
 # ---- dependencies ------------------------------------------------------------------------------------------------------------------

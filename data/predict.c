@@ -3,6 +3,7 @@
  *     bytes --decode--> RGB --data_preprocess--> u8 --data_normalise--> plan input --forward--> logits --softmax--> probabilities
  *
  * A session owns all it needs, so predicting allocates only what the picture itself asks for. Opening models: weights/open.c. */
+#include "data/image/pixels.h"
 #include "data/image/preprocess.h"
 #include "data/session.h"
 #include "kernels/kern.h"
@@ -23,6 +24,8 @@ struct rudd_session {
     int views;          /* of each picture */
     float *mean;        /* [2, classes] sum or mean of probabilities over views, and its logarithm */
     bool averaged;      /* the last prediction was such a mean */
+    int threads;        /* that its runs take at most; 0: all of the process */
+    atomic_bool cancelled;
     struct data_limits limits;
     char note[DATA_NOTE]; /* of the last picture */
 };
@@ -43,25 +46,71 @@ enum rudd_status data_session_create(rudd_session **session, const rudd_model *m
                                      struct rudd_error *err)
 {
     if (max_batch < 1) return rudd_fail(err, RUDD_ARGUMENT, "a session for %d images; at least 1 is needed", max_batch);
-    size_t size = (size_t)model->preprocess.image_size;
-    struct nn_plan_options options = {.batch = max_batch, .image_size = (int)size, .memory_limit = memory_limit};
-    enum rudd_status status;
+    const struct rudd_session_options options = {sizeof options, max_batch, 0, memory_limit};
+    return rudd_session_create_with(session, model, &options, err);
+}
+
+/* A caller's struct that is older than this library ends early. One that is newer may say only what
+ * this library does not know as well, which is 0. */
+static enum rudd_status read_options(struct rudd_session_options *own, const struct rudd_session_options *from,
+                                     struct rudd_error *err)
+{
+    const unsigned char *bytes = (const unsigned char *)from;
+    *own = (struct rudd_session_options){0};
+    if (from->size < offsetof(struct rudd_session_options, max_batch) + sizeof own->max_batch)
+        return rudd_fail(err, RUDD_ARGUMENT, "session options of %zu bytes; set size to sizeof(struct rudd_session_options)",
+                         from->size);
+    for (size_t i = sizeof *own; i < from->size; i++)
+        if (bytes[i])
+            return rudd_fail(err, RUDD_ARGUMENT,
+                             "session options of %zu bytes say more than rudd %s knows; install a newer one", from->size,
+                             rudd_version());
+    memcpy(own, from, from->size < sizeof *own ? from->size : sizeof *own);
+    if (!own->max_batch) own->max_batch = 1;
+    if (own->max_batch < 0 || own->threads < 0)
+        return rudd_fail(err, RUDD_ARGUMENT, "a session for %d images and %d threads; expected 0 or more", own->max_batch,
+                         own->threads);
+    return RUDD_OK;
+}
+
+/* The plan, made by the session's own threads: the first one of a model prepares its weights. */
+static enum rudd_status make_plan(rudd_session *s, size_t memory_limit, struct rudd_error *err)
+{
+    const struct nn_plan_options options = {
+        .batch = s->max_batch, .image_size = s->model->preprocess.image_size, .memory_limit = memory_limit, .features = true};
+    const int before = s->threads ? kern_cap_threads(s->threads) : 0;
+    /* Only a training plan writes to its model, and the first plan of one that was opened for predicting reads its weights. */
+    enum rudd_status status = nn_plan_create(&s->plan, (struct nn_model *)s->model, &options, err);
+    if (s->threads) kern_cap_threads(before);
+    if (!status) nn_plan_set_stop(s->plan, &s->cancelled);
+    return status;
+}
+
+enum rudd_status rudd_session_create_with(rudd_session **session, const rudd_model *model,
+                                          const struct rudd_session_options *options, struct rudd_error *err)
+{
+    const size_t size = (size_t)model->preprocess.image_size;
+    struct rudd_session_options own;
+    enum rudd_status status = read_options(&own, options, err);
+    if (status) return status;
+    const size_t most = (size_t)own.max_batch;
 
     rudd_session *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session");
     s->model = model;
-    s->max_batch = max_batch;
+    s->max_batch = own.max_batch;
+    s->threads = own.threads;
+    atomic_init(&s->cancelled, false);
     s->views = 1;
     s->temperature = model->temperature;
     s->limits = data_limits_default;
     s->square = rudd_alloc(size * size * 3);
-    s->probabilities = rudd_zalloc((size_t)max_batch * (size_t)model->class_count, sizeof *s->probabilities);
+    s->probabilities = rudd_zalloc(most * (size_t)model->class_count, sizeof *s->probabilities);
     s->mean = rudd_zalloc((size_t)model->class_count, 2 * sizeof *s->mean);
     if (!s->square || !s->probabilities || !s->mean)
-        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session of %d images", max_batch);
+        status = rudd_fail(err, RUDD_NO_MEMORY, "no memory for a session of %d images", own.max_batch);
     else
-        /* Only a training plan writes to its model, and the first plan of one that was opened for predicting reads its weights. */
-        status = nn_plan_create(&s->plan, (struct nn_model *)model, &options, err);
+        status = make_plan(s, own.memory_limit, err);
     if (status) {
         rudd_session_destroy(s);
         return status;
@@ -131,18 +180,35 @@ enum rudd_status rudd_session_set_views(rudd_session *session, int views, struct
     return RUDD_OK;
 }
 
-/* Runs the plan over the count images in its input; returns the milliseconds it took. */
-static double infer(rudd_session *s, int count)
+void rudd_session_cancel(rudd_session *session)
+{
+    atomic_store(&session->cancelled, true);
+}
+
+/* The prediction that reports it has used it up. */
+static enum rudd_status check_cancelled(rudd_session *s, struct rudd_error *err)
+{
+    if (!atomic_load_explicit(&s->cancelled, memory_order_relaxed) || !atomic_exchange(&s->cancelled, false)) return RUDD_OK;
+    return rudd_fail(err, RUDD_CANCELLED, "the prediction was cancelled");
+}
+
+/* Runs the plan over the count images in its input, and adds the milliseconds it took to *ms. */
+static enum rudd_status infer(double *ms, rudd_session *s, int count, struct rudd_error *err)
 {
     double started = now_ms();
     s->note[0] = 0;
+    const int before = s->threads ? kern_cap_threads(s->threads) : 0;
     nn_plan_forward(s->plan, count);
+    if (s->threads) kern_cap_threads(before);
+    enum rudd_status status = check_cancelled(s, err);
+    if (status) return status;
     if (s->temperature > 0 && s->views == 1)
         calibrate(s->probabilities, nn_plan_logits(s->plan), s->temperature, count, s->model->class_count);
     else
         nn_plan_softmax(s->plan, s->probabilities, count);
     s->averaged = false;
-    return now_ms() - started;
+    *ms += now_ms() - started;
+    return RUDD_OK;
 }
 
 /* Adds the probabilities of count views to the sum; behind the last of them it becomes the session's result. */
@@ -194,7 +260,8 @@ static enum rudd_status predict_image(rudd_session *s, const struct source *from
             if (status) return status;
             fill(s, i, s->square);
         }
-        inferring += infer(s, n);
+        enum rudd_status status = infer(&inferring, s, n, err);
+        if (status) return status;
         if (s->views > 1) average(s, n, done == 0, done + n == s->views);
         done += n;
     }
@@ -243,10 +310,20 @@ enum rudd_status rudd_predict_file(rudd_session *session, const char *path, stru
 enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int w, int h, struct rudd_timing *timing,
                                   struct rudd_error *err)
 {
-    if (w < 1 || h < 1) return rudd_fail(err, RUDD_ARGUMENT, "a picture of %d x %d pixels", w, h);
-    struct data_image image = {w, h, (uint8_t *)rgb}; /* read only */
-    const struct source from = {.image = &image};
-    return predict_image(session, &from, now_ms(), timing, err);
+    return rudd_predict_pixels(session, &(struct rudd_pixels){rgb, w, h, 0, RUDD_RGB}, timing, err);
+}
+
+enum rudd_status rudd_predict_pixels(rudd_session *session, const struct rudd_pixels *pixels, struct rudd_timing *timing,
+                                     struct rudd_error *err)
+{
+    const double started = now_ms();
+    struct data_image image;
+    uint8_t *made;
+    enum rudd_status status = data_pixels_rgb(&image, &made, pixels, err);
+    if (status) return status;
+    status = predict_image(session, &(struct source){.image = &image}, started, timing, err);
+    rudd_free(made);
+    return status;
 }
 
 enum rudd_status rudd_prepare_rgb(uint8_t *out, const rudd_model *model, const uint8_t *rgb, int w, int h,
@@ -266,9 +343,10 @@ enum rudd_status rudd_predict_prepared(rudd_session *session, const uint8_t *con
         return rudd_fail(err, RUDD_ARGUMENT, "prepared pictures have one view; this session averages %d", session->views);
     double started = now_ms();
     for (int i = 0; i < count; i++) fill(session, i, pictures[i]);
-    double filled = now_ms(), inferring = infer(session, count);
-    if (timing) *timing = (struct rudd_timing){filled - started, inferring};
-    return RUDD_OK;
+    double filled = now_ms(), inferring = 0;
+    enum rudd_status status = infer(&inferring, session, count, err);
+    if (timing && !status) *timing = (struct rudd_timing){filled - started, inferring};
+    return status;
 }
 
 enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,
@@ -282,14 +360,20 @@ enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, i
     for (size_t n = 0; n < (size_t)count; n++)
         for (size_t i = 0; i < plane; i++)
             for (size_t c = 0; c < 3; c++) nhwc[(n * plane + i) * 3 + c] = nchw[(n * 3 + c) * plane + i];
-    double decoded = now_ms(), inferring = infer(session, count);
-    if (timing) *timing = (struct rudd_timing){decoded - started, inferring};
-    return RUDD_OK;
+    double decoded = now_ms(), inferring = 0;
+    enum rudd_status status = infer(&inferring, session, count, err);
+    if (timing && !status) *timing = (struct rudd_timing){decoded - started, inferring};
+    return status;
 }
 
 const float *rudd_session_logits(const rudd_session *session)
 {
     return session->averaged ? session->mean + session->model->class_count : nn_plan_logits(session->plan);
+}
+
+const float *rudd_session_embed(const rudd_session *session)
+{
+    return session->views > 1 ? NULL : nn_plan_features(session->plan);
 }
 
 const float *rudd_session_probabilities(const rudd_session *session)

@@ -283,8 +283,9 @@ bool kern_expand_pays(const struct kern_table *t);
  * kernel runs, and make scratch (kern_*_scratch) afterwards. team.h: how they share work. */
 void kern_set_threads(int n);
 int kern_threads(void);
-/* From now on kernels that the calling thread runs take at most n; 0: no cap. Plans and scratch made without a cap serve under one. */
-void kern_cap_threads(int n);
+/* From now on kernels that the calling thread runs take at most n; 0: no cap. Plans and scratch made
+ * without a cap serve under one. Returns the cap that was there before. */
+int kern_cap_threads(int n);
 /* Whether OpenBLAS is there: loads it (gemm_blas.c), before any row of its tier may run. Thread-safe. */
 bool kern_blas_load(void);
 

@@ -27,7 +27,9 @@ int kern_threads(void)
     return cap && cap < n ? cap : n;
 }
 
-void kern_cap_threads(int n)
+int kern_cap_threads(int n)
 {
+    const int before = cap;
     cap = n > 0 ? n : 0;
+    return before;
 }

@@ -17,9 +17,9 @@ static bool is_below(const struct nn_graph *g, int i, int stage)
     return n->stage < stage && n->op != NN_DROPOUT;
 }
 
-/* The only value below `stage` that something above it reads, or that is the output; -1 when there is none or more than one. */
-static int border(const struct nn_graph *g, int stage)
+int nn_graph_border(const struct nn_graph *graph, int stage)
 {
+    const struct nn_graph *g = graph;
     int found = is_below(g, g->output, stage) ? g->output : -1;
     for (int i = 0; i < g->count; i++)
         for (int j = 0; j < 2 && !is_below(g, i, stage); j++) {
@@ -45,12 +45,12 @@ static int stride_at(const struct nn_graph *g, int i)
 bool nn_pass_cut(struct nn_graph *graph, int first_stage, int end_stage)
 {
     if (end_stage) {
-        int last = border(graph, end_stage);
+        int last = nn_graph_border(graph, end_stage);
         if (last < 0) return false;
         graph->output = last;
     }
     if (first_stage) {
-        int first = border(graph, first_stage);
+        int first = nn_graph_border(graph, first_stage);
         if (first < 0 || first == graph->output) return false;
         struct nn_node *n = &graph->nodes[first];
         const int stride = stride_at(graph, first);

@@ -109,6 +109,9 @@ void nn_graph_free(struct nn_graph *graph);
 /* Keeps what first_stage and the stages above it compute from the activation they read (cut.c), and what the stages below end_stage
  * compute; 0: no cut. False when more than one value crosses a cut, or nothing is left. */
 bool nn_pass_cut(struct nn_graph *graph, int first_stage, int end_stage);
+/* The only value below `stage` that something above it reads, or that is the output; -1 when there is
+ * none or more than one. */
+int nn_graph_border(const struct nn_graph *graph, int stage);
 /* Marks frozen nodes: all of them unless train; else those whose inputs and parameters lie below freeze_stage, dropout excepted. */
 void nn_pass_freeze(struct nn_graph *graph, bool train, int freeze_stage);
 /* Folds batch norms that follow a frozen convolution into it, and drops frozen dropouts. */

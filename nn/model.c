@@ -314,6 +314,12 @@ uint64_t nn_model_macs_each(uint64_t *each, const struct nn_model *model, int si
     return macs;
 }
 
+int nn_model_feature_count(const struct nn_model *model)
+{
+    const int border = nn_graph_border(model->graph, nn_model_stage_count(model) - 1);
+    return border < 0 ? 0 : model->graph->nodes[border].c;
+}
+
 int nn_model_stage_count(const struct nn_model *model)
 {
     return model->param_count ? model->params[model->param_count - 1].stage + 1 : 0;

@@ -156,5 +156,7 @@ uint64_t nn_model_macs_each(uint64_t *each, const struct nn_model *model, int si
  * including that stage, "head" the head convolution too. -1 for anything else. */
 int nn_model_freeze_stage(const struct nn_model *model, const char *text);
 int nn_model_stage_count(const struct nn_model *model); /* the classifier's stage number + 1 */
+/* Numbers of a picture that the classifier's stage reads; 0: it reads more than one value. */
+int nn_model_feature_count(const struct nn_model *model);
 
 #endif

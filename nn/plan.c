@@ -67,7 +67,7 @@ size_t nn_shape_floats(const struct nn_compiler *c, int node)
 static bool needed_after(const struct nn_compiler *c, int value, int node)
 {
     const struct nn_graph *g = &c->plan->graph;
-    if (g->output == value) return true;
+    if (g->output == value || c->plan->features == value) return true;
     for (int i = value + 1; i < g->count; i++) {
         const struct nn_node *n = &g->nodes[i];
         bool is_x = n->in[0] == value, is_s = n->in[1] == value, is_r = n->residual == value;
@@ -252,6 +252,7 @@ static bool lay_out(struct nn_compiler *c)
     for (int i = 0; i < count && !c->failed; i++) plan_forward(c, i);
     if (c->failed) return false;
     nn_touch_at(c, c->value[output], 2 * count + 1); /* logits can be read until the next run */
+    if (p->features >= 0) nn_touch_at(c, c->value[p->features], 2 * count + 1);
     for (int i = 0; i < count; i++) c->grad[i] = -1;
     if (p->options.train && c->needs_grad[output]) {
         nn_plan_backward_steps(c);
@@ -401,6 +402,7 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
     p->options = *options;
     p->kern = kern_table();
     p->shares = !model->values;
+    p->features = -1;
     enum rudd_status status = nn_graph_copy(&p->graph, model->graph, err);
     if (!status && (options->first_stage || options->end_stage) &&
         !nn_pass_cut(&p->graph, options->first_stage, options->end_stage))
@@ -408,6 +410,7 @@ enum rudd_status nn_plan_create(struct nn_plan **plan, struct nn_model *model, c
                            options->end_stage - 1);
     if (!status) {
         run_passes(&p->graph, options, kern_expand_pays(p->kern));
+        if (options->features) p->features = nn_graph_border(&p->graph, nn_model_stage_count(model) - 1);
         if (reads_values(p)) status = nn_model_need_values(model, err);
     }
     if (!status) {

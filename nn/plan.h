@@ -12,6 +12,7 @@
 #ifndef NN_PLAN_H
 #define NN_PLAN_H
 
+#include <stdatomic.h>
 #include "kernels/text.h"
 #include "nn/model.h"
 
@@ -28,6 +29,7 @@ struct nn_plan_options {
     int end_stage;     /* above 0: the part below this stage; its output is the activation that the stage would read */
     /* Bytes for the plan's block and prepared weights; 0: none. A training plan computes again what it cannot keep. */
     size_t memory_limit;
+    bool features; /* infer: keeps what the classifier's stage reads (nn_plan_features) */
 };
 
 struct nn_plan;
@@ -42,6 +44,10 @@ float *nn_plan_input(struct nn_plan *plan); /* [batch, size, size, 3] NHWC, norm
 const float *nn_plan_logits(const struct nn_plan *plan); /* [batch, classes]; of a part with end_stage, its output */
 /* Floats of one image in nn_plan_input and in nn_plan_logits. */
 size_t nn_plan_input_floats(const struct nn_plan *plan);
+/* What the last stage, the classifier with its hidden layer if it has one, read in the last run:
+ * [batch, nn_plan_feature_floats]. NULL and 0 unless the plan was made with `features`. */
+const float *nn_plan_features(const struct nn_plan *plan);
+size_t nn_plan_feature_floats(const struct nn_plan *plan);
 size_t nn_plan_output_floats(const struct nn_plan *plan);
 size_t nn_plan_bytes(const struct nn_plan *plan);        /* of the one block: activations and scratch */
 size_t nn_plan_weight_bytes(const struct nn_plan *plan); /* of the prepared weights, its own or the model's */
@@ -55,6 +61,9 @@ int nn_plan_recomputes(const struct nn_plan *plan, enum nn_recompute level);
 void nn_plan_prepare(struct nn_plan *plan);
 /* Forward over the first n <= batch images. */
 void nn_plan_forward(struct nn_plan *plan, int n);
+/* From now on a forward run ends before its next step once *stop is true, and leaves logits without a
+ * meaning. Another thread may set it at any time. NULL: runs are not stopped. */
+void nn_plan_set_stop(struct nn_plan *plan, const atomic_bool *stop);
 /* p [n, classes] = softmax of the logits. */
 void nn_plan_softmax(const struct nn_plan *plan, float *p, int n);
 

@@ -15,7 +15,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The header's version; the number is 10000 major + 100 minor + patch. */
 #define RUDD_VERSION "0.1.0"
+#define RUDD_VERSION_NUMBER 100
+/* The library's: another one than the header's when a newer librudd.so was installed. */
+const char *rudd_version(void);
+int rudd_version_number(void);
 
 enum rudd_status {
     RUDD_OK,
@@ -66,9 +75,14 @@ typedef struct rudd_session rudd_session;
 /* Opens a native model file (safetensors with rudd.* metadata, or timm's own with a recognised architecture). Everything is checked but
  * the weights are not read yet: the first session does that, and the file stays open until then. */
 enum rudd_status rudd_model_open(rudd_model **model, const char *path, struct rudd_error *err);
+/* The same of a file's contents in memory, which stay unchanged there until rudd_model_close. */
+enum rudd_status rudd_model_open_bytes(rudd_model **model, const void *bytes, size_t length, struct rudd_error *err);
 void rudd_model_close(rudd_model *model);
 int rudd_model_class_count(const rudd_model *model);
 const char *rudd_model_class_name(const rudd_model *model, int index);
+/* What people call a class in a language: NULL where the model does not say, or for a wrong index. */
+enum rudd_words { RUDD_LATIN, RUDD_ENGLISH, RUDD_RUSSIAN };
+const char *rudd_model_class_words(const rudd_model *model, int index, enum rudd_words words);
 const char *rudd_model_arch(const rudd_model *model);
 double rudd_model_temperature(const rudd_model *model); /* 0: it holds none */
 int rudd_model_image_size(const rudd_model *model);
@@ -76,7 +90,23 @@ int rudd_model_image_size(const rudd_model *model);
 /* A session owns the plan and its one block of memory for up to max_batch images at a time. The weights are the model's, once for all
  * its sessions: RUDD_IO when its file became shorter before the first one. The model must outlive it. */
 enum rudd_status rudd_session_create(rudd_session **session, const rudd_model *model, int max_batch, struct rudd_error *err);
+/* The same with more to say. size: sizeof(struct rudd_session_options), by which a library knows how
+ * old the caller's struct is; what is 0 stands for what rudd_session_create does. */
+struct rudd_session_options {
+    size_t size;
+    int max_batch;       /* 0: 1 */
+    int threads;         /* of those of the process (rudd_set_threads), at most so many for this session; 0: all.
+                          * Results do not depend on it */
+    size_t memory_limit; /* bytes for its block and the prepared weights; 0: none. RUDD_LIMIT where they need more */
+};
+enum rudd_status rudd_session_create_with(rudd_session **session, const rudd_model *model,
+                                          const struct rudd_session_options *options, struct rudd_error *err);
 void rudd_session_destroy(rudd_session *session);
+
+/* Ends the prediction that the session is making, or else the next one, with RUDD_CANCELLED; a
+ * network stops before its next layer. The session then serves again. The only function that another
+ * thread may call while the session is used. */
+void rudd_session_cancel(rudd_session *session);
 
 /* A session's probabilities are softmax(logits / the model's temperature): calibrated, so that of
  * answers given at 0.9 about nine in ten are right. raw not 0: from now on they are softmax(logits), as
@@ -99,6 +129,17 @@ enum rudd_status rudd_predict_bytes(rudd_session *session, const void *bytes, si
 enum rudd_status rudd_predict_file(rudd_session *session, const char *path, struct rudd_timing *timing, struct rudd_error *err);
 enum rudd_status rudd_predict_rgb(rudd_session *session, const uint8_t *rgb, int w, int h, struct rudd_timing *timing,
                                   struct rudd_error *err);
+/* The same of pixels in another order, or with bytes between rows. Grey counts three times; alpha is
+ * left out. */
+enum rudd_order { RUDD_RGB, RUDD_BGR, RUDD_RGBA, RUDD_BGRA, RUDD_GRAY };
+struct rudd_pixels {
+    const void *data; /* the upper left pixel, 8 bits a channel */
+    int width, height;
+    ptrdiff_t stride; /* bytes from a row to the one below it; 0: rows without a gap; negative: they lie bottom up */
+    enum rudd_order order;
+};
+enum rudd_status rudd_predict_pixels(rudd_session *session, const struct rudd_pixels *pixels, struct rudd_timing *timing,
+                                     struct rudd_error *err);
 /* count <= max_batch normalised images [count,3,h,w], h = w = the image size: straight into the network. */
 enum rudd_status rudd_predict_tensor(rudd_session *session, const float *nchw, int count, struct rudd_timing *timing,
                                      struct rudd_error *err);
@@ -115,6 +156,11 @@ enum rudd_status rudd_predict_prepared(rudd_session *session, const uint8_t *con
 /* Results of the last prediction, [count, classes]; valid until the next one. */
 const float *rudd_session_logits(const rudd_session *session);
 const float *rudd_session_probabilities(const rudd_session *session);
+/* Features of the last prediction, [count, rudd_model_feature_count]: what the classifier (its hidden
+ * layer, if it has one) was given, the pooled output of the network. Pictures that look alike have
+ * features in like directions. NULL for a session of several views. Valid until the next one. */
+const float *rudd_session_embed(const rudd_session *session);
+int rudd_model_feature_count(const rudd_model *model);
 
 struct rudd_top {
     int index;
@@ -125,5 +171,9 @@ int rudd_top_k(struct rudd_top *top, int k, const float *probabilities, int clas
 
 /* Threads for all sessions of the process; n <= 0: one for each processor that this process may use. */
 void rudd_set_threads(int n);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

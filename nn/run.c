@@ -32,6 +32,16 @@ size_t nn_plan_output_floats(const struct nn_plan *plan)
     return floats_of(plan->sites[plan->graph.output].out);
 }
 
+const float *nn_plan_features(const struct nn_plan *plan)
+{
+    return plan->features < 0 ? NULL : nn_at(plan, plan->sites[plan->features].y);
+}
+
+size_t nn_plan_feature_floats(const struct nn_plan *plan)
+{
+    return plan->features < 0 ? 0 : floats_of(plan->sites[plan->features].out);
+}
+
 size_t nn_plan_bytes(const struct nn_plan *plan)
 {
     return plan->block_floats * sizeof(float);
@@ -63,6 +73,11 @@ void nn_plan_set_step(struct nn_plan *plan, uint64_t seed, uint64_t step)
     plan->step = step;
 }
 
+void nn_plan_set_stop(struct nn_plan *plan, const atomic_bool *stop)
+{
+    plan->stop = stop;
+}
+
 void nn_plan_set_trace(struct nn_plan *plan, nn_trace_fn *fn, void *user)
 {
     plan->trace = fn;
@@ -91,6 +106,7 @@ void nn_plan_forward(struct nn_plan *plan, int n)
     if (plan->options.train) nn_prepare_sites(plan, false);
     for (int i = 0; i < plan->graph.count; i++) {
         const struct nn_site *site = &plan->sites[i];
+        if (plan->stop && atomic_load_explicit(plan->stop, memory_order_relaxed)) break;
         if (nn_ops[site->node.op].forward) run_site(plan, site, nn_ops[site->node.op].forward, n, false);
     }
     kern_team_end();

@@ -66,6 +66,8 @@ struct nn_plan {
     int scratch; /* buffer */
     uint64_t seed, step;
     const struct kern_table *kern;
+    int features;            /* site whose output is kept; -1: none */
+    const atomic_bool *stop; /* NULL: runs are not stopped */
     nn_trace_fn *trace;
     void *trace_user;
     float *grads; /* during nn_plan_backward */

@@ -40,7 +40,7 @@ enum rudd_status train_lr_sweep_run(struct train_lr_sweep *sweep, struct train_l
     enum rudd_status status = train_learner_start(learner, 1, events, err);
     if (status != RUDD_OK) return status;
     for (int i = 0; i < TRAIN_LR_STEPS && !sweep->diverged; i++) {
-        double rate = first_rate * pow(last_rate / first_rate, i / (double)(TRAIN_LR_STEPS - 1)), loss;
+        double rate = first_rate * pow(last_rate / first_rate, i / (double)(TRAIN_LR_STEPS - 1)), loss = 0;
         learner->forced = rate / o->optim.lr;
         status = take_step(&loss, learner, err);
         if (status == RUDD_LIMIT && i > 0) { /* not finite: the sweep has found what it looks for */

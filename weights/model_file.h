@@ -55,6 +55,9 @@ struct weights_load_options {
     int pad_size; /* SAME padding as at pictures of this side (nn_model_freeze_pads); 0: by metadata or dialect, or by the picture where pad is given */
     float bn_eps; /* 0: by metadata or family */
     enum weights_keras_norm keras_norm;
+    /* The file's contents, which outlive the model; path then only names them. NULL: read the file. */
+    const void *bytes;
+    size_t length;
 };
 /* Loads path into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts
  * and as many names as it holds. The report is filled on success and on RUDD_MISMATCH, and is always safe to free. A replaced

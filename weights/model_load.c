@@ -343,7 +343,8 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
     l.from->source = (struct nn_source){read_param, close_source};
     l.from->seed = l.options->seed;
     l.file = &l.from->file;
-    enum rudd_status status = weights_open(l.file, path, err);
+    enum rudd_status status = l.options->bytes ? weights_parse(l.file, l.options->bytes, l.options->length, path, err)
+                                               : weights_open(l.file, path, err);
     if (!status) status = make_model(&l);
     if (!status) status = fit_params(&l);
     if (!status && l.options->hash) status = hash_file(&l);
