@@ -116,6 +116,8 @@ static enum rudd_status check_format(const struct format *f, const struct order 
             err, RUDD_ARGUMENT,
             "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
             f->name);
+    if (onnx->raw && !onnx->softmax)
+        return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
     return RUDD_OK;
 }
 
@@ -135,7 +137,8 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
          "how numbers are stored; npz: no bfloat16; onnx: cast to float32 where they are read"},
         {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096, "onnx: side of the pictures; 0: the model's own"},
         {"keep-batchnorm", NN_OPTION_FLAG, &onnx->keep_batchnorm, NULL, 0, 0, "onnx: batch norms as nodes, not folded"},
-        {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: probabilities instead of logits"},
+        {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: calibrated probabilities instead of logits"},
+        {"raw", NN_OPTION_FLAG, &onnx->raw, NULL, 0, 0, "onnx: --softmax without the model's temperature"},
         {"preprocess", NN_OPTION_FLAG, &onnx->preprocess, NULL, 0, 0, "onnx: the input is pixels of 0..255, normalised inside"},
     };
     struct nn_options options = {.usage = "rudd export --model FILE [--format FORMAT] -o OUT",

@@ -431,13 +431,19 @@ static void add_preprocess(struct onnx *o)
     plain_node(o, "Mul", "normalised", INPUTS("centred", add_planes(o, "preprocess.scale", o->scale)));
 }
 
-static void make_body(struct onnx *o, int size, bool softmax)
+static void make_body(struct onnx *o, int size, const struct weights_onnx_options *wanted)
 {
-    const char *output = softmax ? "probabilities" : "logits";
+    const char *output = wanted->softmax ? "probabilities" : "logits";
     if (o->preprocess) add_preprocess(o);
     for (int i = 0; i < o->graph.count; i++) add_node(o, i);
-    if (softmax) {
-        struct weights_pb node = begin_node("Softmax", output, INPUTS("logits"));
+    if (wanted->softmax) {
+        const char *scores = "logits";
+        if (o->model->temperature > 0 && !wanted->raw) {
+            scores = "calibrated";
+            add_number(o, "temperature", (float)o->model->temperature);
+            plain_node(o, "Div", scores, INPUTS("logits", "temperature"));
+        }
+        struct weights_pb node = begin_node("Softmax", output, INPUTS(scores));
         attribute_int(&node, "axis", 1);
         end_node(o, &node, output);
     }
@@ -556,7 +562,7 @@ enum rudd_status weights_onnx_write(const char *path, const struct nn_model *mod
         rudd_alloc(sizeof *o.constants * ((size_t)model->param_count + nodes + 2)); /* folding adds a bias a node at most */
     if (o.shapes && o.constants) {
         nn_graph_shapes(o.shapes, &o.graph, size);
-        make_body(&o, size, wanted->softmax);
+        make_body(&o, size, wanted);
         status = write_file(path, &o, err);
     } else {
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to write it", path);

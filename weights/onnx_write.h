@@ -10,6 +10,7 @@ struct weights_onnx_options {
     int image_size;      /* side of the input, 8..4096; 0: the model's */
     bool keep_batchnorm; /* BatchNormalization nodes under timm's names, instead of folded into the convolutions before them */
     bool softmax;        /* the output is "probabilities" instead of "logits" */
+    bool raw;            /* probabilities without the model's temperature */
     bool preprocess;     /* the input is pixels of 0..255, normalised by the first nodes, Sub and Mul */
     enum weights_dtype dtype; /* of the initialisers: WEIGHTS_F32, or narrow and cast to float32 where they are read */
 };

@@ -13,12 +13,12 @@ bool data_store_is_url(const char *where)
     return !strncasecmp(where, "postgresql://", 13) || !strncasecmp(where, "postgres://", 11);
 }
 
-/* sqlite:FILE is FILE. */
-static void drop_scheme(char *where)
+/* sqlite:FILE is FILE: where the place begins in text. */
+static const char *behind_scheme(const char *text)
 {
     static const char scheme[] = "sqlite:";
     const size_t n = sizeof scheme - 1;
-    if (strncmp(where, scheme, n) == 0) memmove(where, where + n, strlen(where + n) + 1);
+    return strncmp(text, scheme, n) == 0 ? text + n : text;
 }
 
 /* The first line of --store-file, without its end. */
@@ -29,11 +29,12 @@ static enum rudd_status read_first_line(char out[DATA_STORE_WHERE], const char *
     size_t length;
     enum rudd_status status = data_file_read(&bytes, &length, path, DATA_STORE_WHERE - 1, err);
     if (status) return status;
-    memcpy(out, bytes, length);
-    out[length] = 0;
-    out[strcspn(out, "\r\n")] = 0;
+    char line[DATA_STORE_WHERE];
+    memcpy(line, bytes, length);
+    line[length] = 0;
+    line[strcspn(line, "\r\n")] = 0;
     rudd_free(bytes);
-    drop_scheme(out);
+    strcpy(out, behind_scheme(line));
     if (*out) return RUDD_OK;
     return rudd_fail(err, RUDD_FORMAT,
                      "--store-file %.300s: its first line is empty; expected the name of an SQLite "
@@ -67,8 +68,7 @@ enum rudd_status data_store_where(char out[DATA_STORE_WHERE], const char *store,
         return rudd_fail(err, RUDD_ARGUMENT,
                          "--store: a password on the command line can be read by others; put the "
                          "URL into a file and say --store-file FILE, or use PGPASSFILE");
-    strcpy(out, text);
-    drop_scheme(out);
+    strcpy(out, behind_scheme(text));
     return RUDD_OK;
 }
 
