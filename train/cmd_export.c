@@ -116,8 +116,7 @@ static enum rudd_status check_format(const struct format *f, const struct order 
             err, RUDD_ARGUMENT,
             "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
             f->name);
-    if (onnx->raw && !onnx->softmax)
-        return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
+    if (onnx->raw && !onnx->softmax) return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
     return RUDD_OK;
 }
 
