@@ -112,6 +112,14 @@ $(B)/flags: force
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(LDFLAGS)' > $@
 
+# The commit that is built. Its file changes only when the commit does, and one object hangs on it.
+COMMIT = $(shell [ -e .git ] && git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+$(B)/commit.h: force
+	@mkdir -p $(@D)
+	@echo '#define RUDD_COMMIT "$(COMMIT)"' | cmp -s - $@ || echo '#define RUDD_COMMIT "$(COMMIT)"' > $@
+$(B)/nn/base/build.o: EXTRA = -include $(B)/commit.h
+$(B)/nn/base/build.o: $(B)/commit.h
+
 # What the programs here are linked with: every layer's own names are there.
 $(B)/libcore.a: $(call obj,$(LIB_SRC))
 	@rm -f $@ && $(AR) rcs $@ $^

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct kern_library;
+
 /* Activation applied by epilogues.   SILU(z) = z * sigmoid(z)   (arXiv:1702.03118);  RELU6(z) = min(max(z, 0), 6)   (arXiv:1704.04861) */
 enum kern_act { KERN_ACT_NONE, KERN_ACT_SILU, KERN_ACT_SIGMOID, KERN_ACT_RELU, KERN_ACT_RELU6 };
 enum { KERN_ACTS = KERN_ACT_RELU6 + 1 };
@@ -288,5 +290,6 @@ int kern_threads(void);
 int kern_cap_threads(int n);
 /* Whether OpenBLAS is there: loads it (gemm_blas.c), before any row of its tier may run. Thread-safe. */
 bool kern_blas_load(void);
+extern struct kern_library kern_libblas_library; /* OpenBLAS itself (library.h), for --version */
 
 #endif
