@@ -33,6 +33,18 @@ void nn_config_free(struct nn_config *configs)
     }
 }
 
+char *nn_config_hold(struct nn_options *options, const char *text, size_t length)
+{
+    struct nn_config *config = rudd_alloc(sizeof *config + length + 1);
+    if (!config) return NULL;
+    config->json = NULL;
+    memcpy(config->text, text, length);
+    config->text[length] = 0;
+    config->next = options->configs;
+    options->configs = config;
+    return config->text;
+}
+
 /* A list as the command line spells it, "0.7,0.15,0.15", in place. */
 static char *bare_list(char *text)
 {
@@ -253,14 +265,9 @@ enum rudd_status nn_config_parse(struct nn_options *options, const char *text, s
     if (length > CONFIG_MAX_BYTES || memchr(text, 0, length))
         return rudd_fail(err, RUDD_FORMAT, "%s: not a config file; expected lines of name = value or JSON, 1 MiB at most",
                          name);
-    struct nn_config *config = rudd_alloc(sizeof *config + length + 1);
-    if (!config) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to read it", name);
-    config->json = NULL;
-    memcpy(config->text, text, length);
-    config->text[length] = 0;
     /* Held from now on, also on failure: some targets may point into it already. */
-    config->next = options->configs;
-    options->configs = config;
+    if (!nn_config_hold(options, text, length)) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to read it", name);
+    struct nn_config *config = options->configs;
     return config->text[strspn(config->text, " \t\r\n")] == '{' ? apply_json_text(config, options, length, name, err)
                                                                 : apply_lines(options, config->text, name, err);
 }

@@ -10,7 +10,7 @@
  * comment at a line's start or behind a space, ; at its start; text may stand in "" (with \" \\ \n \t) or '' (as it is); a
  * name given twice is a mistake. Whatever is wrong is told with file and line.
  *
- * Not here: values over several lines, nested tables, environment variables. */
+ * Not here: values over several lines, nested tables. */
 #ifndef NN_CONFIG_H
 #define NN_CONFIG_H
 
@@ -28,6 +28,8 @@ enum rudd_status nn_config_read(struct nn_options *options, const char *path, st
 enum rudd_status nn_config_apply_json(const struct nn_options *options, const json_t *object, const char *where,
                                       struct rudd_error *err);
 
+/* A copy of text [length] with a 0 behind it, for string targets to point into, until nn_options_free. NULL: no memory. */
+char *nn_config_hold(struct nn_options *options, const char *text, size_t length);
 void nn_config_free(struct nn_config *configs); /* all of them; NULL is fine */
 
 #endif

@@ -1,12 +1,18 @@
 /* options.c - command lines from one table per command.
  *
- *     argv --pass 1--> is --help there? then stop; config files (config.c) --> nn_option_set per line
- *          --pass 2--> nn_option_set per flag; what is no option is moved to the front: the arguments
+ *     argv --> is help there? then stop (base/help.c)
+ *          --> config files (config.c)                      nn_option_set per line
+ *              environment (base/environment.c)             nn_option_set per variable
+ *          --> flags                                        nn_option_set per flag; the rest are arguments
  *
- * nn_option_set is the only place that turns text into a value; both passes and config files go through it.
+ * nn_option_set is the only place that turns text into a value; all three go through it.
  *
- * Not here: environment variables, abbreviations of long names, several letters behind one dash. */
+ * Not here: abbreviations of long names, several letters behind one dash. */
 #include "nn/options.h"
+
+#include "nn/base/environment.h"
+#include "nn/base/help.h"
+#include "nn/base/suggest.h"
 #include "nn/config.h"
 
 #include <ctype.h>
@@ -25,15 +31,14 @@ char *nn_option_name(char *out, size_t size, const struct nn_option *row)
     return out;
 }
 
-static char option_letter(const struct nn_option *row)
+bool nn_option_holds_value(const struct nn_option *row)
 {
-    const char *bar = strchr(row->name, '|');
-    return bar ? bar[1] : 0;
+    return row->type != NN_OPTION_CONFIG && row->type != NN_OPTION_GROUP && row->type != NN_OPTION_COMMAND;
 }
 
 static const struct nn_option *find(const struct nn_options *o, const char *name, size_t length)
 {
-    for (int i = 0; i < o->count; i++)
+    for (int i = 0; length && i < o->count; i++) /* headings have no name */
         if (strcspn(o->rows[i].name, "|") == length && memcmp(o->rows[i].name, name, length) == 0) return &o->rows[i];
     return NULL;
 }
@@ -46,54 +51,20 @@ const struct nn_option *nn_option_find(const struct nn_options *options, const c
 static const struct nn_option *find_letter(const struct nn_options *o, char letter)
 {
     for (int i = 0; i < o->count; i++)
-        if (option_letter(&o->rows[i]) == letter) return &o->rows[i];
+        if (nn_help_letter(&o->rows[i]) == letter) return &o->rows[i];
     return NULL;
-}
-
-/* Levenshtein's distance, one row of the table at a time; words longer than the row are as far as can be. */
-static int distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_LENGTH + 1], n = (int)strlen(b);
-    if (n > NAME_MAX_LENGTH || strlen(a) > NAME_MAX_LENGTH) return INT_MAX;
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 0; a[i]; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (a[i] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
-const char *nn_option_nearest(const char *wrong, const char *const *names, int count)
-{
-    const char *best = NULL;
-    int least = 1 + (int)strlen(wrong) / 3; /* a third of the letters may be wrong: more is another word */
-    for (int i = 0; i < count; i++) {
-        int d = distance(wrong, names[i]);
-        if (d < least || (d == least && !best)) {
-            least = d;
-            best = names[i];
-        }
-    }
-    return best;
 }
 
 static enum rudd_status unknown(const struct nn_options *o, const char *name, const char *where, const char *dashes,
                                 struct rudd_error *err)
 {
-    char names[128][NAME_MAX_LENGTH];
-    const char *list[128];
-    int n = o->count < 128 ? o->count : 128;
-    for (int i = 0; i < n; i++) list[i] = nn_option_name(names[i], sizeof names[i], &o->rows[i]);
-    const char *near = nn_option_nearest(name, list, n);
-    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; %s%s%s", where, dashes, name, near ? "did you mean " : "see ",
-                     near ? dashes : "--help", near ? near : "");
+    char meant[NAME_MAX_LENGTH];
+    const char *advice;
+    const struct nn_option *row = nn_suggest_option(&advice, o, name);
+    if (row)
+        return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; did you mean %s%s", where, dashes, name,
+                         *dashes ? "--" : "", nn_option_name(meant, sizeof meant, row));
+    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; %s", where, dashes, name, advice ? advice : "see --help");
 }
 
 /* ---- text to values ---------------------------------------------------------------------------------------------- */
@@ -230,6 +201,8 @@ static bool set_value(const struct nn_option *row, const char *text)
         return true;
     }
     case NN_OPTION_CONFIG: return true; /* read in the first pass */
+    case NN_OPTION_GROUP:
+    case NN_OPTION_COMMAND: break;
     }
     return false;
 }
@@ -248,7 +221,7 @@ enum rudd_status nn_option_set(const struct nn_options *options, const char *nam
                                struct rudd_error *err)
 {
     const struct nn_option *row = nn_option_find(options, name);
-    if (!row || row->type == NN_OPTION_CONFIG) return unknown(options, name, where, "", err);
+    if (!row || !nn_option_holds_value(row)) return unknown(options, name, where, "", err);
     return set_row(row, text, where, "", err);
 }
 
@@ -280,7 +253,9 @@ static struct flag recognise(const struct nn_options *o, char *word)
     return f;
 }
 
-static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool configs, struct rudd_error *err)
+enum pass { READ_CONFIGS, CLEAR_LISTS, SET_FLAGS };
+
+static enum rudd_status walk(struct nn_options *o, int argc, char **argv, enum pass pass, struct rudd_error *err)
 {
     char name[NAME_MAX_LENGTH];
     int kept = 1;
@@ -288,7 +263,7 @@ static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool c
     for (int i = 1; i < argc; i++) {
         char *word = argv[i];
         if (ended || word[0] != '-' || !word[1]) { /* a lone "-" is an argument, as everywhere */
-            if (!configs) argv[kept++] = word;
+            if (pass == SET_FLAGS) argv[kept++] = word;
             continue;
         }
         if (strcmp(word, "--") == 0) {
@@ -314,11 +289,12 @@ static enum rudd_status walk(struct nn_options *o, int argc, char **argv, bool c
             f.text = argv[++i];
         }
         enum rudd_status status = RUDD_OK;
-        if (configs && f.row->type == NN_OPTION_CONFIG) status = nn_config_read(o, f.text, err);
-        if (!configs) status = set_row(f.row, f.text, "", "--", err);
+        if (pass == READ_CONFIGS && f.row->type == NN_OPTION_CONFIG) status = nn_config_read(o, f.text, err);
+        if (pass == CLEAR_LISTS && f.row->type == NN_OPTION_STRINGS) ((struct nn_strings *)f.row->target)->count = 0;
+        if (pass == SET_FLAGS) status = set_row(f.row, f.text, "", "--", err);
         if (status != RUDD_OK) return status;
     }
-    if (!configs) {
+    if (pass == SET_FLAGS) {
         o->arguments = argv + 1;
         o->argument_count = kept - 1;
     }
@@ -363,41 +339,11 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
             used += (size_t)snprintf(out + used, size - used, "%s%.9g", i ? "," : "", ((double *)row->target)[i]);
         break;
     }
-    case NN_OPTION_CONFIG: break;
+    case NN_OPTION_CONFIG:
+    case NN_OPTION_GROUP:
+    case NN_OPTION_COMMAND: break;
     }
     return out;
-}
-
-/* Appends to text within size; returns the length wanted so far, as snprintf does, so that one pass measures and one writes. */
-static size_t help_into(char *text, size_t size, const struct nn_options *o)
-{
-    size_t used = 0;
-#define APPEND(...) (used += (size_t)snprintf(used < size ? text + used : NULL, used < size ? size - used : 0, __VA_ARGS__))
-    APPEND("usage: %s\n", o->usage);
-    if (o->about) APPEND("\n%s\n", o->about);
-    APPEND("\n");
-    for (int i = 0; i <= o->count; i++) {
-        static const struct nn_option help_row = {"help|h", NN_OPTION_FLAG, NULL, NULL, 0, 0, "this page"};
-        const struct nn_option *row = i < o->count ? &o->rows[i] : &help_row;
-        char name[NAME_MAX_LENGTH], left[256], value[256] = "";
-        const char letter[] = {'-', option_letter(row), ',', ' ', 0};
-        bool flag = row->type == NN_OPTION_FLAG;
-        snprintf(left, sizeof left, "%s--%s%s%s", letter[1] ? letter : "", nn_option_name(name, sizeof name, row),
-                 flag ? "" : " ", flag ? "" : row->value);
-        if (row->target) nn_option_print(value, sizeof value, row);
-        bool shown = value[0] && strcmp(value, flag ? "false" : "") != 0;
-        APPEND("  %-34s %s%s%s%s\n", left, row->help, shown ? " (default " : "", shown ? value : "", shown ? ")" : "");
-    }
-#undef APPEND
-    return used;
-}
-
-static char *print_help(const struct nn_options *options)
-{
-    size_t n = help_into(NULL, 0, options) + 1;
-    char *text = rudd_alloc(n);
-    if (text) help_into(text, n, options);
-    return text;
 }
 
 /* ---- command lines ------------------------------------------------------------------------------------------------ */
@@ -408,14 +354,17 @@ enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **a
     options->arguments = NULL;
     options->argument_count = 0;
     options->configs = NULL;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            options->help = print_help(options);
-            return options->help ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
-        }
-
-    enum rudd_status status = walk(options, argc, argv, true, err);
-    if (status == RUDD_OK) status = walk(options, argc, argv, false, err);
+    enum nn_help help;
+    enum rudd_status status = nn_help_asked(&help, argc, argv, err);
+    if (status == RUDD_OK && help) {
+        options->help = nn_help_print(options, help);
+        return options->help ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
+    }
+    if (status == RUDD_OK) status = nn_environment_config(options, err);
+    if (status == RUDD_OK) status = walk(options, argc, argv, READ_CONFIGS, err);
+    if (status == RUDD_OK) status = nn_environment_apply(options, err);
+    if (status == RUDD_OK) status = walk(options, argc, argv, CLEAR_LISTS, err);
+    if (status == RUDD_OK) status = walk(options, argc, argv, SET_FLAGS, err);
     if (status != RUDD_OK) return status;
     if (options->max_arguments >= 0 && options->argument_count > options->max_arguments)
         return rudd_fail(err, RUDD_ARGUMENT, "found \"%.80s\", expected an option; usage: %s",
