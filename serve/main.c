@@ -2,12 +2,14 @@
  *
  * The main thread only waits for signals. The first SIGTERM or SIGINT drains: what began is answered, then the program ends
  * with 0. A second one ends it at once. */
+#include "data/libraries.h"
 #include "data/session.h"
 #include "data/store/where.h"
 #include "kernels/kern.h"
 #include "nn/options.h"
 #include "serve/keys.h"
 #include "serve/engine.h"
+#include "serve/libraries.h"
 #include "serve/server.h"
 #include <pthread.h>
 #include <signal.h>
@@ -51,6 +53,16 @@ static enum rudd_status hash_key(const char *who, struct rudd_error *err)
     return print_line(who, key, err);
 }
 
+static enum rudd_status print_version(struct rudd_error *err)
+{
+    static const struct nn_build_library *const libraries[] = {data_libraries, serve_libraries, NULL};
+    char *text = nn_build_print("rudd-serve", libraries);
+    if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the version's page");
+    fputs(text, stdout);
+    rudd_free(text);
+    return RUDD_OK;
+}
+
 /* *done: help or the version was printed. */
 static enum rudd_status parse(struct settings *s, struct nn_options *options, bool *done, int argc, char **argv,
                               struct rudd_error *err)
@@ -60,7 +72,7 @@ static enum rudd_status parse(struct settings *s, struct nn_options *options, bo
     if (!status && options->help) {
         fputs(options->help, stdout);
     } else if (s->version) {
-        printf("rudd-serve %s\n", RUDD_VERSION);
+        status = print_version(err);
     } else if (!status && (s->new_key || s->hash_key)) {
         status = s->new_key ? make_key(s->new_key, err) : hash_key(s->hash_key, err);
     } else if (!status && !s->server.models.count && !s->server.models_folder) {

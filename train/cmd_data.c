@@ -371,5 +371,20 @@ enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
         {"feedback", train_cmd_data_feedback, "a training folder from what people said of a server's answers"},
         {NULL, NULL, NULL},
     };
-    return train_command_dispatch("data", rows, argc, argv, err);
+    static const struct nn_example examples[] = {
+        {"what is wrong in a folder of photos, before training on it", "rudd data check photos"},
+        {"a validation and a test part, without two views of one photograph in different parts",
+         "rudd data split photos -o parts --near"},
+        {"drawings to try rudd with", "rudd data synth -o fishes --per-class 40"},
+        {NULL, NULL}};
+    static const struct nn_synonym synonyms[] = {
+        {"verify", "check", NULL}, {"validate", "check", NULL}, {"lint", "check", NULL},
+        {"info", "stats", NULL},   {"describe", "stats", NULL}, {"count", "stats", NULL},
+        {"draw", "synth", NULL},   {"generate", "synth", NULL}, {NULL, NULL, NULL}};
+    static const struct train_commands commands = {.usage = "rudd data COMMAND [OPTION ...]",
+                                                   .about = "Checks and prepares folders of pictures.",
+                                                   .examples = examples,
+                                                   .synonyms = synonyms,
+                                                   .rows = rows};
+    return train_command_dispatch(&commands, argc, argv, err);
 }

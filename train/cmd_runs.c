@@ -330,5 +330,18 @@ enum rudd_status train_cmd_runs(int argc, char **argv, struct rudd_error *err)
         {"promote", promote, "a run's model to a place with a name"},
         {NULL, NULL, NULL},
     };
-    return train_command_dispatch("runs", rows, argc, argv, err);
+    static const struct nn_example examples[] = {
+        {"the runs in runs/, best first", "rudd runs list --sort val.macro_f1"},
+        {"is the second really better than the first?", "rudd runs compare runs/1 runs/2"},
+        {NULL, NULL}};
+    static const struct nn_synonym synonyms[] = {
+        {"ls", "list", NULL},        {"view", "show", NULL},       {"info", "show", NULL},
+        {"diff", "compare", NULL},   {"top", "best", NULL},        {"winner", "best", NULL},
+        {"deploy", "promote", NULL}, {"publish", "promote", NULL}, {NULL, NULL, NULL}};
+    static const struct train_commands commands = {.usage = "rudd runs COMMAND [OPTION ...]",
+                                                   .about = "Lists, shows, compares and promotes training runs.",
+                                                   .examples = examples,
+                                                   .synonyms = synonyms,
+                                                   .rows = rows};
+    return train_command_dispatch(&commands, argc, argv, err);
 }

@@ -1,9 +1,12 @@
 /* command.c - what every command of `rudd` does first. */
 #include "train/command.h"
 
+#include "nn/base/help.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST = 40 }; /* rows of one table of commands, with its headings */
 
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err)
 {
@@ -13,29 +16,88 @@ enum rudd_status train_command_parse(struct nn_options *options, bool *done, int
     return status;
 }
 
-enum rudd_status train_command_dispatch(const char *name, const struct train_subcommand *rows, int argc, char **argv,
-                                        struct rudd_error *err)
+/* The page of all commands: a table of options, whose rows are commands. */
+static enum rudd_status print_page(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err)
 {
-    enum { MOST = 16 };
-    const char *names[MOST], *wanted = argc > 1 ? argv[1] : "--help";
-    char list[200] = "";
+    struct nn_option rows[MOST];
+    struct nn_options options = {.usage = commands->usage,
+                                 .about = commands->about,
+                                 .more = commands->more,
+                                 .examples = commands->examples,
+                                 .rows = rows};
+    bool done;
+    for (const struct train_subcommand *c = commands->rows; c->help && options.count < MOST; c++)
+        rows[options.count++] = c->name ? (struct nn_option){c->name, NN_OPTION_COMMAND, .help = c->help}
+                                        : (struct nn_option){"", NN_OPTION_GROUP, .help = c->help};
+    enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    nn_options_free(&options);
+    return status;
+}
+
+static const struct train_subcommand *find(const struct train_commands *commands, const char *name)
+{
+    for (const struct train_subcommand *c = commands->rows; c->help; c++)
+        if (c->name && strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+static enum rudd_status unknown(const struct train_commands *commands, const char *wanted, struct rudd_error *err)
+{
+    const char *names[MOST];
+    char title[NN_TITLE], list[300] = "";
     int count = 0;
-    for (; rows[count].name && count < MOST; count++) {
-        names[count] = rows[count].name;
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "", names[count]);
+    for (const struct train_subcommand *c = commands->rows; c->help && count < MOST; c++) {
+        if (!c->name) continue;
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "", c->name);
+        names[count++] = c->name;
     }
-    if (argc < 2) return rudd_fail(err, RUDD_ARGUMENT, "%s: no sub-command given; expected one of %s", name, list);
-    if (strcmp(wanted, "--help") == 0 || strcmp(wanted, "-h") == 0) {
-        printf("usage: rudd %s COMMAND [OPTION ...]\n\n", name);
-        for (int i = 0; i < count; i++) printf("  %-8s %s\n", names[i], rows[i].help);
+    /* "data: " of rudd data, and nothing of rudd, which begins every message. */
+    const char *group = strchr(nn_help_title(title, commands->usage), ' ');
+    char where[NN_TITLE + 2] = "";
+    if (group) snprintf(where, sizeof where, "%s: ", group + 1);
+    if (!wanted) return rudd_fail(err, RUDD_ARGUMENT, "%sno command given; expected one of %s", where, list);
+    const struct nn_suggestion s = nn_suggest(wanted, names, count, commands->synonyms);
+    if (s.name || s.advice)
+        return rudd_fail(err, RUDD_ARGUMENT, "%sunknown command \"%.60s\"; %s%s", where, wanted,
+                         s.name ? "did you mean " : s.advice, s.name ? s.name : "");
+    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown command \"%.60s\"; expected one of %s", where, wanted, list);
+}
+
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "-h") == 0 || strncmp(word, "--help", 6) == 0;
+}
+
+enum rudd_status train_command_dispatch(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err)
+{
+    static char whole[] = "--help";
+    if (argc < 2) return unknown(commands, NULL, err);
+    if (asks_for_help(argv[1])) {
+        if (argv[1][0] != '-') argv[1] = whole;
+        if (argc == 2) return print_page(commands, argc, argv, err);
+        /* `help train` is `train --help`. The request comes first, so that nothing behind it runs. */
+        char *request = argv[1];
+        argv[1] = argv[2];
+        argv[2] = request;
+    }
+    const struct train_subcommand *c = find(commands, argv[1]);
+    return c ? c->run(argc - 1, argv + 1, err) : unknown(commands, argv[1], err);
+}
+
+enum rudd_status train_command_program(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err)
+{
+    static char whole[] = "--help";
+    char title[NN_TITLE];
+    if (argc < 2) return print_page(commands, 2, (char *[]){argv[0], whole, NULL}, err);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "version") == 0) {
+        char *text = nn_build_print(nn_help_title(title, commands->usage), commands->libraries);
+        if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the version's page");
+        fputs(text, stdout);
+        rudd_free(text);
         return RUDD_OK;
     }
-    for (int i = 0; i < count; i++)
-        if (strcmp(wanted, names[i]) == 0) return rows[i].run(argc - 1, argv + 1, err);
-    const char *near = nn_option_nearest(wanted, names, count);
-    return rudd_fail(err, RUDD_ARGUMENT, "%s: unknown sub-command \"%.40s\"; %s%s", name, wanted,
-                     near ? "did you mean " : "expected one of ", near ? near : list);
+    return train_command_dispatch(commands, argc, argv, err);
 }
 
 enum rudd_status train_command_print(json_t *json, struct rudd_error *err)

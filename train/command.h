@@ -6,38 +6,54 @@
 #define TRAIN_COMMAND_H
 
 #include <jansson.h>
-#include "nn/options.h"
+#include "nn/base/build.h"
+#include "nn/base/suggest.h"
 
 typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error *err);
 
-/* One row per command: declares it here, lists it in help and reaches it by name in main.c. */
-#define TRAIN_COMMANDS(ROW)                                                                                                    \
+/* One row per command: declares it here, lists it in help and reaches it by name in main.c. GROUP is a heading of help. */
+#define TRAIN_COMMANDS(GROUP, ROW)                                                                                             \
+    GROUP("Learn from pictures")                                                                                               \
+    ROW(data, "check, describe, split or draw folders of pictures")                                                            \
     ROW(train, "fine-tune a classifier on a folder of pictures")                                                               \
     ROW(eval, "measure a model on a folder of pictures")                                                                       \
-    ROW(predict, "what is on pictures")                                                                                        \
-    ROW(import, "foreign weights into a model file")                                                                           \
-    ROW(export, "a model file into what other programs read")                                                                  \
-    ROW(inspect, "what a model file, any weights file or an architecture is")                                                  \
-    ROW(diff, "two weights files, tensor by tensor")                                                                           \
-    ROW(data, "check, describe, split or draw folders of pictures")                                                            \
-    ROW(runs, "list, show, compare and promote runs")
+    GROUP("Use a model")                                                                                                       \
+    ROW(predict, "say what is on pictures")                                                                                    \
+    GROUP("Exchange models with other programs")                                                                               \
+    ROW(import, "make a model file of another program's weights")                                                              \
+    ROW(export, "write a model in a form that other programs read")                                                            \
+    GROUP("Look after models and runs")                                                                                        \
+    ROW(runs, "list, show, compare and promote runs")                                                                          \
+    ROW(inspect, "show what a model file, a weights file or an architecture is")                                               \
+    ROW(diff, "compare two weights files, tensor by tensor")
 
+#define TRAIN_NO_GROUP(heading)
 #define TRAIN_DECLARE(name, help) train_command train_cmd_##name;
-TRAIN_COMMANDS(TRAIN_DECLARE)
+TRAIN_COMMANDS(TRAIN_NO_GROUP, TRAIN_DECLARE)
 #undef TRAIN_DECLARE
+#undef TRAIN_NO_GROUP
 
 /* nn_options_parse, and the help page on stdout when asked for: then *done is set and the command has nothing left to do. For rudd-bench's, too. */
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err);
 
-/* A command of commands (`rudd data check`): runs the row that argv[1] names, with argv moved by one. `name` starts the messages. The rows
- * end with a NULL name. --help lists them. */
+/* A program or command that consists of commands. */
 struct train_subcommand {
-    const char *name;
+    const char *name; /* NULL: a heading of help */
     train_command *run;
-    const char *help;
+    const char *help; /* NULL ends the rows */
 };
-enum rudd_status train_command_dispatch(const char *name, const struct train_subcommand *rows, int argc, char **argv,
-                                        struct rudd_error *err);
+struct train_commands {
+    const char *usage, *about, *more; /* as in struct nn_options; "rudd data COMMAND" */
+    const struct nn_example *examples;
+    const struct nn_synonym *synonyms; /* other programs' names for them; may be NULL */
+    const struct train_subcommand *rows;
+    const struct nn_build_library *const *libraries; /* for --version; programs only */
+};
+/* Runs the row that argv[1] names, with argv moved by one. help, -h and --help show the commands; with a command's name behind
+ * them, that command's page. argv may be changed. */
+enum rudd_status train_command_dispatch(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err);
+/* The same for a whole program: no words show the commands, --version what the program is. */
+enum rudd_status train_command_program(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err);
 
 /* One JSON text on stdout, a line. Takes json over; NULL is RUDD_NO_MEMORY. */
 enum rudd_status train_command_print(json_t *json, struct rudd_error *err);

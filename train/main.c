@@ -1,63 +1,83 @@
-/* main.c - the program `rudd`: finds the command, prints its mistake, chooses the exit status.
+/* main.c - the program `rudd`: its commands; prints the mistake, chooses the exit status.
  *
  *     0 done   1 failed   2 wrong usage */
+#include "data/libraries.h"
 #include "train/command.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const struct command {
-    const char *name;
-    train_command *run;
-    const char *help;
-} commands[] = {
+static const struct train_subcommand rows[] = {
+#define GROUP(heading) {NULL, NULL, heading},
 #define ROW(name, help) {#name, train_cmd_##name, help},
-    TRAIN_COMMANDS(ROW)
+    TRAIN_COMMANDS(GROUP, ROW)
 #undef ROW
+#undef GROUP
         {NULL, NULL, NULL},
 };
-enum { COMMAND_COUNT = (int)(sizeof commands / sizeof *commands) - 1 };
 
-static void print_help(void)
-{
-    printf("usage: rudd COMMAND [OPTION ...]\n\n"
-           "Fine-tunes and runs image classifiers on ordinary CPUs.\n\n");
-    for (int i = 0; i < COMMAND_COUNT; i++) printf("  %-10s %s\n", commands[i].name, commands[i].help);
-    printf("\n  rudd COMMAND --help    the options of a command\n"
-           "  rudd --version         %s\n",
-           RUDD_VERSION);
-}
+static const struct nn_example examples[] = {
+    {"look at your photos: a folder for each class, photos/perch/1.jpg", "rudd data check photos"},
+    {"learn from them, starting from pretrained weights",
+     "rudd train --data photos --weights weights.safetensors --out runs/first"},
+    {"ask the model", "rudd predict --model runs/first/model.safetensors new.jpg"},
+    {"answer over HTTP, with a page to try it at http://127.0.0.1:8080/", "rudd-serve --model runs/first/model.safetensors"},
+    {NULL, NULL},
+};
 
-static enum rudd_status unknown_command(const char *name, struct rudd_error *err)
-{
-    const char *names[COMMAND_COUNT + 1] = {0};
-    for (int i = 0; i < COMMAND_COUNT; i++) names[i] = commands[i].name;
-    const char *near = nn_option_nearest(name, names, COMMAND_COUNT);
-    return rudd_fail(err, RUDD_ARGUMENT, "unknown command \"%.80s\"; %s%s", name, near ? "did you mean " : "see rudd ",
-                     near ? near : "help");
-}
+/* What other programs call our commands. */
+static const struct nn_synonym synonyms[] = {
+    {"fit", "train", NULL},
+    {"finetune", "train", NULL},
+    {"fine-tune", "train", NULL},
+    {"learn", "learn|train", NULL},
+    {"test", "eval", NULL},
+    {"val", "eval", NULL},
+    {"validate", "eval", NULL},
+    {"evaluate", "eval", NULL},
+    {"score", "eval", NULL},
+    {"infer", "predict", NULL},
+    {"inference", "predict", NULL},
+    {"classify", "predict", NULL},
+    {"run", "predict", NULL},
+    {"detect", "predict", NULL},
+    {"convert", NULL, "rudd import reads other programs' weights, rudd export writes them"},
+    {"load", "import", NULL},
+    {"save", "export", NULL},
+    {"download", "fetch", "rudd takes weights from files: rudd train --weights FILE"},
+    {"pull", "fetch", "rudd takes weights from files: rudd train --weights FILE"},
+    {"info", "inspect", NULL},
+    {"show", "inspect", NULL},
+    {"summary", "inspect", NULL},
+    {"compare", NULL, "rudd runs compare A B compares two models, rudd diff A B their weights"},
+    {"list", "runs", NULL},
+    {"dataset", "data", NULL},
+    {"split", "data", "rudd data split divides a folder of pictures"},
+    {"check", "data", "rudd data check reads a folder of pictures"},
+    {"serve", NULL, "the server is a program of its own: rudd-serve --model FILE"},
+    {"server", NULL, "the server is a program of its own: rudd-serve --model FILE"},
+    {"bench", NULL, "measuring is a program of its own: rudd-bench help"},
+    {"benchmark", NULL, "measuring is a program of its own: rudd-bench help"},
+    {NULL, NULL, NULL},
+};
 
-static enum rudd_status dispatch(int argc, char **argv, struct rudd_error *err)
-{
-    if (argc < 2) return rudd_fail(err, RUDD_ARGUMENT, "no command given; rudd help lists them");
-    const char *name = argv[1];
-    if (strcmp(name, "--version") == 0) {
-        printf("rudd %s\n", RUDD_VERSION);
-        return RUDD_OK;
-    }
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        print_help();
-        return RUDD_OK;
-    }
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1, err);
-    return unknown_command(name, err);
-}
+static const struct nn_build_library *const libraries[] = {data_libraries, NULL};
+
+static const struct train_commands commands = {
+    .usage = "rudd COMMAND [OPTION ...]",
+    .about = "Fine-tunes and runs image classifiers on ordinary processors.",
+    .more = "rudd help COMMAND explains a command and its options. rudd-serve --help is about the server, "
+            "rudd-bench --help about measuring this machine.",
+    .examples = examples,
+    .synonyms = synonyms,
+    .rows = rows,
+    .libraries = libraries,
+};
 
 int main(int argc, char **argv)
 {
     struct rudd_error err = {RUDD_OK, ""};
-    enum rudd_status status = dispatch(argc, argv, &err);
+    enum rudd_status status = train_command_program(&commands, argc, argv, &err);
     /* A full disk behind a redirected stdout is a failure too. */
     if (fflush(stdout) != 0 && status == RUDD_OK) status = rudd_fail(&err, RUDD_IO, "standard output cannot be written");
     if (status == RUDD_OK) return 0;

@@ -2,6 +2,7 @@
 #include "train/run_json.h"
 
 #include "kernels/kern.h"
+#include "nn/base/build.h"
 #include "nn/sha256.h"
 #include "nn/text.h"
 #include "train/settings.h"
@@ -44,7 +45,7 @@ json_t *train_options_json(const struct nn_option *rows, int count)
     char name[NAME];
     json_t *object = json_object();
     for (int i = 0; object && i < count; i++) {
-        if (rows[i].type == NN_OPTION_CONFIG) continue; /* its lines are among the others by now */
+        if (!nn_option_holds_value(&rows[i])) continue; /* a config file's lines are among the others by now */
         if (json_object_set_new(object, nn_option_name(name, sizeof name, &rows[i]), option_json(&rows[i])) != 0) {
             json_decref(object);
             object = NULL;
@@ -53,26 +54,11 @@ json_t *train_options_json(const struct nn_option *rows, int count)
     return object;
 }
 
-static void cpu_name(char *out, size_t size)
-{
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[512];
-    snprintf(out, size, "unknown");
-    while (f && fgets(line, sizeof line, f)) {
-        char *value = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !value) continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(out, size, "%.200s", value + 2);
-        break;
-    }
-    if (f) fclose(f);
-}
-
 json_t *train_machine_json(void)
 {
     char cpu[256], text[256];
     struct utsname u;
-    cpu_name(cpu, sizeof cpu);
+    nn_build_processor(cpu, sizeof cpu);
     if (uname(&u) != 0) memset(&u, 0, sizeof u);
     snprintf(text, sizeof text, "%.60s %.60s %.60s", u.sysname, u.release, u.machine);
     return json_pack("{s:s,s:i,s:s,s:i,s:s}", "cpu", cpu, "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "isa", kern_isa(),
@@ -81,7 +67,7 @@ json_t *train_machine_json(void)
 
 json_t *train_versions_json(void)
 {
-    return json_pack("{s:s,s:s}", "rudd", RUDD_VERSION, "compiler", __VERSION__);
+    return json_pack("{s:s,s:s,s:s}", "rudd", RUDD_VERSION, "commit", nn_build_commit(), "compiler", __VERSION__);
 }
 
 void train_run_id(char id[TRAIN_RUN_ID], const struct nn_option *rows, int count, const char *dataset, const char *weights)
@@ -91,7 +77,7 @@ void train_run_id(char id[TRAIN_RUN_ID], const struct nn_option *rows, int count
     nn_sha256_init(&hash);
     for (int i = 0; i < count; i++) {
         nn_option_name(name, sizeof name, &rows[i]);
-        if (train_settings_incidental(name)) continue;
+        if (!nn_option_holds_value(&rows[i]) || train_settings_incidental(name)) continue;
         nn_option_print(text, sizeof text, &rows[i]);
         nn_sha256_update(&hash, name, strlen(name) + 1);
         nn_sha256_update(&hash, text, strlen(text) + 1);

@@ -264,7 +264,7 @@ void train_settings_loosen(struct train_settings *settings)
     train_settings_table(defaults, &nothing);
     for (int i = table.count - 1; i >= 0; i--) {
         char name[64], text[400];
-        if (rows[i].type == NN_OPTION_STRING || rows[i].type == NN_OPTION_CONFIG) continue; /* none follows others */
+        if (rows[i].type == NN_OPTION_STRING || !nn_option_holds_value(&rows[i])) continue; /* none follows others */
         loose = *settings;
         nn_option_set(&table, nn_option_name(name, sizeof name, &rows[i]), nn_option_print(text, sizeof text, &defaults[i]), "",
                       NULL);
