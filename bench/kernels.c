@@ -459,14 +459,16 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
 {
     struct bench b = {.ms = 50, .threads = 1};
     const struct nn_option rows[] = {
-        NN_OPTION_THREADS(&b.threads, "processors"),
-        {"ms", NN_OPTION_INT, &b.ms, "N", 0, 60000, "least milliseconds a case runs; its fastest run counts"},
-        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
+        NN_OPTION_THREADS(&b.threads, "threads"),
+        {"ms", NN_OPTION_INT, &b.ms, "N", 0, 60000, "least milliseconds for each case; its fastest run counts"},
+        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "print one JSON object for each case instead of a table"},
     };
     struct nn_options options = {
         .usage = "rudd-bench kernels [FILTER ...]",
-        .about = "Every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs when each word of FILTER "
+        .about = "Measures every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs when each word of FILTER "
                  "occurs in its line; the plain C reference only when a word is ref.",
+        .examples =
+            (const struct nn_example[]){{"depthwise convolutions with AVX2", "rudd-bench kernels dwconv avx2"}, {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = -1};

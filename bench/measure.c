@@ -7,6 +7,7 @@
  * Busy loops (--beside) run from before the model is opened until the last measured run has ended. */
 #include "bench/bench.h"
 #include "kernels/kern.h"
+#include "nn/base/help.h"
 #include "nn/budget.h"
 #include "nn/trace.h"
 #include "train/command.h"
@@ -22,20 +23,24 @@ enum rudd_status bench_open(struct bench_work *work, bool *done, int argc, char 
                             struct rudd_error *err)
 {
     const struct nn_option rows[] = {
-        {"arch", NN_OPTION_STRING, &work->arch, "NAME", 0, 0, "architecture, with random weights"},
-        {"model", NN_OPTION_STRING, &work->model_path, "FILE", 0, 0, "a model file instead"},
-        {"classes", NN_OPTION_INT, &work->classes, "N", 1, NN_MAX_CLASSES, "classes of --arch"},
-        {"size", NN_OPTION_INT, &work->size, "N", 0, 4096, "image size in pixels; 0: the model's own"},
-        {"batch", NN_OPTION_INT, &work->batch, "N", 1, 1024, "images at a time"},
-        NN_OPTION_THREADS(&work->threads, "processors"),
-        {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "measured runs"},
-        {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before those"},
-        NN_OPTION_MEMORY(&work->memory_limit, "for activations and prepared weights"),
-        {"beside", NN_OPTION_INT, &work->beside, "N", 0, BENCH_BESIDE_MOST,
-         "busy loops meanwhile: other processes, each as busy as it can be"},
-        {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "one line of JSON instead of a table"},
+        {"arch", NN_OPTION_STRING, &work->arch, "NAME", 0, 0, "architecture, with random weights", NN_COMMON},
+        {"model", NN_OPTION_STRING, &work->model_path, "FILE", 0, 0, "model file instead", NN_COMMON},
+        {"classes", NN_OPTION_INT, &work->classes, "N", 1, NN_MAX_CLASSES, "classes, with --arch"},
+        {"size", NN_OPTION_INT, &work->size, "N", 0, 4096,
+         "width and height of the pictures in pixels; 0: what the model was made for", NN_COMMON},
+        {"batch", NN_OPTION_INT, &work->batch, "N", 1, 1024, "pictures at a time", NN_COMMON},
+        NN_OPTION_THREADS(&work->threads, "threads"),
+        {"repeat", NN_OPTION_INT, &work->repeat, "N", 1, 100000, "runs to measure"},
+        {"warmup", NN_OPTION_INT, &work->warmup, "N", 0, 1000, "runs before these"},
+        NN_OPTION_MEMORY(&work->memory_limit, "most memory for the network"),
+        {"beside", NN_OPTION_INT, &work->beside, "N", 0, BENCH_BESIDE_MOST, "processes that keep a processor busy meanwhile"},
+        {"json", NN_OPTION_FLAG, &work->json, NULL, 0, 0, "print one line of JSON instead of a table", NN_COMMON},
     };
-    struct nn_options options = {.usage = usage, .about = about, .rows = rows, .count = sizeof rows / sizeof *rows};
+    char title[NN_TITLE], line[NN_TITLE + 80];
+    snprintf(line, sizeof line, "%s --arch tf_efficientnetv2_b0 --size 224", nn_help_title(title, usage));
+    const struct nn_example examples[] = {{"a network with random weights", line}, {NULL, NULL}};
+    struct nn_options options = {
+        .usage = usage, .about = about, .examples = examples, .rows = rows, .count = sizeof rows / sizeof *rows};
     enum rudd_status status = train_command_parse(&options, done, argc, argv, err);
     if (!status && !*done) status = bench_beside_start(&work->loops, work->beside, err);
     if (!status && !*done) {

@@ -309,27 +309,30 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
     struct peers_settings s = {.python = "python3", .rounds = 11, .beside = 8};
     const struct nn_option rows[] = {
         {"arch", NN_OPTION_STRING, &s.one.arch, "NAME", 0, 0,
-         "one row of this architecture; without these three: the usual five rows"},
-        {"size", NN_OPTION_INT, &s.one.size, "N", 0, 4096, "of pictures of this size; 0: the network's own"},
-        {"batch", NN_OPTION_INT, &s.one.batch, "N", 0, 1024, "and so many at a time; 0: one"},
-        NN_OPTION_THREADS(&s.threads, "processors for each"),
+         "one row with this architecture; without it, --size and --batch: the usual five "
+         "rows"},
+        {"size", NN_OPTION_INT, &s.one.size, "N", 0, 4096,
+         "width and height of the pictures in pixels; 0: what the network was made for"},
+        {"batch", NN_OPTION_INT, &s.one.batch, "N", 0, 1024, "pictures at a time; 0: one"},
+        NN_OPTION_THREADS(&s.threads, "threads of each"),
         {"rounds", NN_OPTION_INT, &s.rounds, "N", 1, 10000, "measured turns of each"},
-        {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch|none", 0, 0, "rudd and this peer alone"},
+        {"only", NN_OPTION_CHOICE, &s.only, "all|onnxruntime|openvino|torch|none", 0, 0, "measure rudd and this peer only"},
         {"old", NN_OPTION_STRING, &s.old, "PROGRAM", 0, 0, "another build of rudd-bench, measured in the same turns"},
         {"beside", NN_OPTION_INT, &s.beside, "N", 0, BENCH_BESIDE_MOST,
-         "B4 and V2-B0 at 224, batch 1, also beside N busy loops; 0: not"},
-        {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "the Python in which the peers are installed"},
-        {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "a line of JSON per row instead of a table"},
+         "also measure B4 and V2-B0 at 224, batch 1, beside N busy processes; 0: no"},
+        {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "Python in which the peers are installed"},
+        {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "print a line of JSON for each row instead of a table"},
     };
-    struct nn_options options = {.usage = "rudd-bench peers [--arch NAME] [--size N] [--batch N] [--only PEER] ...",
-                                 .about = "The same work in rudd and in each peer that is installed, in turns. Peers are "
-                                          "Python packages: onnxruntime, openvino,\n"
-                                          "and torch with timm and safetensors. `make peers` fetches them "
-                                          "(tests/parity/peers.sh install) and runs this; or install\n"
-                                          "them with pip where --python finds them. PyTorch 2 is compiled by torch.compile, "
-                                          "PyTorch 1 frozen and optimised by its jit.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows};
+    struct nn_options options = {
+        .usage = "rudd-bench peers [--arch NAME] [--size N] [--batch N] [--only PEER] ...",
+        .about = "Measures the same work in rudd and in each peer that is installed, in turns. Peers are Python packages: "
+                 "onnxruntime, openvino, and torch with timm and safetensors. `make peers` fetches them "
+                 "(tests/parity/peers.sh install) and runs this; or install them with pip where --python finds "
+                 "them. PyTorch 2 is compiled by torch.compile, PyTorch 1 frozen and optimised by its jit.",
+        .examples =
+            (const struct nn_example[]){{"rudd beside ONNX Runtime", "rudd-bench peers --only onnxruntime"}, {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows};
     char *old = NULL;
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);

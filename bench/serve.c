@@ -530,25 +530,28 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         .arch = "efficientnet_b4", .size = 224, .classes = 15, .clients = 4, .side = 640, .flood = 256, .seconds = 10};
     const struct nn_option rows[] = {
         {"arch", NN_OPTION_STRING, &b.arch, "NAME", 0, 0, "architecture, with random weights"},
-        {"model", NN_OPTION_STRING, &b.model, "FILE", 0, 0, "a model file instead"},
-        {"size", NN_OPTION_INT, &b.size, "N", 16, 2048, "the random network's input"},
-        {"classes", NN_OPTION_INT, &b.classes, "N", 1, 100000, "and its classes"},
-        {"clients", NN_OPTION_INT, &b.clients, "N", 1, MOST_CLIENTS, "connections that ask again when answered"},
-        {"flood", NN_OPTION_INT, &b.flood, "N", 1, MOST_CLIENTS, "clients that keep the queue full for /health"},
-        {"side", NN_OPTION_INT, &b.side, "N", 16, 8000, "width of the pictures; height is three quarters"},
-        {"seconds", NN_OPTION_DOUBLE, &b.seconds, "X", 0.05, 3600, "for each row"},
-        {"soak", NN_OPTION_DOUBLE, &b.soak, "SECONDS", 0, 1e6, "full load for so long, watching memory; 0: not"},
-        {"swap", NN_OPTION_INT, &b.swaps, "N", 0, 100000, "models swapped under load, so many times; not with --model"},
-        {"beside", NN_OPTION_INT, &b.beside, "N", 0, BENCH_BESIDE_MOST,
-         "busy loops beside server and load: other processes, each as busy as it can be"},
-        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "one object a line instead of a table"},
+        {"model", NN_OPTION_STRING, &b.model, "FILE", 0, 0, "model file instead"},
+        {"size", NN_OPTION_INT, &b.size, "N", 16, 2048, "width and height of the random network's pictures"},
+        {"classes", NN_OPTION_INT, &b.classes, "N", 1, 100000, "classes of the random network"},
+        {"clients", NN_OPTION_INT, &b.clients, "N", 1, MOST_CLIENTS, "connections that ask again when they are answered"},
+        {"flood", NN_OPTION_INT, &b.flood, "N", 1, MOST_CLIENTS, "clients that keep the queue full while /health is measured"},
+        {"side", NN_OPTION_INT, &b.side, "N", 16, 8000, "width of the pictures that are sent; the height is three quarters"},
+        {"seconds", NN_OPTION_DOUBLE, &b.seconds, "X", 0.05, 3600, "seconds for each row"},
+        {"soak", NN_OPTION_DOUBLE, &b.soak, "SECONDS", 0, 1e6, "run under full load for so long and watch the memory; 0: no"},
+        {"swap", NN_OPTION_INT, &b.swaps, "N", 0, 100000, "exchange models N times under load; not with --model"},
+        {"beside", NN_OPTION_INT, &b.beside, "N", 0, BENCH_BESIDE_MOST, "processes that keep a processor busy meanwhile"},
+        {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "print one JSON object for each row instead of a table"},
     };
-    struct nn_options options = {.usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
-                                 .about = "Starts rudd-serve on a free port, loads it, and compares its counters with its own. "
-                                          "Fails when a request failed or the counters differ.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows,
-                                 .max_arguments = -1};
+    struct nn_options options = {
+        .usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
+        .about = "Measures rudd-serve under load. Starts it on a free port, and compares its counters with its own: fails "
+                 "when a request failed or the counters differ. Options behind -- go to rudd-serve.",
+        .examples =
+            (const struct nn_example[]){
+                {"your model with 8 clients", "rudd-bench serve --model runs/1/model.safetensors --clients 8"}, {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = -1};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {

@@ -62,12 +62,12 @@ enum { NN_COMMON = 1 };
 /* Rows that several commands have: the same name, range and meaning of 0 or auto everywhere. use: what for. */
 #define NN_OPTION_THREADS(target, use)                                                                                         \
     {                                                                                                                          \
-        "threads", NN_OPTION_INT, target, "N", 0, KERN_THREADS_MAX, use "; 0: all that this process may use, never more"       \
+        "threads", NN_OPTION_INT, target, "N", 0, KERN_THREADS_MAX, use "; 0: as many as this process may use"       \
     }
 #define NN_OPTION_MEMORY(target, use)                                                                                          \
     {                                                                                                                          \
         "memory-limit", NN_OPTION_BYTES, target, "BYTES|auto", 0, 0,                                                           \
-            use "; 0: none; auto: what control groups and ulimits leave"                                                       \
+            use "; 0: no limit; auto: what the system allows this process"                                                       \
     }
 
 /* What help shows as an example; tables end with a NULL line. */

@@ -165,21 +165,25 @@ enum rudd_status train_cmd_runs_compare(int argc, char **argv, struct rudd_error
     c->batch = 16;
     c->max_megapixels = DATA_MEGAPIXELS;
     const struct nn_option rows[] = {
-        {"data", NN_OPTION_STRING, &c->data, "DIR", 0, 0, "one folder per class; else the test pictures of A's run"},
-        {"json", NN_OPTION_FLAG, &c->json, NULL, 0, 0, "one JSON object instead of a table"},
-        {"batch", NN_OPTION_INT, &c->batch, "N", 1, 4096, "pictures per pass"},
-        NN_OPTION_THREADS(&c->threads, "processors"),
+        {"data", NN_OPTION_STRING, &c->data, "DIR", 0, 0,
+         "folder with a folder for each class; without it, the test pictures of A's run"},
+        {"json", NN_OPTION_FLAG, &c->json, NULL, 0, 0, "print one JSON object instead of a table"},
+        {"batch", NN_OPTION_INT, &c->batch, "N", 1, 4096, "pictures in one pass"},
+        NN_OPTION_THREADS(&c->threads, "threads"),
         DATA_OPTION_MEGAPIXELS(&c->max_megapixels),
         DATA_OPTION_TRUNCATED(&c->truncated),
-        {"quiet", NN_OPTION_FLAG, &c->quiet, NULL, 0, 0, "no progress, no caution"},
+        {"quiet", NN_OPTION_FLAG, &c->quiet, NULL, 0, 0, "print no progress and no cautions"},
     };
-    struct nn_options options = {
-        .usage = "rudd runs compare A B [--data DIR] [--json]",
-        .about = "Compares two models, run folders or model files, on the same pictures: their figures, and "
-                 "McNemar's test of\nwhether one answers more of them right than luck would have it.",
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 2};
+    struct nn_options options = {.usage = "rudd runs compare A B [--data DIR] [--json]",
+                                 .about = "Compares two models on the same pictures. A and B are run folders or model files. "
+                                          "Shows the figures of both, and by "
+                                          "McNemar's test whether the difference is more than chance.",
+                                 .examples = (const struct nn_example[]){{"is the second really better than the first?",
+                                                                          "rudd runs compare runs/1 runs/2"},
+                                                                         {NULL, NULL}},
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 2};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status != RUDD_OK || done) goto done;

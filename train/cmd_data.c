@@ -90,21 +90,26 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
     int threads = 0;
     const char *dir = NULL;
     const struct nn_option rows[] = {
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the report as one JSON object"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list with an object for each split"},
         {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0,
-         "search for pictures of one photograph: cropped, mirrored, resized, saved again"},
+         "read all pictures, and keep pictures of the same photograph in one split", NN_COMMON},
         DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&reading.truncated),
-        NN_OPTION_THREADS(&threads, "processors"),
+        NN_OPTION_THREADS(&threads, "threads"),
     };
     struct nn_options options = {
         .usage = "rudd data check DIR [--json] [--no-near]",
         .about =
-            "Reads every picture of DIR (train/, val/ and test/ with class folders in them, class folders, or a list of "
-            "labels) "
-            "and lists broken files, equal files, files that stand in two splits, empty classes and classes that another split "
-            "has not. Exit status 1 when there is any. Groups of pictures that show one photograph are listed as hints, those "
-            "across splits and classes first, and so are damaged pictures that can be read.",
+            "Reads every picture of a folder and lists what is wrong. DIR holds train/, val/ and test/ with class folders in "
+            "them, "
+            "or class folders alone, or a list of labels. Errors are broken files, equal files, files in two splits, empty "
+            "classes, and classes that another split does not have: then the exit status is 1. Pictures of the same "
+            "photograph, "
+            "and damaged pictures that can be read, are listed as hints.",
+        .examples =
+            (const struct nn_example[]){{"before training", "rudd data check photos"},
+                                        {"faster, without the search for similar pictures", "rudd data check photos --no-near"},
+                                        {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -186,6 +191,7 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
     struct nn_options options = {
         .usage = "rudd data stats DIR [--json]",
         .about = "Counts the pictures of each class, and measures their sizes and colours.",
+        .examples = (const struct nn_example[]){{"how many pictures has each class?", "rudd data stats photos"}, {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -332,19 +338,24 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
     const char *dir = NULL;
     bool done;
     const struct nn_option rows[] = {
-        {"out|o", NN_OPTION_REQUIRED, &o.out, "DST", 0, 0, "new or empty folder for train/, val/ and test/"},
-        {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1, "shares of each class"},
-        {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "another seed makes another split"},
+        {"out|o", NN_OPTION_REQUIRED, &o.out, "DST", 0, 0, "new or empty folder for train/, val/ and test/", NN_COMMON},
+        {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1,
+         "shares for training, validation and test, in each class", NN_COMMON},
+        {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "number that decides which picture goes where"},
         {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0, "read all pictures and keep those of one photograph in one split"},
         DATA_OPTION_MEGAPIXELS(&o.reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&o.reading.truncated),
-        {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "hard links instead of copies"},
+        {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "make hard links instead of copies", NN_COMMON},
     };
     struct nn_options options = {
         .usage = "rudd data split SRC -o DST [--split 0.7,0.15,0.15] [--seed N]",
-        .about = "Divides the class folders of SRC, each class by the same shares. The same seed gives the same split; "
-                 "pictures that "
-                 "are added later move few others.",
+        .about = "Divides a folder of class folders into train/, val/ and test/. Every class is divided by the same shares. "
+                 "The same seed "
+                 "gives the same split, and pictures that are added later move few others.",
+        .examples = (const struct nn_example[]){{"80 % for training, 10 % for validation, 10 % for test",
+                                                 "rudd data split photos -o parts --split 0.8,0.1,0.1 --near"},
+                                                {"without using space on the disk", "rudd data split photos -o parts --link"},
+                                                {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,

@@ -128,22 +128,38 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     struct weights_onnx_options *onnx = &order.onnx;
     bool done;
     const struct nn_option rows[] = {
-        {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "the model file"},
-        {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0, "what to write; timm: a folder; keras: X.weights.h5"},
-        {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output"},
-        {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0, "whose names the tensors get"},
+        NN_OPTION_HEADING("What to write"),
+        {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "model file to read", NN_COMMON},
+        {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0,
+         "file to write; with --format timm a folder, with keras NAME.weights.h5", NN_COMMON},
+        {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output", NN_COMMON},
+        {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0,
+         "names of the tensors: those of timm, torchvision or lukemelas"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,
-         "how numbers are stored; npz: no bfloat16; onnx: cast to float32 where they are read"},
-        {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096, "onnx: side of the pictures; 0: the model's own"},
-        {"keep-batchnorm", NN_OPTION_FLAG, &onnx->keep_batchnorm, NULL, 0, 0, "onnx: batch norms as nodes, not folded"},
-        {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: calibrated probabilities instead of logits"},
+         "how numbers are stored. npz cannot hold bfloat16; onnx converts to float32 when "
+         "it reads",
+         NN_COMMON},
+        NN_OPTION_HEADING("ONNX only"),
+        {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096,
+         "onnx: width and height of the pictures; 0: what the model was made for"},
+        {"keep-batchnorm", NN_OPTION_FLAG, &onnx->keep_batchnorm, NULL, 0, 0,
+         "onnx: keep batch normalisation as nodes of its own"},
+        {"softmax", NN_OPTION_FLAG, &onnx->softmax, NULL, 0, 0, "onnx: output calibrated probabilities instead of logits"},
         {"raw", NN_OPTION_FLAG, &onnx->raw, NULL, 0, 0, "onnx: --softmax without the model's temperature"},
-        {"preprocess", NN_OPTION_FLAG, &onnx->preprocess, NULL, 0, 0, "onnx: the input is pixels of 0..255, normalised inside"},
+        {"preprocess", NN_OPTION_FLAG, &onnx->preprocess, NULL, 0, 0,
+         "onnx: the input is pixels from 0 to 255; the graph normalises them"},
     };
-    struct nn_options options = {.usage = "rudd export --model FILE [--format FORMAT] -o OUT",
-                                 .about = "Writes a model in the form another program reads.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows};
+    struct nn_options options = {
+        .usage = "rudd export --model FILE [--format FORMAT] -o OUT",
+        .about = "Writes a model in a form that other programs read.",
+        .examples =
+            (const struct nn_example[]){
+                {"for ONNX Runtime, OpenVINO and others; pixels go in, probabilities come out",
+                 "rudd export --model m.safetensors --format onnx --preprocess --softmax -o m.onnx"},
+                {"half the size", "rudd export --model m.safetensors --dtype float16 -o small.safetensors"},
+                {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows};
     struct nn_model *model = NULL;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;

@@ -191,17 +191,22 @@ enum rudd_status train_cmd_data_feedback(int argc, char **argv, struct rudd_erro
     bool link_it = false, done;
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &out, "OUT", 0, 0, "new or empty folder for the class folders"},
-        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0,
-         "what rudd-serve --store was told: a file (" DATA_STORE_FILE "), or postgresql://..."},
-        {"store-file", NN_OPTION_STRING, &file, "FILE", 0, 0, "file that holds the store's URL, password and all"},
+        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0, 
+         "what rudd-serve --store says: an SQLite file (" DATA_STORE_FILE "), or "
+         "postgresql://..."},
+        {"store-file", NN_OPTION_STRING, &file, "FILE", 0, 0,
+         "file with the URL of the store, for a URL with a password"},
         {"images", NN_OPTION_STRING, &images, "DIR", 0, 0, "the same as DIR"},
-        {"link", NN_OPTION_FLAG, &link_it, NULL, 0, 0, "hard links instead of copies"},
+        {"link", NN_OPTION_FLAG, &link_it, NULL, 0, 0, "make hard links instead of copies"},
     };
     struct nn_options options = {
         .usage = "rudd data feedback DIR -o OUT [--store rudd-serve.sqlite]",
-        .about = "Makes a training folder of what people said of a server's answers: each picture of DIR (rudd-serve "
-                 "--keep-images) that has "
-                 "feedback goes to OUT/<label>/, by its newest label. The server may be running.",
+        .about = "Makes a folder for training from the feedback that a server got. Each picture of DIR (rudd-serve "
+                 "--keep-images) that "
+                 "has feedback goes to OUT/<label>/; the newest label counts. The server may be running.",
+        .examples = (const struct nn_example[]){{"pictures with the labels that people gave them",
+                                                 "rudd data feedback kept --store rudd-serve.sqlite -o more"},
+                                                {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,

@@ -105,25 +105,36 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     bool done;
     struct weights_load_options load = {.predict_only = true}; /* so that values go from file to file, one tensor at a time */
     const struct nn_option rows[] = {
-        {"out|o", NN_OPTION_REQUIRED, &out, "FILE", 0, 0, "the model file to write"},
-        {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; recognised when not given"},
-        {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0, "class names, one a line; or name, latin, en, ru between tabs"},
-        {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of strided convolutions"},
+        {"out|o", NN_OPTION_REQUIRED, &out, "FILE", 0, 0, "model file to write", NN_COMMON},
+        {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; without it, recognised from the tensors",
+         NN_COMMON},
+        {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0,
+         "file with the class names, one in each line; or name, latin, en and ru with "
+         "tabs between",
+         NN_COMMON},
+        {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of convolutions with stride 2"},
         {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std|none", 0, 0,
-         "what the variance of a Keras Normalization layer is; auto: a deviation if it is ImageNet's; none: leave the layer "
-         "out"},
+         "meaning of the variance in a Keras Normalization layer. auto: a standard "
+         "deviation if it is ImageNet's; none: leave the layer out"},
         {"preprocess", NN_OPTION_STRING, &preprocess, "JSON", 0, 0,
-         "what differs from the file's: {\"mean\":[R,G,B],\"std\":[R,G,B],\"image_size\":N,\"mode\":\"squash\" ...}"},
-        {"pad-size", NN_OPTION_INT, &load.pad_size, "N", 0, 4096, "same padding as at pictures of N pixels, whatever they are"},
-        {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "batch norm's epsilon; 0: as the family has it"},
-        {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores its numbers"},
+         "what differs from the file: "
+         "{\"mean\":[R,G,B],\"std\":[R,G,B],\"image_size\":N,\"mode\":\"squash\" ...}"},
+        {"pad-size", NN_OPTION_INT, &load.pad_size, "N", 0, 4096, "pad as for pictures of N pixels, whatever their size is"},
+        {"bn-eps", NN_OPTION_DOUBLE, &eps, "X", 0, 1, "epsilon of batch normalisation; 0: as usual for the architecture"},
+        {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0, "how the model file stores numbers"},
         {"allow-missing", NN_OPTION_FLAG, &load.allow_missing, NULL, 0, 0,
-         "initialise what the file lacks instead of refusing it"},
-        {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "for what is initialised"},
+         "fill missing tensors with random values instead of refusing the file"},
+        {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "number that decides these random values"},
     };
     struct nn_options options = {
         .usage = "rudd import FILE|FOLDER -o OUT.safetensors",
-        .about = "Makes a model file of another program's weights: safetensors, .pth, .npz, .h5, .keras (docs/weights.md).",
+        .about = "Makes a model file of another program's weights. It reads safetensors, .pth, .npz, .h5 and .keras files, and "
+                 "folders of the Hugging Face hub.",
+        .examples = (const struct nn_example[]){{"weights of PyTorch, with the names of your classes",
+                                                 "rudd import best.pth --classes classes.txt -o model.safetensors"},
+                                                {"weights that do not say their architecture",
+                                                 "rudd import w.h5 --arch efficientnet_b4 -o model.safetensors"},
+                                                {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1};

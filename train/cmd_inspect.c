@@ -143,18 +143,24 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
     bool json = false, tensors = false, done;
     int classes = 0, size = 0;
     const struct nn_option rows[] = {
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "one JSON object instead of text"},
-        {"tensors", NN_OPTION_FLAG, &tensors, NULL, 0, 0, "the file's tensors under their own names, whatever they are"},
-        {"arch", NN_OPTION_STRING, &arch, "ARCH", 0, 0, "an architecture instead of a file, or the file's"},
-        {"classes", NN_OPTION_INT, &classes, "N", 0, NN_MAX_CLASSES, "with --arch alone: classes (0: 1000)"},
-        {"size", NN_OPTION_INT, &size, "N", 0, 4096, "image size for the multiply-adds (0: the model's)"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print one JSON object instead of text", NN_COMMON},
+        {"tensors", NN_OPTION_FLAG, &tensors, NULL, 0, 0, "list the tensors under their own names, of any weights file",
+         NN_COMMON},
+        {"arch", NN_OPTION_STRING, &arch, "ARCH", 0, 0,
+         "show an architecture instead of a file; or the architecture of the file", NN_COMMON},
+        {"classes", NN_OPTION_INT, &classes, "N", 0, NN_MAX_CLASSES, "with --arch alone: number of classes; 0: 1000"},
+        {"size", NN_OPTION_INT, &size, "N", 0, 4096, "image size for counting multiply-adds; 0: what the model was made for"},
     };
-    struct nn_options options = {.usage = "rudd inspect FILE | --arch ARCH",
-                                 .about = "Shows layers, parameters, multiply-adds, classes and conventions of a model;\n"
-                                          "of a weights file that fits no architecture its tensors.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows,
-                                 .max_arguments = 1};
+    struct nn_options options = {
+        .usage = "rudd inspect FILE | --arch ARCH",
+        .about = "Shows what a model file, a weights file or an architecture is. That is layers, parameters, multiply-adds, "
+                 "classes and preprocessing; or the tensors, if the file fits no architecture.",
+        .examples = (const struct nn_example[]){{"what is in a file?", "rudd inspect runs/1/model.safetensors"},
+                                                {"how large is a network?", "rudd inspect --arch efficientnet_b4"},
+                                                {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = 1};
     struct nn_model *model = NULL;
     struct rudd_error why;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);

@@ -386,36 +386,59 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     struct nn_trace_log *trace = NULL;
     struct predicting p = {.top = 3};
     const struct nn_option rows[] = {
-        {"model", NN_OPTION_REQUIRED, &o.model, "FILE", 0, 0, "the model file"},
-        {"top", NN_OPTION_INT, &p.top, "K", 1, MAX_TOP, "how many classes to show"},
-        {"json", NN_OPTION_FLAG, &p.json, NULL, 0, 0, "one JSON object a line"},
-        {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "all logits too, in lines and JSON"},
+        NN_OPTION_HEADING("Answers"),
+        {"model", NN_OPTION_REQUIRED, &o.model, "FILE", 0, 0, "model file that answers", NN_COMMON},
+        {"top", NN_OPTION_INT, &p.top, "K", 1, MAX_TOP, "how many classes to show for each picture", NN_COMMON},
+        {"json", NN_OPTION_FLAG, &p.json, NULL, 0, 0, "print one JSON object for each picture", NN_COMMON},
+        {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "also print all logits, the network's raw output"},
         {"csv", NN_OPTION_STRING, &o.csv, "FILE|-", 0, 0,
-         "a table: path, classes, probabilities, time and place of the picture, error"},
-        {"list", NN_OPTION_STRING, &o.list, "FILE|-", 0, 0, "more names, one a line or each ended by a 0 byte"},
+         "write a table: path, classes, probabilities, time and place of the picture, "
+         "error",
+         NN_COMMON},
+        {"list", NN_OPTION_STRING, &o.list, "FILE|-", 0, 0,
+         "read more names of pictures from a file: one in each line, or each ended by a 0 "
+         "byte"},
+        NN_OPTION_HEADING("Sorted folders and contact sheet"),
         {"sort-into", NN_OPTION_STRING, &o.sort_into, "DIR", 0, 0,
-         "links to the pictures, in folders by class; undo.sh in it undoes it"},
-        {"copy", NN_OPTION_FLAG, &o.copy, NULL, 0, 0, "copies in place of links"},
+         "make a folder for each class there, with links to the pictures; undo.sh in it "
+         "undoes this",
+         NN_COMMON},
+        {"copy", NN_OPTION_FLAG, &o.copy, NULL, 0, 0, "with --sort-into: copy the pictures instead of linking"},
         {"contact-sheet", NN_OPTION_STRING, &o.sheet, "FILE", 0, 0,
-         "a page in HTML with all pictures as thumbnails, doubtful ones first"},
-        {"contact-sheet-max", NN_OPTION_INT, &o.sheet_most, "N", 1, 1000000, "how many of them at most"},
-        {"sure", NN_OPTION_DOUBLE, &o.sure, "P", 0, 1, "an answer of at least this probability is sure, for folders and page"},
+         "write an HTML page with all pictures as thumbnails, doubtful ones first", NN_COMMON},
+        {"contact-sheet-max", NN_OPTION_INT, &o.sheet_most, "N", 1, 1000000, "most pictures on the contact sheet"},
+        {"sure", NN_OPTION_DOUBLE, &o.sure, "P", 0, 1,
+         "from this probability on an answer is called sure, in folders and on the "
+         "contact sheet"},
+        NN_OPTION_HEADING("Probabilities"),
         DATA_OPTION_RAW(&o.raw),
         DATA_OPTION_CALIBRATED(&o.calibrated),
         {"views", NN_OPTION_INT, &o.views, "N", 1, DATA_VIEWS,
-         "mean of so many views of each picture: 2 with the mirror, 6 with the corners too, 10 with their mirrors"},
-        {"image-size", NN_OPTION_INT, &o.size, "N", 0, 4096, "side of the network's input; 0: the model's own"},
-        NN_OPTION_THREADS(&o.threads, "processors"),
+         "average over N views of each picture. 2: also mirrored; 6: also the corners; "
+         "10: also these mirrored"},
+        NN_OPTION_HEADING("Pictures and machine"),
+        {"image-size", NN_OPTION_INT, &o.size, "N", 0, 4096,
+         "width and height of the pictures inside the network; 0: what the model was made "
+         "for"},
+        NN_OPTION_THREADS(&o.threads, "threads"),
         DATA_OPTION_MEGAPIXELS(&o.max_megapixels),
         DATA_OPTION_TRUNCATED(&o.truncated),
-        NN_OPTION_MEMORY(&o.memory_limit, "for activations and prepared weights"),
+        NN_OPTION_MEMORY(&o.memory_limit, "most memory for the network"),
     };
-    struct nn_options options = {.usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy|- ...",
-                                 .about = "Classifies pictures, folders of them, and normalised tensors (N,3,H,W). "
-                                          "The name - is one picture on standard input.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows,
-                                 .max_arguments = -1};
+    struct nn_options options = {
+        .usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy|- ...",
+        .about = "Says what is on pictures. Names may be pictures, folders of pictures, .npy files of normalised "
+                 "tensors (N,3,H,W), and - for one picture on standard input.",
+        .examples =
+            (const struct nn_example[]){
+                {"what is on a photo?", "rudd predict --model runs/1/model.safetensors photo.jpg"},
+                {"a folder of photos: a table, and a page with thumbnails",
+                 "rudd predict --model m.safetensors --csv a.csv --contact-sheet a.html photos"},
+                {"sort photos into folders by class", "rudd predict --model m.safetensors --sort-into sorted photos"},
+                {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = -1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) status = check(&p, &o, &options, err);
     if (status || done) goto out;

@@ -87,15 +87,18 @@ static enum rudd_status list(int argc, char **argv, struct rudd_error *err)
     struct train_run *runs = NULL;
     int count = 0;
     const struct nn_option rows[] = {
-        {"sort", NN_OPTION_STRING, &sort, "FIGURE", 0, 0, "best first, by top1, val.macro_f1, loss ...; else the latest last"},
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "a JSON list"},
+        {"sort", NN_OPTION_STRING, &sort, "FIGURE", 0, 0,
+         "best run first, by top1, val.macro_f1, loss ...; without it, the newest last"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print run.json on one line"},
     };
-    struct nn_options options = {.usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
-                                 .about = "The runs in DIR (runs/ if not given). Figures are of the test pictures, else of the "
-                                          "validation pictures.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows,
-                                 .max_arguments = 1};
+    struct nn_options options = {
+        .usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
+        .about = "Lists the runs in a folder. DIR is runs/ if it is not given. Figures are of the test pictures, or of the "
+                 "validation pictures if there are no test pictures.",
+        .examples = (const struct nn_example[]){{"best run first", "rudd runs list --sort val.macro_f1"}, {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) {
         status = train_runs_list(&runs, &count, options.argument_count ? options.arguments[0] : "runs", err);
@@ -124,15 +127,18 @@ static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
     struct train_run *runs = NULL;
     int count = 0;
     const struct nn_option rows[] = {
-        {"by", NN_OPTION_STRING, &figure, "FIGURE", 0, 0, "val.top1, val.loss, val.macro_f1, test.ece ..."},
+        {"by", NN_OPTION_STRING, &figure, "FIGURE", 0, 0,
+         "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the run's line of runs list --json"},
     };
-    struct nn_options options = {.usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
-                                 .about = "The best finished run in DIR (runs/ if not given); of equals, the one of less "
-                                          "validation loss.",
-                                 .rows = rows,
-                                 .count = sizeof rows / sizeof *rows,
-                                 .max_arguments = 1};
+    struct nn_options options = {
+        .usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
+        .about = "Shows the best finished run in a folder. DIR is runs/ if it is not given. Of equal runs it is the one with "
+                 "the lower validation loss.",
+        .examples = (const struct nn_example[]){{"the run with the lowest loss", "rudd runs best --by val.loss"}, {NULL, NULL}},
+        .rows = rows,
+        .count = sizeof rows / sizeof *rows,
+        .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) {
         const char *dir = options.argument_count ? options.arguments[0] : "runs";
@@ -203,11 +209,13 @@ static enum rudd_status show(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
     const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "its run.json, on one line"}};
-    struct nn_options options = {.usage = "rudd runs show RUN [--json]",
-                                 .about = "What a run did and how well.",
-                                 .rows = rows,
-                                 .count = 1,
-                                 .max_arguments = 1};
+    struct nn_options options = {
+        .usage = "rudd runs show RUN [--json]",
+        .about = "Shows what a run did, and how good its model is.",
+        .examples = (const struct nn_example[]){{"options and figures of a run", "rudd runs show runs/1"}, {NULL, NULL}},
+        .rows = rows,
+        .count = 1,
+        .max_arguments = 1};
     struct train_run run;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) status = want_arguments(&options, 1, err);
@@ -298,14 +306,16 @@ static enum rudd_status promote(int argc, char **argv, struct rudd_error *err)
     const char *dir = "models";
     bool done;
     const struct nn_option rows[] = {{"to", NN_OPTION_STRING, &dir, "DIR", 0, 0, "folder of promoted models"}};
-    struct nn_options options = {
-        .usage = "rudd runs promote RUN NAME [--to DIR]",
-        .about =
-            "Copies the run's model to DIR/NAME.safetensors, whole or not at all, and notes it in DIR/NAME.history.jsonl. To "
-            "go back,\npromote the earlier run again.",
-        .rows = rows,
-        .count = 1,
-        .max_arguments = 2};
+    struct nn_options options = {.usage = "rudd runs promote RUN NAME [--to DIR]",
+                                 .about = "Copies the model of a run to DIR/NAME.safetensors and writes this into "
+                                          "DIR/NAME.history.jsonl. To go back, promote "
+                                          "the earlier run again.",
+                                 .examples = (const struct nn_example[]){{"make a run's model the one that the server loads",
+                                                                          "rudd runs promote runs/2 fishes --to models"},
+                                                                         {NULL, NULL}},
+                                 .rows = rows,
+                                 .count = 1,
+                                 .max_arguments = 2};
     struct train_run run;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) status = want_arguments(&options, 2, err);

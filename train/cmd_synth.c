@@ -199,19 +199,24 @@ enum rudd_status train_cmd_data_synth(int argc, char **argv, struct rudd_error *
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &o.out, "DIR", 0, 0, "new or empty folder for the pictures"},
         {"per-class", NN_OPTION_INT, &o.per_class, "N", 1, 9999, "pictures of each species"},
-        {"size", NN_OPTION_INT, &o.size, "N", DATA_SYNTH_MIN, DATA_SYNTH_MAX, "side of a picture in pixels"},
-        {"seed", NN_OPTION_STRING, &o.seed, "N", 0, 0, "another seed draws other pictures"},
+        {"size", NN_OPTION_INT, &o.size, "N", DATA_SYNTH_MIN, DATA_SYNTH_MAX, "width and height of a picture in pixels"},
+        {"seed", NN_OPTION_STRING, &o.seed, "N", 0, 0, "another number draws other pictures"},
         {"classes", NN_OPTION_STRING, &o.classes, "LIST", 0, 0,
-         "species to draw, by folder name, with commas; all when not given"},
-        {"split", NN_OPTION_DOUBLES, o.split, "TRAIN,VAL,TEST", 0, 1, "shares of the pictures"},
-        NN_OPTION_THREADS(&o.threads, "processors"),
+         "species to draw, by folder name, with commas between; without it, all"},
+        {"split", NN_OPTION_DOUBLES, o.split, "TRAIN,VAL,TEST", 0, 1,
+         "shares of the pictures for training, validation and test"},
+        NN_OPTION_THREADS(&o.threads, "threads"),
     };
     struct nn_options options = {
         .usage = "rudd data synth -o DIR",
-        .about = "Draws the embedded set of fifteen freshwater fishes: abramis_brama, alburnus_alburnus, blicca_bjoerkna, "
+        .about = "Draws a set of pictures of fifteen freshwater fishes. They are drawings for trying things out, not "
+                 "photographs. The species: abramis_brama, alburnus_alburnus, blicca_bjoerkna, "
                  "carassius_gibelio, esox_lucius, gobio_gobio, gymnocephalus_cernua, leuciscus_baicalensis, leuciscus_idus, "
                  "perca_fluviatilis, perccottus_glenii, rutilus_lacustris, rutilus_rutilus, sander_lucioperca, "
-                 "scardinius_erythrophthalmus. Drawings, for trying things out; they do not stand for photographs.",
+                 "scardinius_erythrophthalmus.",
+        .examples =
+            (const struct nn_example[]){
+                {"a small set to try training with", "rudd data synth -o fishes --per-class 20 --size 96"}, {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
     };

@@ -1,4 +1,5 @@
-/* cmd_train.c - `rudd train`: options in the order defaults, the resumed run's own, config file, flags; then the run. */
+/* cmd_train.c - `rudd train`: options, from weak to strong: defaults, the resumed run's own, config
+ * file, environment, flags; then the run. */
 #include "train/command.h"
 
 #include "nn/config.h"
@@ -59,10 +60,18 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
     static const char *const unrepeated[] = {"out", "resume", NULL};
     struct nn_options options = {
         .usage = "rudd train --data DIR --weights FILE [OPTION ...]",
-        .about =
-            "Fine-tunes a classifier on a folder of pictures. The defaults are a good recipe for some hundred to some ten\n"
-            "thousand photos. The best model so far is always in RUN/model.safetensors; a run that stopped goes on with\n"
-            "rudd train --resume RUN; rudd train --config RUN/run.json makes the same run again.",
+        .about = "Fine-tunes a classifier on a folder of pictures. The defaults are good for some hundred to some ten thousand "
+                 "photos. The best model so far is always in RUN/model.safetensors. A run that was stopped continues with rudd "
+                 "train "
+                 "--resume RUN. rudd train --config RUN/run.json repeats a run.",
+        .examples =
+            (const struct nn_example[]){
+                {"learn from photos/perch/1.jpg and so on, starting from pretrained weights",
+                 "rudd train --data photos --weights weights.safetensors --out runs/first"},
+                {"quick: only the classifier learns", "rudd train --data photos --weights weights.safetensors --freeze all"},
+                {"continue after a stop", "rudd train --resume runs/first"},
+                {"the same run, but longer", "rudd train --config runs/first/run.json --epochs 20"},
+                {NULL, NULL}},
         .rows = rows,
         .count = train_settings_table(rows, &s),
         .unrepeated = unrepeated,

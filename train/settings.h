@@ -59,7 +59,7 @@ struct train_settings {
 extern const struct train_settings train_settings_default;
 
 /* Writes the option table for *settings into rows[TRAIN_SETTINGS_ROWS]; returns how many rows. */
-enum { TRAIN_SETTINGS_ROWS = 96 };
+enum { TRAIN_SETTINGS_ROWS = 120 };
 int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct train_settings *settings);
 
 /* Replaces what was not given by what it depends on, and checks what no single range can: --data or --resume, --weights or

@@ -36,13 +36,12 @@ struct data_limits data_limits_of(double max_megapixels, bool truncated);
 #define DATA_OPTION_MEGAPIXELS(target)                                                             \
     {                                                                                              \
         "max-megapixels", NN_OPTION_DOUBLE, target, "X", 0.0001, 10000,                            \
-            "largest picture, in millions of pixels; its file: 0.64 MiB for each, at least 64 MiB" \
+            "largest picture, in millions of pixels; its file may have 0.64 MiB for each, or 64 MiB" \
     }
 #define DATA_OPTION_TRUNCATED(target)                                                              \
     {                                                                                              \
         "truncated", NN_OPTION_FLAG, target, NULL, 0, 0,                                           \
-            "read JPEG and PNG files whose data end early, as far as they go; the rest is grey "   \
-            "or black"                                                                             \
+            "also read JPEG and PNG files that are cut short; the missing part is grey or black"   \
     }
 
 /* RUDD_FORMAT: no picture, not built in, too broken to read, or truncated; RUDD_LIMIT: larger than

@@ -64,12 +64,12 @@ char *nn_help_meaning(char out[NN_HELP_TEXT], const struct nn_option *row)
     char name[NN_TITLE], value[256] = "";
     if (row->target) nn_option_print(value, sizeof value, row);
     if (row->type == NN_OPTION_FLAG && *value == 't')
-        snprintf(out, NN_HELP_TEXT, "%s (default: yes; --no-%s: no)", row->help,
-                 nn_option_name(name, sizeof name, row));
+        snprintf(out, NN_HELP_TEXT, "%s (default: yes; --no-%s:%cno)", row->help,
+                 nn_option_name(name, sizeof name, row), NN_PAGE_SPACE);
     else if (row->type == NN_OPTION_FLAG || !*value)
         snprintf(out, NN_HELP_TEXT, "%s", row->help);
     else
-        snprintf(out, NN_HELP_TEXT, "%s (default %s)", row->help, value);
+        snprintf(out, NN_HELP_TEXT, "%s (default%c%s)", row->help, NN_PAGE_SPACE, value);
     return out;
 }
 
@@ -119,6 +119,22 @@ static void put_row(struct nn_page *page, const struct nn_option *row)
     nn_page_put(page, "\n");
 }
 
+/* A command, on as many lines as it needs, which the shell reads as one. */
+static void put_command(struct nn_page *page, const char *line)
+{
+    nn_page_put(page, "  ");
+    while (page->column + strlen(line) > NN_PAGE_WIDTH) {
+        size_t n = (size_t)(NN_PAGE_WIDTH - 2 - page->column);
+        while (n && line[n] != ' ') n--;
+        if (!n) break;
+        nn_page_put_bytes(page, line, n);
+        nn_page_put(page, " \\\n      ");
+        line += n + 1;
+    }
+    nn_page_put(page, line);
+    nn_page_put(page, "\n");
+}
+
 static void put_examples(struct nn_page *page, const struct nn_example *examples)
 {
     if (!examples) return;
@@ -126,9 +142,8 @@ static void put_examples(struct nn_page *page, const struct nn_example *examples
     for (; examples->line; examples++) {
         nn_page_put(page, "  # ");
         nn_page_wrap(page, 4, examples->what);
-        nn_page_put(page, "\n  ");
-        nn_page_put(page, examples->line);
         nn_page_put(page, "\n");
+        put_command(page, examples->line);
     }
 }
 

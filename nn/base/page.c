@@ -8,7 +8,8 @@
 void nn_page_put_bytes(struct nn_page *page, const char *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) page->column = bytes[i] == '\n' ? 0 : page->column + 1;
-    if (page->text) memcpy(page->text + page->used, bytes, count);
+    for (size_t i = 0; page->text && i < count; i++)
+        page->text[page->used + i] = bytes[i] == NN_PAGE_SPACE ? ' ' : bytes[i];
     page->used += count;
 }
 

@@ -12,7 +12,10 @@
 
 #include <stddef.h>
 
-enum { NN_PAGE_WIDTH = 80 }; /* no line is longer */
+enum {
+    NN_PAGE_WIDTH = 80,    /* no line is longer */
+    NN_PAGE_SPACE = '\x1f' /* becomes a space, at which no line ends */
+};
 
 struct nn_page {
     char *text; /* NULL in the first pass */
