@@ -134,7 +134,8 @@ $(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
 $(B)/librudd.map: Makefile
 	@mkdir -p $(@D)
 	@echo '{ global: rudd_*; local: *; };' > $@
-$(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC)))
+COMPLETION := $(patsubst %,$(B)/train/cli/completion_%.o,bash zsh fish)
+$(B)/libtrain.a: $(call obj,$(filter-out train/main.c,$(TRAIN_SRC))) $(COMPLETION)
 	@rm -f $@ && $(AR) rcs $@ $^
 $(B)/libserve.a: $(call obj,$(filter-out serve/main.c,$(SERVE_SRC))) $(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o
 	@rm -f $@ && $(AR) rcs $@ $^
@@ -150,9 +151,11 @@ $(B)/serve/docs_html.c: serve/docs.html
 	$(call EMBED,serve_docs,serve/page.h)
 $(B)/serve/openapi_json.c: serve/openapi.json
 	$(call EMBED,serve_openapi,serve/page.h)
+$(B)/train/cli/completion_%.c: train/cli/completion.%
+	$(call EMBED,train_completion_$*,train/cli/completion.h)
 $(B)/bench/peer_py.c: bench/peer.py
 	$(call EMBED,bench_peer_py,bench/peer.h)
-$(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o: $(B)/%.o: $(B)/%.c $(B)/flags
+$(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o $(COMPLETION): $(B)/%.o: $(B)/%.c $(B)/flags
 	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/libcore.a
@@ -261,6 +264,14 @@ run-fuzzers: $(FUZZERS)
 
 # ---- shipping ----------------------------------------------------------------------------------------------------------------------
 
+# A page for each command: the programs print them from their option tables.
+man: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench ## pages of the manual, into build/man
+	@rm -rf $(B)/man && mkdir -p $(B)/man && cd $(B) && set -e; \
+	commands() { "$$@" | sed -n 's/\tCOMMAND\t.*//p'; }; page() { ./$$1 --help=man $$2 $$3 > man/$$(echo $$* | tr ' ' -).1; }; \
+	page rudd; page rudd-serve; page rudd-bench; \
+	for p in rudd rudd-bench; do for c in $$(commands ./$$p --help=words); do page $$p $$c; \
+	    for s in $$(commands ./$$p --help=words $$c); do page $$p $$c $$s; done; done; done
+
 install: all ## into DESTDIR/PREFIX: binaries, library, header, rudd.pc
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)
 	install -s -m 755 $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(DESTDIR)$(PREFIX)/bin
@@ -280,6 +291,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-10s", $$2; $$1 = $$2 = ""; print }'
 
 force:
-.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help force
+.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help man force
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -25,7 +25,9 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
     GROUP("Look after models and runs")                                                                                        \
     ROW(runs, "list, show, compare and promote runs")                                                                          \
     ROW(inspect, "show what a model file, a weights file or an architecture is")                                               \
-    ROW(diff, "compare two weights files, tensor by tensor")
+    ROW(diff, "compare two weights files, tensor by tensor")                                                                   \
+    GROUP("Use rudd")                                                                                                          \
+    ROW(completion, "print a script that completes words in a shell")
 
 #define TRAIN_NO_GROUP(heading)
 #define TRAIN_DECLARE(name, help) train_command train_cmd_##name;

@@ -3,6 +3,7 @@
 
 #include "nn/base/environment.h"
 #include "nn/base/man.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -210,6 +211,29 @@ static void render_whole(struct nn_page *page, const void *options)
 
 /* ---- words ----------------------------------------------------------------------------------- */
 
+/* What may stand for a value, for completion: the words of "auto|off", FILE and DIR for names of
+ * files; "?" when nothing can be proposed. */
+static const char *proposals(char out[NN_HELP_TEXT], const struct nn_option *row)
+{
+    static const char files[] = "|FILE|OUT|LIST|WHERE|PROGRAM|", folders[] = "|DIR|RUN|DST|";
+    size_t used = 0;
+    for (const char *word = row->value; word;
+         word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL) {
+        char bars[64];
+        const int n = (int)strcspn(word, "|");
+        snprintf(bars, sizeof bars, "|%.*s|", n, word);
+        const bool file = strstr(files, bars), folder = strstr(folders, bars);
+        if (!file && !folder && isupper((unsigned char)*word)) continue;
+        used += (size_t)snprintf(out + used, NN_HELP_TEXT - used, "%s%.*s", used ? "|" : "",
+                                 file || folder ? 4 : n,
+                                 file     ? "FILE"
+                                 : folder ? "DIR"
+                                          : word);
+        if (used >= NN_HELP_TEXT) break;
+    }
+    return used ? out : "?";
+}
+
 static void put_words(struct nn_page *page, const char *dashes, const char *name, const char *value,
                       const char *help)
 {
@@ -224,16 +248,17 @@ static void render_words(struct nn_page *page, const void *options)
         const struct nn_option *row = i < o->count ? &o->rows[i] : &nn_help_row;
         char name[NN_TITLE];
         const char letter[] = {nn_help_letter(row), '\0'};
-        const bool flag = row->type == NN_OPTION_FLAG;
+        char text[NN_HELP_TEXT];
+        const char *values = row->type == NN_OPTION_FLAG ? "-" : proposals(text, row);
         if (row->type == NN_OPTION_GROUP) continue;
         nn_option_name(name, sizeof name, row);
         if (row->type == NN_OPTION_COMMAND) {
             put_words(page, "", name, "COMMAND", row->help);
             continue;
         }
-        put_words(page, "--", name, flag ? "-" : row->value, row->help);
-        if (*letter) put_words(page, "-", letter, flag ? "-" : row->value, row->help);
-        if (flag && row->target && *(bool *)row->target)
+        put_words(page, "--", name, values, row->help);
+        if (*letter) put_words(page, "-", letter, values, row->help);
+        if (row->type == NN_OPTION_FLAG && row->target && *(bool *)row->target)
             put_words(page, "--no-", name, "-", row->help);
     }
 }

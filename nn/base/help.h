@@ -14,7 +14,8 @@ enum nn_help {
     NN_HELP_SHORT, /* usage, one sentence, the rows marked NN_COMMON, examples */
     NN_HELP_WHOLE, /* every row, in its group */
     NN_HELP_MAN,   /* roff for man(7) */
-    NN_HELP_WORDS  /* a line for each name: name TAB value TAB help; value "-": takes none */
+    NN_HELP_WORDS /* a line for each name, for completion: name TAB values TAB help. Values are words
+                    * with '|' between, FILE and DIR for names of files; "-": none, "?": any */
 };
 
 /* What argv[1..argc-1] asks for, up to a `--`: -h, --help or --help=short|all|man|words.
