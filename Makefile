@@ -170,6 +170,7 @@ $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
 $(B)/tests/test_embed: | $(B)/librudd.so $(B)/librudd.a
 $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
+$(B)/tests/test_help: | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
 $(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
 $(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o

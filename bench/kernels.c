@@ -465,8 +465,9 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd-bench kernels [FILTER ...]",
-        .about = "Measures every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs when each word of FILTER "
-                 "occurs in its line; the plain C reference only when a word is ref.",
+        .about = "Measures every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs "
+                 "when each word of FILTER occurs in its line; the plain C reference only when a "
+                 "word is ref.",
         .examples =
             (const struct nn_example[]){{"depthwise convolutions with AVX2", "rudd-bench kernels dwconv avx2"}, {NULL, NULL}},
         .rows = rows,

@@ -325,10 +325,11 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd-bench peers [--arch NAME] [--size N] [--batch N] [--only PEER] ...",
-        .about = "Measures the same work in rudd and in each peer that is installed, in turns. Peers are Python packages: "
-                 "onnxruntime, openvino, and torch with timm and safetensors. `make peers` fetches them "
-                 "(tests/parity/peers.sh install) and runs this; or install them with pip where --python finds "
-                 "them. PyTorch 2 is compiled by torch.compile, PyTorch 1 frozen and optimised by its jit.",
+        .about = "Measures the same work in rudd and in each peer that is installed, in turns. "
+                 "Peers are Python packages: onnxruntime, openvino, and torch with timm and "
+                 "safetensors. `make peers` fetches them (tests/parity/peers.sh install) and runs "
+                 "this; or install them with pip where --python finds them. PyTorch 2 is compiled "
+                 "by torch.compile, PyTorch 1 frozen and optimised by its jit.",
         .examples =
             (const struct nn_example[]){{"rudd beside ONNX Runtime", "rudd-bench peers --only onnxruntime"}, {NULL, NULL}},
         .rows = rows,

@@ -544,8 +544,9 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
-        .about = "Measures rudd-serve under load. Starts it on a free port, and compares its counters with its own: fails "
-                 "when a request failed or the counters differ. Options behind -- go to rudd-serve.",
+        .about = "Measures rudd-serve under load. Starts it on a free port, and compares its "
+                 "counters with its own: fails when a request failed or the counters differ. "
+                 "Options behind -- go to rudd-serve.",
         .examples =
             (const struct nn_example[]){
                 {"your model with 8 clients", "rudd-bench serve --model runs/1/model.safetensors --clients 8"}, {NULL, NULL}},

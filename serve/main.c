@@ -224,7 +224,8 @@ int main(int argc, char **argv)
     };
     struct nn_options options = {
         .usage = "rudd-serve --model FILE [--listen HOST:PORT]",
-        .about = "Answers over HTTP what is on a picture. The page at / lets you try it; /docs describes all requests.",
+        .about = "Answers over HTTP what is on a picture. The page at / lets you try it; /docs "
+                 "describes all requests.",
         .examples =
             (const struct nn_example[]){
                 {"try it on this machine: open http://127.0.0.1:8080/", "rudd-serve --model runs/1/model.safetensors"},

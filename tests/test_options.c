@@ -366,6 +366,156 @@ static void shared_rows(void **state)
     assert_int_equal(nn_option_set(&options, "memory-limit", "auto", "", &err), RUDD_ARGUMENT); /* a row that cannot */
 }
 
+/* ---- environment ------------------------------------------------------------------------------- */
+
+static const char *const variables[] = {
+    "RUDD_TEST_ONE_EPOCHS", "RUDD_TEST_ONE_LR",           "RUDD_TEST_ONE_DATA", "RUDD_TEST_ONE_FLIP",
+    "RUDD_TEST_ONE_MORE",   "RUDD_TEST_ONE_MEMORY_LIMIT", "RUDD_TEST_ONE_OUT",  "RUDD_TEST_ONE_CONFIG",
+    "RUDD_TEST_ONE_EPOCS",  "RUDD_TEST_ONE_ZZZZZZZZ",     "RUDD_TEST_EPOCHS",   "RUDD_TEST_ONE_LEARNING_RATE",
+};
+
+/* The table belongs to `rudd test one`; no variable of it is set. */
+static int reset_environment(void **state)
+{
+    reset(state);
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
+    options.usage = "rudd test one --data DIR";
+    return 0;
+}
+
+/* The command line wins over the environment, the environment over a file, the file over defaults. */
+static void environment_is_between(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/rudd_options_XXXXXX", line[200];
+    write_file(file, "epochs = 5\nlr = 0.5\nmemory-limit = 9K\nmore = file\n");
+    setenv("RUDD_TEST_ONE_EPOCHS", "6", 1);
+    setenv("RUDD_TEST_ONE_LR", "0.25", 1);
+    setenv("RUDD_TEST_ONE_DATA", "a b", 1);
+    setenv("RUDD_TEST_ONE_FLIP", "yes", 1);
+    setenv("RUDD_TEST_ONE_OUT", "", 1); /* counts as not set */
+    snprintf(line, sizeof line, "--epochs 7 --config %s", file);
+    assert_int_equal(parse(line), RUDD_OK);
+    assert_int_equal(t.epochs, 7);
+    assert_float_equal(t.lr, 0.25, 0);
+    assert_int_equal(t.limit, 9 << 10);
+    assert_string_equal(t.data, "a b");
+    assert_true(t.flip);
+    assert_null(t.out);
+
+    reset(NULL);
+    options.usage = "rudd test one";
+    setenv("RUDD_TEST_ONE_CONFIG", file, 1); /* a file that the environment names is a file all the same */
+    assert_int_equal(parse("--no-flip"), RUDD_OK);
+    assert_int_equal(t.epochs, 6);
+    assert_int_equal(t.limit, 9 << 10);
+    assert_false(t.flip);
+
+    reset(NULL); /* a table whose usage does not begin with rudd has no variables */
+    assert_int_equal(parse("--data d"), RUDD_OK);
+    assert_int_equal(t.epochs, 8);
+    unlink(file);
+}
+
+/* A list from a stronger source takes the place of a weaker one's; lines part its values. */
+static void environment_lists(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/rudd_options_XXXXXX", line[200], shown[64];
+    const struct nn_option *more = nn_option_find(&options, "more");
+    write_file(file, "more = file\n");
+    snprintf(line, sizeof line, "--data d --config %s", file);
+    setenv("RUDD_TEST_ONE_MORE", "one two\n\nthree\n", 1);
+    assert_int_equal(parse(line), RUDD_OK);
+    assert_int_equal(t.more.count, 2);
+    assert_string_equal(t.more.items[0], "one two");
+    assert_string_equal(t.more.items[1], "three");
+    strcat(line, " --more x --more=y");
+    assert_int_equal(parse(line), RUDD_OK);
+    assert_string_equal(nn_option_print(shown, sizeof shown, more), "x y");
+    assert_int_equal(parse(line), RUDD_OK); /* rudd train --resume reads its options twice */
+    assert_string_equal(nn_option_print(shown, sizeof shown, more), "x y");
+    unlink(file);
+}
+
+/* A variable that names no option would be ignored silently: it is refused, unless Kubernetes set it. */
+static void environment_mistakes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *value, *message;
+    } cases[] = {
+        {"RUDD_TEST_ONE_EPOCHS", "many", "environment RUDD_TEST_ONE_EPOCHS: epochs: found \"many\", expected a whole"},
+        {"RUDD_TEST_ONE_EPOCHS", "0", "from 1 to 100"},
+        {"RUDD_TEST_ONE_FLIP", "maybe", "true or false"},
+        {"RUDD_TEST_ONE_EPOCS", "3", "environment: unknown option RUDD_TEST_ONE_EPOCS; did you mean RUDD_TEST_ONE_EPOCHS"},
+        {"RUDD_TEST_ONE_LEARNING_RATE", "3", "did you mean RUDD_TEST_ONE_LR"},
+        {"RUDD_TEST_ONE_ZZZZZZZZ", "3", "unset it, or see rudd test one --help"},
+    };
+    static const char *const services[][2] = {
+        {"RUDD_TEST_ONE_SERVICE_HOST", "10.0.0.1"},       {"RUDD_TEST_ONE_SERVICE_PORT_HTTP", "8080"},
+        {"RUDD_TEST_ONE_PORT", "tcp://10.0.0.1:8080"},    {"RUDD_TEST_ONE_PORT_8080_TCP", "tcp://10.0.0.1:8080"},
+        {"RUDD_TEST_ONE_PORT_8080_TCP_ADDR", "10.0.0.1"}, {"RUDD_TEST_ONE_CACHE_PORT_6379_TCP_PROTO", "tcp"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        reset_environment(NULL);
+        setenv(cases[i].variable, cases[i].value, 1);
+        assert_int_equal(parse("--data d"), RUDD_ARGUMENT);
+        if (!strstr(err.message, cases[i].message)) fail_msg("%s: %s", cases[i].variable, err.message);
+    }
+    reset_environment(NULL);
+    setenv("RUDD_TEST_EPOCHS", "x", 1); /* another command's */
+    for (size_t i = 0; i < sizeof services / sizeof *services; i++) setenv(services[i][0], services[i][1], 1);
+    assert_int_equal(parse("--data d"), RUDD_OK);
+    setenv("RUDD_TEST_ONE_PORT", "8080", 1); /* a person's, who means --listen */
+    assert_int_equal(parse("--data d"), RUDD_ARGUMENT);
+    for (size_t i = 0; i < sizeof services / sizeof *services; i++) unsetenv(services[i][0]);
+}
+
+static int nothing(void *user, size_t bytes)
+{
+    (void)user, (void)bytes;
+    return 0;
+}
+
+/* A copy for a list may fail to be made. */
+static void environment_without_memory(void **state)
+{
+    (void)state;
+    setenv("RUDD_TEST_ONE_MORE", "one\ntwo", 1);
+    rudd_set_alloc_hook(nothing, NULL);
+    assert_int_equal(parse("--data d"), RUDD_NO_MEMORY);
+    rudd_set_alloc_hook(NULL, NULL);
+    assert_non_null(strstr(err.message, "RUDD_TEST_ONE_MORE"));
+}
+
+/* Headings and commands are rows of help only. */
+static void headings_are_no_options(void **state)
+{
+    (void)state;
+    static const struct nn_option headed[] = {
+        NN_OPTION_HEADING("Pictures"),
+        {"epochs", NN_OPTION_INT, &t.epochs, "N", 1, 100, "passes", NN_COMMON},
+        NN_OPTION_HEADING("Other"),
+        {"lr", NN_OPTION_DOUBLE, &t.lr, "X", 0, 10, "learning rate"},
+    };
+    char line[40] = "--=x";
+    char *argv[] = {line, line, NULL};
+    options = (struct nn_options){.usage = "prog", .about = "One. Two.", .rows = headed, .count = 4};
+    assert_int_equal(nn_options_parse(&options, 2, argv, &err), RUDD_ARGUMENT);
+    assert_false(nn_option_holds_value(&headed[0]));
+    assert_true(nn_option_holds_value(&headed[1]));
+    assert_int_equal(parse("--help"), RUDD_OK);
+    assert_non_null(strstr(options.help, "One. Two.\n\nPictures\n  --epochs N"));
+    assert_int_equal(parse("-h"), RUDD_OK);
+    assert_non_null(strstr(options.help, "One.\n\n  --epochs N"));
+    assert_null(strstr(options.help, "Two"));
+    assert_null(strstr(options.help, "--lr"));
+    assert_int_equal(parse("--help=words"), RUDD_OK);
+    assert_non_null(strstr(options.help, "--epochs\t?\tpasses\n--lr\t?\tlearning rate\n"));
+    assert_int_equal(parse("--help=other"), RUDD_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +531,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(config_without_memory, reset, reset),
         cmocka_unit_test_setup(nearest, reset),
         cmocka_unit_test_setup_teardown(print_and_set_agree, reset, reset),
+        cmocka_unit_test_setup_teardown(environment_is_between, reset_environment, reset_environment),
+        cmocka_unit_test_setup_teardown(environment_lists, reset_environment, reset_environment),
+        cmocka_unit_test_setup_teardown(environment_mistakes, reset_environment, reset_environment),
+        cmocka_unit_test_setup_teardown(environment_without_memory, reset_environment, reset_environment),
+        cmocka_unit_test_setup_teardown(headings_are_no_options, reset, reset),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

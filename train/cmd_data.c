@@ -90,22 +90,20 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
     int threads = 0;
     const char *dir = NULL;
     const struct nn_option rows[] = {
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list with an object for each split"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print the report as one JSON object"},
         {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0,
-         "read all pictures, and keep pictures of the same photograph in one split", NN_COMMON},
+         "search for pictures of the same photograph: cropped, mirrored, resized, saved again"},
         DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&reading.truncated),
         NN_OPTION_THREADS(&threads, "threads"),
     };
     struct nn_options options = {
         .usage = "rudd data check DIR [--json] [--no-near]",
-        .about =
-            "Reads every picture of a folder and lists what is wrong. DIR holds train/, val/ and test/ with class folders in "
-            "them, "
-            "or class folders alone, or a list of labels. Errors are broken files, equal files, files in two splits, empty "
-            "classes, and classes that another split does not have: then the exit status is 1. Pictures of the same "
-            "photograph, "
-            "and damaged pictures that can be read, are listed as hints.",
+        .about = "Reads every picture of a folder and lists what is wrong. DIR holds train/, val/ and "
+                 "test/ with class folders in them, or class folders alone, or a list of labels. "
+                 "Errors are broken files, equal files, files in two splits, empty classes, and "
+                 "classes that another split does not have: then the exit status is 1. Pictures of the "
+                 "same photograph, and damaged pictures that can be read, are listed as hints.",
         .examples =
             (const struct nn_example[]){{"before training", "rudd data check photos"},
                                         {"faster, without the search for similar pictures", "rudd data check photos --no-near"},
@@ -184,7 +182,7 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
     const char *dir = NULL;
     struct reading reading = {.max_megapixels = DATA_MEGAPIXELS};
     const struct nn_option rows[] = {
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "a JSON list, one object per split"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list with an object for each split"},
         DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&reading.truncated),
     };
@@ -342,16 +340,17 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
         {"split", NN_OPTION_DOUBLES, o.shares, "TRAIN,VAL,TEST", 0, 1,
          "shares for training, validation and test, in each class", NN_COMMON},
         {"seed", NN_OPTION_INT, &o.seed, "N", 0, 2147483647, "number that decides which picture goes where"},
-        {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0, "read all pictures and keep those of one photograph in one split"},
+        {"near", NN_OPTION_FLAG, &o.near, NULL, 0, 0,
+         "read all pictures, and keep pictures of the same photograph in one split", NN_COMMON},
         DATA_OPTION_MEGAPIXELS(&o.reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&o.reading.truncated),
         {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "make hard links instead of copies", NN_COMMON},
     };
     struct nn_options options = {
         .usage = "rudd data split SRC -o DST [--split 0.7,0.15,0.15] [--seed N]",
-        .about = "Divides a folder of class folders into train/, val/ and test/. Every class is divided by the same shares. "
-                 "The same seed "
-                 "gives the same split, and pictures that are added later move few others.",
+        .about = "Divides a folder of class folders into train/, val/ and test/. Every class is "
+                 "divided by the same shares. The same seed gives the same split, and pictures "
+                 "that are added later move few others.",
         .examples = (const struct nn_example[]){{"80 % for training, 10 % for validation, 10 % for test",
                                                  "rudd data split photos -o parts --split 0.8,0.1,0.1 --near"},
                                                 {"without using space on the disk", "rudd data split photos -o parts --link"},

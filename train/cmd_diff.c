@@ -139,9 +139,9 @@ enum rudd_status train_cmd_diff(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd diff A B",
-        .about = "Compares two weights files, tensor by tensor. They may be of different formats; names are those in the "
-                 "files. Exit status "
-                 "0: equal; 1: they differ, or one cannot be read; 2: wrong use.",
+        .about = "Compares two weights files, tensor by tensor. They may be of different formats; "
+                 "names are those in the files. Exit status 0: equal; 1: they differ, or one "
+                 "cannot be read; 2: wrong use.",
         .examples =
             (const struct nn_example[]){
                 {"did the weights change?", "rudd diff runs/1/model.safetensors runs/2/model.safetensors"},

@@ -57,8 +57,9 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd eval --model FILE --data DIR [--json]",
-        .about = "Measures a model on a folder of pictures, such as test/ of a data set. Shows how many answers are "
-                 "right, for all pictures and for each class, and which classes are confused.",
+        .about = "Measures a model on a folder of pictures, such as test/ of a data set. Shows "
+                 "how many answers are right, for all pictures and for each class, and which "
+                 "classes are confused.",
         .examples =
             (const struct nn_example[]){{"how good is the model on pictures that it has not seen?",
                                          "rudd eval --model runs/1/model.safetensors --data photos/test"},

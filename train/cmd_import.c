@@ -128,8 +128,8 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {
         .usage = "rudd import FILE|FOLDER -o OUT.safetensors",
-        .about = "Makes a model file of another program's weights. It reads safetensors, .pth, .npz, .h5 and .keras files, and "
-                 "folders of the Hugging Face hub.",
+        .about = "Makes a model file of another program's weights. It reads safetensors, .pth, "
+                 ".npz, .h5 and .keras files, and folders of the Hugging Face hub.",
         .examples = (const struct nn_example[]){{"weights of PyTorch, with the names of your classes",
                                                  "rudd import best.pth --classes classes.txt -o model.safetensors"},
                                                 {"weights that do not say their architecture",

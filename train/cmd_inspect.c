@@ -153,8 +153,9 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
     };
     struct nn_options options = {
         .usage = "rudd inspect FILE | --arch ARCH",
-        .about = "Shows what a model file, a weights file or an architecture is. That is layers, parameters, multiply-adds, "
-                 "classes and preprocessing; or the tensors, if the file fits no architecture.",
+        .about = "Shows what a model file, a weights file or an architecture is. That is layers, "
+                 "parameters, multiply-adds, classes and preprocessing; or the tensors, if the "
+                 "file fits no architecture.",
         .examples = (const struct nn_example[]){{"what is in a file?", "rudd inspect runs/1/model.safetensors"},
                                                 {"how large is a network?", "rudd inspect --arch efficientnet_b4"},
                                                 {NULL, NULL}},

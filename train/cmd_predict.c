@@ -427,8 +427,8 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     };
     struct nn_options options = {
         .usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy|- ...",
-        .about = "Says what is on pictures. Names may be pictures, folders of pictures, .npy files of normalised "
-                 "tensors (N,3,H,W), and - for one picture on standard input.",
+        .about = "Says what is on pictures. Names may be pictures, folders of pictures, .npy "
+                 "files of normalised tensors (N,3,H,W), and - for one picture on standard input.",
         .examples =
             (const struct nn_example[]){
                 {"what is on a photo?", "rudd predict --model runs/1/model.safetensors photo.jpg"},

@@ -89,12 +89,12 @@ static enum rudd_status list(int argc, char **argv, struct rudd_error *err)
     const struct nn_option rows[] = {
         {"sort", NN_OPTION_STRING, &sort, "FIGURE", 0, 0,
          "best run first, by top1, val.macro_f1, loss ...; without it, the newest last"},
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print run.json on one line"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list"},
     };
     struct nn_options options = {
         .usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
-        .about = "Lists the runs in a folder. DIR is runs/ if it is not given. Figures are of the test pictures, or of the "
-                 "validation pictures if there are no test pictures.",
+        .about = "Lists the runs in a folder. DIR is runs/ if it is not given. Figures are of the "
+                 "test pictures, or of the validation pictures if there are no test pictures.",
         .examples = (const struct nn_example[]){{"best run first", "rudd runs list --sort val.macro_f1"}, {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
@@ -129,12 +129,12 @@ static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
     const struct nn_option rows[] = {
         {"by", NN_OPTION_STRING, &figure, "FIGURE", 0, 0,
          "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "the run's line of runs list --json"},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print the run as runs list --json does"},
     };
     struct nn_options options = {
         .usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
-        .about = "Shows the best finished run in a folder. DIR is runs/ if it is not given. Of equal runs it is the one with "
-                 "the lower validation loss.",
+        .about = "Shows the best finished run in a folder. DIR is runs/ if it is not given. Of "
+                 "equal runs it is the one with the lower validation loss.",
         .examples = (const struct nn_example[]){{"the run with the lowest loss", "rudd runs best --by val.loss"}, {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
@@ -208,7 +208,7 @@ static void print_run(const struct train_run *run)
 static enum rudd_status show(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
-    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "its run.json, on one line"}};
+    const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print run.json on one line"}};
     struct nn_options options = {
         .usage = "rudd runs show RUN [--json]",
         .about = "Shows what a run did, and how good its model is.",
@@ -307,9 +307,9 @@ static enum rudd_status promote(int argc, char **argv, struct rudd_error *err)
     bool done;
     const struct nn_option rows[] = {{"to", NN_OPTION_STRING, &dir, "DIR", 0, 0, "folder of promoted models"}};
     struct nn_options options = {.usage = "rudd runs promote RUN NAME [--to DIR]",
-                                 .about = "Copies the model of a run to DIR/NAME.safetensors and writes this into "
-                                          "DIR/NAME.history.jsonl. To go back, promote "
-                                          "the earlier run again.",
+                                 .about = "Copies the model of a run to DIR/NAME.safetensors and "
+                                          "writes this into DIR/NAME.history.jsonl. To go back, "
+                                          "promote the earlier run again.",
                                  .examples = (const struct nn_example[]){{"make a run's model the one that the server loads",
                                                                           "rudd runs promote runs/2 fishes --to models"},
                                                                          {NULL, NULL}},

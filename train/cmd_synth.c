@@ -209,11 +209,12 @@ enum rudd_status train_cmd_data_synth(int argc, char **argv, struct rudd_error *
     };
     struct nn_options options = {
         .usage = "rudd data synth -o DIR",
-        .about = "Draws a set of pictures of fifteen freshwater fishes. They are drawings for trying things out, not "
-                 "photographs. The species: abramis_brama, alburnus_alburnus, blicca_bjoerkna, "
-                 "carassius_gibelio, esox_lucius, gobio_gobio, gymnocephalus_cernua, leuciscus_baicalensis, leuciscus_idus, "
-                 "perca_fluviatilis, perccottus_glenii, rutilus_lacustris, rutilus_rutilus, sander_lucioperca, "
-                 "scardinius_erythrophthalmus.",
+        .about = "Draws a set of pictures of fifteen freshwater fishes. They are drawings for "
+                 "trying things out, not photographs. The species: abramis_brama, "
+                 "alburnus_alburnus, blicca_bjoerkna, carassius_gibelio, esox_lucius, "
+                 "gobio_gobio, gymnocephalus_cernua, leuciscus_baicalensis, leuciscus_idus, "
+                 "perca_fluviatilis, perccottus_glenii, rutilus_lacustris, rutilus_rutilus, "
+                 "sander_lucioperca, scardinius_erythrophthalmus.",
         .examples =
             (const struct nn_example[]){
                 {"a small set to try training with", "rudd data synth -o fishes --per-class 20 --size 96"}, {NULL, NULL}},

@@ -60,9 +60,9 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
     static const char *const unrepeated[] = {"out", "resume", NULL};
     struct nn_options options = {
         .usage = "rudd train --data DIR --weights FILE [OPTION ...]",
-        .about = "Fine-tunes a classifier on a folder of pictures. The defaults are good for some hundred to some ten thousand "
-                 "photos. The best model so far is always in RUN/model.safetensors. A run that was stopped continues with rudd "
-                 "train "
+        .about = "Fine-tunes a classifier on a folder of pictures. The defaults are good for some "
+                 "hundred to some ten thousand photos. The best model so far is always in "
+                 "RUN/model.safetensors. A run that was stopped continues with rudd train "
                  "--resume RUN. rudd train --config RUN/run.json repeats a run.",
         .examples =
             (const struct nn_example[]){

@@ -155,27 +155,6 @@ static void put_usage(struct nn_page *page, const struct nn_options *o)
     nn_page_put(page, "\n");
 }
 
-static void render_short(struct nn_page *page, const void *options)
-{
-    const struct nn_options *o = options;
-    char text[NN_HELP_TEXT];
-    bool marked = false;
-    for (int i = 0; i < o->count; i++) marked |= o->rows[i].common;
-    put_usage(page, o);
-    if (o->about) {
-        nn_help_sentence(text, sizeof text - 1, o->about);
-        put_paragraph(page, strcat(text, "."));
-    }
-    nn_page_put(page, "\n");
-    for (int i = 0; i < o->count; i++)
-        if (marked ? o->rows[i].common : o->rows[i].type != NN_OPTION_GROUP)
-            put_row(page, &o->rows[i]);
-    put_examples(page, o->examples);
-    nn_page_put(page, marked ? "\nAll options: " : "\nMore: ");
-    nn_page_put(page, nn_help_title(text, o->usage));
-    nn_page_put(page, " --help\n");
-}
-
 /* The variable that the page names as an example: an option with a number, else the first. */
 static void put_environment(struct nn_page *page, const struct nn_options *o)
 {
@@ -207,6 +186,31 @@ static void render_whole(struct nn_page *page, const void *options)
     put_examples(page, o->examples);
     if (!commands) put_environment(page, o);
     if (o->more) put_paragraph(page, o->more);
+}
+
+/* Where no row is marked there are few: the page is whole. */
+static void render_short(struct nn_page *page, const void *options)
+{
+    const struct nn_options *o = options;
+    char text[NN_HELP_TEXT];
+    bool marked = false;
+    for (int i = 0; i < o->count; i++) marked |= o->rows[i].common;
+    if (!marked) {
+        render_whole(page, options);
+        return;
+    }
+    put_usage(page, o);
+    if (o->about) {
+        nn_help_sentence(text, sizeof text - 1, o->about);
+        put_paragraph(page, strcat(text, "."));
+    }
+    nn_page_put(page, "\n");
+    for (int i = 0; i < o->count; i++)
+        if (o->rows[i].common) put_row(page, &o->rows[i]);
+    put_examples(page, o->examples);
+    nn_page_put(page, "\nAll options: ");
+    nn_page_put(page, nn_help_title(text, o->usage));
+    nn_page_put(page, " --help\n");
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */

@@ -104,8 +104,8 @@ static void put_examples(struct nn_page *page, const struct nn_example *examples
 {
     if (!examples) return;
     nn_page_put(page, ".SH EXAMPLES\n");
-    for (; examples->line; examples++) {
-        nn_page_put(page, ".PP\n");
+    for (const struct nn_example *first = examples; examples->line; examples++) {
+        if (examples != first) nn_page_put(page, ".PP\n");
         put_text(page, examples->what);
         nn_page_put(page, ":\n.PP\n.RS 4\n.EX\n");
         put_text(page, examples->line);

@@ -18,7 +18,7 @@ _rudd()
         [[ ${words[i]} == -* ]] && break
         [[ ${words[i]} == help ]] || chosen+=("${words[i]}")
     done
-    for line in ${(f)"$(${~words[1]} --help=words "${(@)chosen[1,2]}" 2> /dev/null)"}; do
+    for line in ${(f)"$(${~words[1]} --help=words $chosen[1,2] 2> /dev/null)"}; do
         fields=("${(@ps:\t:)line}")
         if [[ $fields[1] != -* ]]; then
             commands+=("$fields[1]:$fields[3]")
