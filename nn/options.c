@@ -59,12 +59,13 @@ static enum rudd_status unknown(const struct nn_options *o, const char *name, co
                                 struct rudd_error *err)
 {
     char meant[NAME_MAX_LENGTH];
-    const char *advice;
-    const struct nn_option *row = nn_suggest_option(&advice, o, name);
+    struct nn_suggestion found;
+    const struct nn_option *row = nn_suggest_option(&found, o, name);
     if (row)
         return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; did you mean %s%s", where, dashes, name,
                          *dashes ? "--" : "", nn_option_name(meant, sizeof meant, row));
-    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; %s", where, dashes, name, advice ? advice : "see --help");
+    return rudd_fail(err, RUDD_ARGUMENT, "%sunknown option %s%s; %s", where, dashes, name,
+                     found.advice ? found.advice : "see --help");
 }
 
 /* ---- text to values ---------------------------------------------------------------------------------------------- */
@@ -276,6 +277,8 @@ static enum rudd_status walk(struct nn_options *o, int argc, char **argv, enum p
             if (length >= NAME_MAX_LENGTH) length = NAME_MAX_LENGTH - 1;
             memcpy(name, word + dashes, length);
             name[length] = 0;
+            struct nn_suggestion found;
+            if (dashes == 2 && (!nn_suggest_option(&found, o, name) || found.spelled) && !found.advice) o->unknown = word;
             return unknown(o, name, "", dashes == 1 ? "-" : "--", err);
         }
         if (!f.text && f.row->type == NN_OPTION_FLAG) {
@@ -354,8 +357,10 @@ enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **a
     options->arguments = NULL;
     options->argument_count = 0;
     options->configs = NULL;
+    options->unknown = NULL;
     enum nn_help help;
     enum rudd_status status = nn_help_asked(&help, argc, argv, err);
+    if (status == RUDD_OK && help == NN_HELP_OWNER) return nn_help_owner(options, argv[1], err);
     if (status == RUDD_OK && help) {
         options->help = nn_help_print(options, help);
         return options->help ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");

@@ -62,12 +62,12 @@ enum { NN_COMMON = 1 };
 /* Rows that several commands have: the same name, range and meaning of 0 or auto everywhere. use: what for. */
 #define NN_OPTION_THREADS(target, use)                                                                                         \
     {                                                                                                                          \
-        "threads", NN_OPTION_INT, target, "N", 0, KERN_THREADS_MAX, use "; 0: as many as this process may use"       \
+        "threads", NN_OPTION_INT, target, "N", 0, KERN_THREADS_MAX, use "; 0: as many as this process may use"                 \
     }
 #define NN_OPTION_MEMORY(target, use)                                                                                          \
     {                                                                                                                          \
         "memory-limit", NN_OPTION_BYTES, target, "BYTES|auto", 0, 0,                                                           \
-            use "; 0: no limit; auto: what the system allows this process"                                                       \
+            use "; 0: no limit; auto: what the system allows this process"                                                     \
     }
 
 /* What help shows as an example; tables end with a NULL line. */
@@ -92,6 +92,7 @@ struct nn_options {
     void *user; /* its argument */
 
     char *help;       /* set: the page, when --help or -h was given; then nothing else was parsed. NULL: it was not */
+    char *unknown;    /* set: the word of argv that is no option here, and perhaps of another command; else NULL */
     char **arguments; /* set: the positional ones, moved together within argv */
     int argument_count;
     struct nn_config *configs; /* set: what config files' strings point into; nn_options_free */

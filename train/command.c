@@ -8,9 +8,24 @@
 
 enum { MOST = 40 }; /* rows of one table of commands, with its headings */
 
+/* The program that runs, for hints at its other commands. */
+static const struct train_commands *program;
+
+/* "--top is an option of rudd predict", where an option is not this command's. */
+static void hint_at_owner(const char *word, struct rudd_error *err)
+{
+    char name[NN_TITLE], request[NN_TITLE + 16], *argv[] = {name, request, NULL};
+    struct rudd_error owner;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    snprintf(request, sizeof request, NN_HELP_OWNER_REQUEST "%s", name);
+    if (program && train_command_dispatch(program, 2, argv, &owner) == RUDD_MISMATCH)
+        rudd_fail(err, RUDD_ARGUMENT, "unknown option --%s; it is an option of %s", name, owner.message);
+}
+
 enum rudd_status train_command_parse(struct nn_options *options, bool *done, int argc, char **argv, struct rudd_error *err)
 {
     enum rudd_status status = nn_options_parse(options, argc, argv, err);
+    if (status == RUDD_ARGUMENT && options->unknown) hint_at_owner(options->unknown, err);
     *done = !status && options->help;
     if (*done) fputs(options->help, stdout);
     return status;
@@ -69,10 +84,28 @@ static bool asks_for_help(const char *word)
     return strcmp(word, "help") == 0 || strcmp(word, "-h") == 0 || strncmp(word, "--help", 6) == 0;
 }
 
+/* Passes a request on to every command. RUDD_MISMATCH: some have the option; the message names the first. */
+static enum rudd_status ask_all(const struct train_commands *commands, char **argv, struct rudd_error *err)
+{
+    static const char others[] = " and others";
+    struct rudd_error owner;
+    bool found = false;
+    for (const struct train_subcommand *c = commands->rows; c->help; c++) {
+        if (!c->name || c->run(2, argv, &owner) != RUDD_MISMATCH) continue;
+        if (!found)
+            *err = owner;
+        else if (!strstr(err->message, others))
+            rudd_fail(err, RUDD_MISMATCH, "%.100s%s", err->message, others);
+        found = true;
+    }
+    return found ? RUDD_MISMATCH : RUDD_ARGUMENT;
+}
+
 enum rudd_status train_command_dispatch(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err)
 {
     static char whole[] = "--help";
     if (argc < 2) return unknown(commands, NULL, err);
+    if (strncmp(argv[1], NN_HELP_OWNER_REQUEST, strlen(NN_HELP_OWNER_REQUEST)) == 0) return ask_all(commands, argv, err);
     if (asks_for_help(argv[1])) {
         if (argv[1][0] != '-') argv[1] = whole;
         if (argc == 2) return print_page(commands, argc, argv, err);
@@ -89,6 +122,7 @@ enum rudd_status train_command_program(const struct train_commands *commands, in
 {
     static char whole[] = "--help";
     char title[NN_TITLE];
+    program = commands;
     if (argc < 2) return print_page(commands, 2, (char *[]){argv[0], whole, NULL}, err);
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "version") == 0) {
         char *text = nn_build_print(nn_help_title(title, commands->usage), commands->libraries);

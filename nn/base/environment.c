@@ -116,14 +116,15 @@ static enum rudd_status refuse(const struct nn_options *o, const char *entry, si
 {
     char wrong[NN_TITLE], variable[NN_VARIABLE], title[NN_TITLE];
     snprintf(wrong, sizeof wrong, "%.*s", (int)(n - prefix), entry + prefix);
-    const char *advice;
-    const struct nn_option *row = nn_suggest_option(&advice, o, wrong);
+    struct nn_suggestion found;
+    const struct nn_option *row = nn_suggest_option(&found, o, wrong);
     if (row)
         return rudd_fail(err, RUDD_ARGUMENT, "environment: unknown option %.*s; did you mean %s",
                          (int)n, entry, nn_environment_name(variable, o, row));
     return rudd_fail(err, RUDD_ARGUMENT, "environment: unknown option %.*s; %s%s%s", (int)n, entry,
-                     advice ? advice : "unset it, or see ",
-                     advice ? "" : nn_help_title(title, o->usage), advice ? "" : " --help");
+                     found.advice ? found.advice : "unset it, or see ",
+                     found.advice ? "" : nn_help_title(title, o->usage),
+                     found.advice ? "" : " --help");
 }
 
 enum rudd_status nn_environment_apply(struct nn_options *options, struct rudd_error *err)

@@ -22,7 +22,9 @@ enum rudd_status nn_help_asked(enum nn_help *help, int argc, char **argv, struct
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && !*help; i++) {
         if (strcmp(argv[i], "-h") == 0) *help = NN_HELP_SHORT;
         if (strcmp(argv[i], "--help") == 0) *help = NN_HELP_WHOLE;
-        if (strncmp(argv[i], "--help=", 7) != 0) continue;
+        if (i == 1 && strncmp(argv[i], NN_HELP_OWNER_REQUEST, strlen(NN_HELP_OWNER_REQUEST)) == 0)
+            *help = NN_HELP_OWNER;
+        if (*help || strncmp(argv[i], "--help=", 7) != 0) continue;
         for (int k = NN_HELP_SHORT; k <= NN_HELP_WORDS; k++)
             if (strcmp(argv[i] + 7, words[k]) == 0) *help = (enum nn_help)k;
         if (!*help)
@@ -31,6 +33,16 @@ enum rudd_status nn_help_asked(enum nn_help *help, int argc, char **argv, struct
                              argv[i] + 7);
     }
     return RUDD_OK;
+}
+
+enum rudd_status nn_help_owner(const struct nn_options *options, const char *request,
+                               struct rudd_error *err)
+{
+    char title[NN_TITLE];
+    const struct nn_option *row = nn_option_find(options, request + strlen(NN_HELP_OWNER_REQUEST));
+    return row && row->type != NN_OPTION_COMMAND
+               ? rudd_fail(err, RUDD_MISMATCH, "%s", nn_help_title(title, options->usage))
+               : rudd_fail(err, RUDD_ARGUMENT, "no such option");
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */

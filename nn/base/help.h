@@ -14,13 +14,19 @@ enum nn_help {
     NN_HELP_SHORT, /* usage, one sentence, the rows marked NN_COMMON, examples */
     NN_HELP_WHOLE, /* every row, in its group */
     NN_HELP_MAN,   /* roff for man(7) */
-    NN_HELP_WORDS /* a line for each name, for completion: name TAB values TAB help. Values are words
+    NN_HELP_WORDS, /* a line for each name, for completion: name TAB values TAB help. Values are words
                     * with '|' between, FILE and DIR for names of files; "-": none, "?": any */
+    NN_HELP_OWNER /* no text: whether the table has an option (nn_help_owner) */
 };
 
 /* What argv[1..argc-1] asks for, up to a `--`: -h, --help or --help=short|all|man|words.
  * RUDD_ARGUMENT: --help= with another word. */
 enum rudd_status nn_help_asked(enum nn_help *help, int argc, char **argv, struct rudd_error *err);
+/* Answers "--help=owner:NAME". RUDD_MISMATCH: the table has that option, and the message is the
+ * command's name; RUDD_ARGUMENT: it has not. So a program can ask all its commands. */
+#define NN_HELP_OWNER_REQUEST "--help=owner:"
+enum rudd_status nn_help_owner(const struct nn_options *options, const char *request,
+                               struct rudd_error *err);
 /* The text, rudd_alloc'ed; NULL: no memory. */
 char *nn_help_print(const struct nn_options *options, enum nn_help help);
 

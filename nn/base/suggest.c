@@ -70,12 +70,15 @@ struct nn_suggestion nn_suggest(const char *wrong, const char *const *names, int
         s.advice = synonyms->advice;
         if (s.name || s.advice) return s;
     }
-    if (!s.name) s.name = nn_option_nearest(word, names, count);
+    if (!s.name) {
+        s.name = nn_option_nearest(word, names, count);
+        s.spelled = s.name != NULL;
+    }
     return s;
 }
 
-const struct nn_option *nn_suggest_option(const char **advice, const struct nn_options *options,
-                                          const char *wrong)
+const struct nn_option *nn_suggest_option(struct nn_suggestion *found,
+                                          const struct nn_options *options, const char *wrong)
 {
     enum { MOST = 256 };
     char text[MOST][NAME_MAX_LENGTH];
@@ -88,9 +91,11 @@ const struct nn_option *nn_suggest_option(const char **advice, const struct nn_o
         names[n] = nn_option_name(text[n], sizeof text[n], rows[n]);
         n++;
     }
-    const struct nn_suggestion s = nn_suggest(wrong, names, n, nn_option_synonyms);
-    *advice = s.advice;
-    for (int i = 0; s.name && i < n; i++)
-        if (names[i] == s.name) return rows[i];
+    *found = nn_suggest(wrong, names, n, nn_option_synonyms);
+    for (int i = 0; found->name && i < n; i++)
+        if (names[i] == found->name) {
+            found->name = rows[i]->name; /* outlives the names above; may have "|o" behind it */
+            return rows[i];
+        }
     return NULL;
 }

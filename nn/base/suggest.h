@@ -16,6 +16,7 @@ struct nn_synonym {
 struct nn_suggestion {
     const char *name;   /* one of the names that were given; NULL: none is meant */
     const char *advice; /* a clause instead; NULL: nothing is known */
+    bool spelled;       /* name is only near in spelling: another meaning may be better */
 };
 
 /* '_' and capitals in wrong count as '-' and small letters. Thread-safe. */
@@ -24,8 +25,8 @@ struct nn_suggestion nn_suggest(const char *wrong, const char *const *names, int
 
 /* Words for options in other programs (synonyms.c). */
 extern const struct nn_synonym nn_option_synonyms[];
-/* The option of that table that was meant. NULL: none; then *advice is a clause, or NULL. */
-const struct nn_option *nn_suggest_option(const char **advice, const struct nn_options *options,
-                                          const char *wrong);
+/* The option of that table that was meant; NULL: none. *found says how, and what to do instead. */
+const struct nn_option *nn_suggest_option(struct nn_suggestion *found,
+                                          const struct nn_options *options, const char *wrong);
 
 #endif
