@@ -463,16 +463,19 @@ enum rudd_status bench_kernels(int argc, char **argv, struct rudd_error *err)
         {"ms", NN_OPTION_INT, &b.ms, "N", 0, 60000, "least milliseconds for each case; its fastest run counts"},
         {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "print one JSON object for each case instead of a table"},
     };
-    struct nn_options options = {
-        .usage = "rudd-bench kernels [FILTER ...]",
-        .about = "Measures every kernel on the layers of EfficientNet-B4 and V2-B0. A case runs "
-                 "when each word of FILTER occurs in its line; the plain C reference only when a "
-                 "word is ref.",
-        .examples =
-            (const struct nn_example[]){{"depthwise convolutions with AVX2", "rudd-bench kernels dwconv avx2"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = -1};
+    static const struct nn_example examples[] = {
+        {"depthwise convolutions with AVX2", "rudd-bench kernels dwconv avx2"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd-bench kernels [FILTER ...]",
+                                 .about = "Measures every kernel on the layers of EfficientNet-B4 "
+                                          "and V2-B0. A case runs when each word of FILTER occurs "
+                                          "in its line; the plain C reference only when a word is "
+                                          "ref.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = -1};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {

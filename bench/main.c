@@ -1,4 +1,6 @@
-/* main.c - the program `rudd-bench`: its commands; prints the mistake, chooses the exit status (0 done, 1 failed, 2 usage). */
+/* main.c - the program `rudd-bench`: its commands; prints the mistake, chooses the exit status.
+ *
+ *     0 done   1 failed   2 wrong usage */
 #include "bench/bench.h"
 #include "data/libraries.h"
 #include "serve/libraries.h"
@@ -13,13 +15,17 @@ static const struct train_subcommand rows[] = {
     {"metrics", bench_metrics, "the figures of an evaluation with many classes: seconds, memory"},
     {NULL, NULL, "With others"},
     {"serve", bench_serve, "rudd-serve under load: requests a second, percentiles, memory"},
-    {"peers", bench_peers, "the same work in ONNX Runtime, OpenVINO, PyTorch and other builds of rudd, in turns"},
+    {"peers", bench_peers,
+     "the same work in ONNX Runtime, OpenVINO, PyTorch and other builds of "
+     "rudd, in turns"},
     {NULL, NULL, NULL},
 };
 
 static const struct nn_example examples[] = {
-    {"one picture through a network of random weights", "rudd-bench infer --arch tf_efficientnetv2_b0 --size 224"},
-    {"a model of your own on two threads", "rudd-bench infer --model runs/1/model.safetensors --threads 2"},
+    {"one picture through a network of random weights", "rudd-bench infer --arch "
+                                                        "tf_efficientnetv2_b0 --size 224"},
+    {"a model of your own on two threads", "rudd-bench infer --model runs/1/model.safetensors "
+                                           "--threads 2"},
     {NULL, NULL},
 };
 
@@ -28,7 +34,8 @@ int main(int argc, char **argv)
     static const struct nn_build_library *const libraries[] = {data_libraries, serve_libraries, NULL};
     static const struct train_commands commands = {.usage = "rudd-bench COMMAND [OPTION ...]",
                                                    .about = "Measures rudd on this machine.",
-                                                   .more = "rudd-bench help COMMAND explains a command and its options.",
+                                                   .more = "rudd-bench help COMMAND explains a "
+                                                           "command and its options.",
                                                    .examples = examples,
                                                    .rows = rows,
                                                    .libraries = libraries};

@@ -76,12 +76,16 @@ enum rudd_status bench_metrics(int argc, char **argv, struct rudd_error *err)
         {"pictures", NN_OPTION_INT, &pictures, "N", 1, 100000000, "how many answers"},
         {"classes", NN_OPTION_INT, &classes, "N", 1, NN_MAX_CLASSES, "of how many classes"},
     };
-    struct nn_options options = {
-        .usage = "rudd-bench metrics [--classes N] [--pictures N]",
-        .about = "Measures what the figures of an evaluation cost. The logits are made up.",
-        .examples = (const struct nn_example[]){{"many classes", "rudd-bench metrics --classes 1000"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows};
+    static const struct nn_example examples[] = {
+        {"many classes", "rudd-bench metrics --classes 1000"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd-bench metrics [--classes N] [--pictures N]",
+                                 .about = "Measures what the figures of an evaluation cost. The "
+                                          "logits are made up.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) status = measure(pictures, classes, err);

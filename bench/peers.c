@@ -309,8 +309,7 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
     struct peers_settings s = {.python = "python3", .rounds = 11, .beside = 8};
     const struct nn_option rows[] = {
         {"arch", NN_OPTION_STRING, &s.one.arch, "NAME", 0, 0,
-         "one row with this architecture; without it, --size and --batch: the usual five "
-         "rows"},
+         "one row with this architecture; without it, --size and --batch: the usual five rows"},
         {"size", NN_OPTION_INT, &s.one.size, "N", 0, 4096,
          "width and height of the pictures in pixels; 0: what the network was made for"},
         {"batch", NN_OPTION_INT, &s.one.batch, "N", 0, 1024, "pictures at a time; 0: one"},
@@ -323,17 +322,22 @@ enum rudd_status bench_peers(int argc, char **argv, struct rudd_error *err)
         {"python", NN_OPTION_STRING, &s.python, "PROGRAM", 0, 0, "Python in which the peers are installed"},
         {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "print a line of JSON for each row instead of a table"},
     };
-    struct nn_options options = {
-        .usage = "rudd-bench peers [--arch NAME] [--size N] [--batch N] [--only PEER] ...",
-        .about = "Measures the same work in rudd and in each peer that is installed, in turns. "
-                 "Peers are Python packages: onnxruntime, openvino, and torch with timm and "
-                 "safetensors. `make peers` fetches them (tests/parity/peers.sh install) and runs "
-                 "this; or install them with pip where --python finds them. PyTorch 2 is compiled "
-                 "by torch.compile, PyTorch 1 frozen and optimised by its jit.",
-        .examples =
-            (const struct nn_example[]){{"rudd beside ONNX Runtime", "rudd-bench peers --only onnxruntime"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows};
+    static const struct nn_example examples[] = {
+        {"rudd beside ONNX Runtime", "rudd-bench peers --only onnxruntime"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd-bench peers [--arch NAME] [--size N] [--batch N] [--only PEER] ...",
+                                 .about = "Measures the same work in rudd and in each peer that "
+                                          "is installed, in turns. Peers are Python packages: "
+                                          "onnxruntime, openvino, and torch with timm and "
+                                          "safetensors. `make peers` fetches them "
+                                          "(tests/parity/peers.sh install) and runs this; or "
+                                          "install them with pip where --python finds them. "
+                                          "PyTorch 2 is compiled by torch.compile, PyTorch 1 "
+                                          "frozen and optimised by its jit.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows};
     char *old = NULL;
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);

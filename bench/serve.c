@@ -542,17 +542,19 @@ enum rudd_status bench_serve(int argc, char **argv, struct rudd_error *err)
         {"beside", NN_OPTION_INT, &b.beside, "N", 0, BENCH_BESIDE_MOST, "processes that keep a processor busy meanwhile"},
         {"json", NN_OPTION_FLAG, &b.json, NULL, 0, 0, "print one JSON object for each row instead of a table"},
     };
-    struct nn_options options = {
-        .usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
-        .about = "Measures rudd-serve under load. Starts it on a free port, and compares its "
-                 "counters with its own: fails when a request failed or the counters differ. "
-                 "Options behind -- go to rudd-serve.",
-        .examples =
-            (const struct nn_example[]){
-                {"your model with 8 clients", "rudd-bench serve --model runs/1/model.safetensors --clients 8"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = -1};
+    static const struct nn_example examples[] = {
+        {"your model with 8 clients", "rudd-bench serve --model runs/1/model.safetensors --clients 8"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd-bench serve [--model FILE] [OPTION ...] [-- OPTION-OF-RUDD-SERVE ...]",
+                                 .about = "Measures rudd-serve under load. Starts it on a free "
+                                          "port, and compares its counters with its own: fails "
+                                          "when a request failed or the counters differ. Options "
+                                          "behind -- go to rudd-serve.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = -1};
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) {

@@ -28,7 +28,8 @@ enum rudd_status nn_config_read(struct nn_options *options, const char *path, st
 enum rudd_status nn_config_apply_json(const struct nn_options *options, const json_t *object, const char *where,
                                       struct rudd_error *err);
 
-/* A copy of text [length] with a 0 behind it, for string targets to point into, until nn_options_free. NULL: no memory. */
+/* A copy of text [length] with a 0 behind it, for string targets to point into; it lives until
+ * nn_options_free. NULL: no memory. */
 char *nn_config_hold(struct nn_options *options, const char *text, size_t length);
 void nn_config_free(struct nn_config *configs); /* all of them; NULL is fine */
 

@@ -363,7 +363,10 @@ enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **a
     if (status == RUDD_OK && help == NN_HELP_OWNER) return nn_help_owner(options, argv[1], err);
     if (status == RUDD_OK && help) {
         options->help = nn_help_print(options, help);
-        return options->help ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "no memory for the help page");
+        return options->help ? RUDD_OK
+                             : rudd_fail(err, RUDD_NO_MEMORY,
+                                         "no memory for the help "
+                                         "page");
     }
     if (status == RUDD_OK) status = nn_environment_config(options, err);
     if (status == RUDD_OK) status = walk(options, argc, argv, READ_CONFIGS, err);

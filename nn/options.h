@@ -8,9 +8,10 @@
  *         {"config", NN_OPTION_CONFIG,   NULL,      "FILE",   0, 0,    "options, one `name = value` a line, or a run.json"},
  *     };
  *
- * Everything is derived from the rows: parsing (--epochs 8, --epochs=8, -o FILE), ranges, -h, --help, pages of the manual and words
- * for completion (base/help.h), the name that was meant by a mistyped one (base/suggest.h), variables of the environment
- * (base/environment.h), config files, and the record of a run. The default of an option is what its target holds before parsing.
+ * Everything is derived from the rows: parsing (--epochs 8, --epochs=8, -o FILE), ranges, -h, --help,
+ * pages of the manual and words for completion (base/help.h), the name that was meant by a mistyped
+ * one (base/suggest.h), variables of the environment (base/environment.h), config files, and the
+ * record of a run. The default of an option is what its target holds before parsing.
  *
  * It lives in nn/ because all programs of the project need it (rudd, rudd-serve, rudd-bench) and may not include each other.
  * It prints nothing: help comes back as text, mistakes as RUDD_ARGUMENT with one line.
@@ -34,7 +35,7 @@ enum nn_option_type {
     NN_OPTION_CHOICE,   /* int (or enum): index among the words of value, "a|b|c" */
     NN_OPTION_DOUBLES,  /* double[k], each within min..max; k is the number of words of value, "A,B,C" */
     NN_OPTION_CONFIG,   /* a file (config.h), read before the flags, which win; no target */
-    NN_OPTION_GROUP,    /* no option: a heading of help, over the rows that follow (NN_OPTION_HEADING) */
+    NN_OPTION_GROUP,    /* no option: a heading of help, over the rows that follow */
     NN_OPTION_COMMAND   /* no option: a command in a page of commands (train/command.h) */
 };
 #define NN_BYTES_AUTO SIZE_MAX
@@ -77,9 +78,8 @@ struct nn_example {
 
 /* A command line. Filled by the caller, except for what nn_options_parse sets. */
 struct nn_options {
-    const char *usage; /* "rudd eval --model FILE --data DIR"; its first words name the command, for variables and the manual */
-    const char
-        *about; /* sentences for help, the first of which is on the short page; an empty line between paragraphs; may be NULL */
+    const char *usage;                 /* "rudd eval --model FILE --data DIR": the first words name the command */
+    const char *about;                 /* sentences for help, of which -h shows the first; may be NULL */
     const struct nn_example *examples; /* may be NULL */
     const char *more;                  /* a last paragraph for help; may be NULL */
     const struct nn_option *rows;
@@ -91,15 +91,16 @@ struct nn_options {
     void (*repeated)(void *user);
     void *user; /* its argument */
 
-    char *help;       /* set: the page, when --help or -h was given; then nothing else was parsed. NULL: it was not */
-    char *unknown;    /* set: the word of argv that is no option here, and perhaps of another command; else NULL */
+    char *help;       /* set: the page, when --help or -h was given: nothing else was parsed. Else NULL */
+    char *unknown;    /* set: the word of argv that is perhaps another command's option; else NULL */
     char **arguments; /* set: the positional ones, moved together within argv */
     int argument_count;
     struct nn_config *configs; /* set: what config files' strings point into; nn_options_free */
 };
 
 /* Reads argv[1..argc-1] into the targets; `--` ends the options. argv is reordered: string targets and arguments point into it.
- * From weak to strong: config files, variables of the environment, the command line. A list from a stronger one replaces a weaker.
+ * From weak to strong: config files, variables of the environment, the command line. A list from a
+ * stronger source replaces that of a weaker one.
  * RUDD_ARGUMENT: unknown, malformed, out of range, missing; RUDD_IO: the config file. On failure some targets may be set. The help page shows each
  * target's value before parsing as the default. nn_options_free in any case. */
 enum rudd_status nn_options_parse(struct nn_options *options, int argc, char **argv, struct rudd_error *err);
@@ -108,7 +109,8 @@ void nn_options_free(struct nn_options *options);
 /* Sets one option from text, as the command line would; name without dashes. `where` starts the message. */
 enum rudd_status nn_option_set(const struct nn_options *options, const char *name, const char *text, const char *where,
                                struct rudd_error *err);
-/* Whether a row is an option with a value of its own: no heading, no command, no config file. Records of options ask it. */
+/* Whether a row is an option with a value of its own: no heading, no command, no config file. Records
+ * of options ask it. */
 bool nn_option_holds_value(const struct nn_option *row);
 /* The row of that long name; NULL when there is none. */
 const struct nn_option *nn_option_find(const struct nn_options *options, const char *name);
@@ -117,7 +119,8 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row);
 /* The long name alone, into out[size]. Returns out. */
 char *nn_option_name(char *out, size_t size, const struct nn_option *row);
 
-/* The nearest of count names to a mistyped one, by edit distance; NULL when none is near. base/suggest.h knows meanings too. */
+/* The nearest of count names to a mistyped one, by edit distance; NULL when none is near.
+ * base/suggest.h knows meanings too. */
 const char *nn_option_nearest(const char *wrong, const char *const *names, int count);
 
 #endif

@@ -129,8 +129,8 @@ int main(int argc, char **argv)
     const struct nn_option rows[] = {
         NN_OPTION_HEADING("Models and address"),
         {"model|m", NN_OPTION_STRINGS, &o->models, "FILE", 0, 0,
-         "model file that answers; give it again for more versions, which clients choose "
-         "by X-Model-Version",
+         "model file that answers; give it again for more versions, which clients choose by "
+         "X-Model-Version",
          NN_COMMON},
         {"models", NN_OPTION_STRING, &o->models_folder, "DIR", 0, 0, "folder of model files, all of them", NN_COMMON},
         {"watch-ms", NN_OPTION_INT, &o->watch_ms, "N", 0, 3600000,
@@ -138,18 +138,17 @@ int main(int argc, char **argv)
         {"listen", NN_OPTION_STRING, &o->listen, "HOST:PORT", 0, 0, "address and port to listen on; port 0: any free port",
          NN_COMMON},
         NN_OPTION_HEADING("Threads, batches and memory"),
-        NN_OPTION_THREADS(&o->threads, "threads of one run of the network, of those that no other run uses"),
+        NN_OPTION_THREADS(&o->threads, "threads of one run of the network, of those that no "
+                                       "other run uses"),
         {"workers", NN_OPTION_INT, &o->workers, "N", 0, KERN_THREADS_MAX,
-         "runs of the network at a time, each with its own memory; 0: one for each "
-         "processor, at most 4"},
+         "runs of the network at a time, each with its own memory; 0: one for each processor, at "
+         "most 4"},
         NN_OPTION_MEMORY(&o->memory_limit, "most memory for the network of a model"),
         {"decoders", NN_OPTION_INT, &o->decoders, "N", 1, 64, "threads that decode and resize pictures"},
         {"max-batch", NN_OPTION_INT, &o->max_batch, "N", 0, 256,
-         "pictures in one run of the network; 0: 4 if that is faster on this machine, "
-         "else 1"},
+         "pictures in one run of the network; 0: 4 if that is faster on this machine, else 1"},
         {"max-delay-us", NN_OPTION_INT, &o->max_delay_us, "N", 0, 1000000,
-         "microseconds that a picture waits for others that are being decoded, to share a "
-         "run"},
+         "microseconds that a picture waits for others that are being decoded, to share a run"},
         {"deadline-ms", NN_OPTION_INT, &o->deadline_ms, "N", 0, 3600000, "longest wait before the answer is 503; 0: no limit"},
         {"queue", NN_OPTION_INT, &o->queue, "N", 1, 100000,
          "pictures that may wait to be decoded; further ones are answered with 503"},
@@ -185,12 +184,9 @@ int main(int argc, char **argv)
         DATA_OPTION_CALIBRATED(&o->calibrated),
         NN_OPTION_HEADING("Access"),
         {"keys", NN_OPTION_STRING, &o->guard.keys, "FILE", 0, 0,
-         "file of keys that may ask: name, roles and hash in each line; read again when "
-         "it changes",
-         NN_COMMON},
+         "file of keys that may ask: name, roles and hash in each line; read again when it changes", NN_COMMON},
         {"rate-limit", NN_OPTION_DOUBLE, &o->guard.rate, "X", 0, 1e6,
-         "requests in a second for each key, or for each address without a key; 0: no "
-         "limit"},
+         "requests in a second for each key, or for each address without a key; 0: no limit"},
         {"rate-burst", NN_OPTION_DOUBLE, &o->guard.burst, "X", 1, 1e6, "requests at once before --rate-limit counts"},
         {"cors", NN_OPTION_STRING, &o->guard.cors, "ORIGINS", 0, 0,
          "other sites whose pages may ask, with commas between; *: all"},
@@ -205,8 +201,8 @@ int main(int argc, char **argv)
          "print the line for a key that is read from stdin, and end"},
         NN_OPTION_HEADING("Store of predictions and feedback"),
         {"store", NN_OPTION_STRING, &o->record.store, "WHERE", 0, 0,
-         "where to keep predictions and feedback: an SQLite file (" DATA_STORE_FILE "), "
-         "postgresql://USER@HOST/DATABASE, or none",
+         "where to keep predictions and feedback: an SQLite file (" DATA_STORE_FILE
+         "), postgresql://USER@HOST/DATABASE, or none",
          NN_COMMON},
         {"store-file", NN_OPTION_STRING, &o->record.file, "FILE", 0, 0,
          "file with the URL of the store, for a URL with a password"},
@@ -222,19 +218,19 @@ int main(int argc, char **argv)
         {"config", NN_OPTION_CONFIG, NULL, "FILE", 0, 0, "read options from a file of name = value lines", NN_COMMON},
         {"version", NN_OPTION_FLAG, &s.version, NULL, 0, 0, "print version, commit, processor and libraries, and end"},
     };
-    struct nn_options options = {
-        .usage = "rudd-serve --model FILE [--listen HOST:PORT]",
-        .about = "Answers over HTTP what is on a picture. The page at / lets you try it; /docs "
-                 "describes all requests.",
-        .examples =
-            (const struct nn_example[]){
-                {"try it on this machine: open http://127.0.0.1:8080/", "rudd-serve --model runs/1/model.safetensors"},
-                {"ask it", "curl -F file=@photo.jpg http://127.0.0.1:8080/predict"},
-                {"for other machines: a key for each client, and HTTPS", "rudd-serve --new-key phone:predict >> keys"},
-                {"then", "rudd-serve -m m.safetensors --listen 0.0.0.0:8443 --keys keys --tls-cert c --tls-key k"},
-                {NULL, NULL}},
-        .rows = rows,
-        .count = COUNT(rows)};
+    static const struct nn_example examples[] = {
+        {"try it on this machine: open http://127.0.0.1:8080/", "rudd-serve --model runs/1/model.safetensors"},
+        {"ask it", "curl -F file=@photo.jpg http://127.0.0.1:8080/predict"},
+        {"for other machines: a key for each client, and HTTPS", "rudd-serve --new-key phone:predict >> keys"},
+        {"then", "rudd-serve -m m.safetensors --listen 0.0.0.0:8443 --keys keys --tls-cert c --tls-key k"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd-serve --model FILE [--listen HOST:PORT]",
+                                 .about = "Answers over HTTP what is on a picture. The page at / "
+                                          "lets you try it; /docs describes all requests.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = COUNT(rows)};
     struct rudd_error err = {RUDD_OK, ""};
     bool done = false;
     enum rudd_status status = parse(&s, &options, &done, argc, argv, &err);

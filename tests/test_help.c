@@ -313,7 +313,9 @@ static void check_completions(const char *shell, const char *script)
         snprintf(words, sizeof words, "%s", completions[i].words);
         char *empty = strchr(words, '@');
         if (empty) strcpy(empty, "''");
-        run(output, "cd %s && export HOME=$PWD; %s -c '%s' %s %s | sed 's,/$,,' | sort -u | paste -sd' ' - | tr -d '\n'",
+        run(output,
+            "cd %s && export HOME=$PWD; %s -c '%s' %s %s | sed 's,/$,,' | sort -u | "
+            "paste -sd' ' - | tr -d '\n'",
             folder, shell, script, strstr(shell, "fish") ? "" : "x", words);
         if (strcmp(output, completions[i].answer) != 0)
             fail_msg("%s: %s: found \"%s\", expected \"%s\"", shell, completions[i].words, output, completions[i].answer);
@@ -324,10 +326,12 @@ static void check_completions(const char *shell, const char *script)
 static void completion_in_bash(void **state)
 {
     (void)state;
-    check_completions("bash", "source <(rudd completion bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _rudd; "
+    check_completions("bash", "source <(rudd completion bash); COMP_WORDS=(\"$@\"); "
+                              "COMP_CWORD=$(($# - 1)); _rudd; "
                               "printf \"%s\\n\" \"${COMPREPLY[@]}\"");
     char output[OUTPUT]; /* bash cuts at '=' */
-    run(output, "bash -c 'source <(rudd completion bash); COMP_WORDS=(rudd train --resize = s); COMP_CWORD=4; _rudd; "
+    run(output, "bash -c 'source <(rudd completion bash); COMP_WORDS=(rudd train --resize = s); "
+                "COMP_CWORD=4; _rudd; "
                 "printf %%s ${COMPREPLY[@]}'");
     assert_string_equal(output, "squash");
 }
@@ -338,9 +342,12 @@ static void completion_in_zsh(void **state)
     (void)state;
     if (!installed("zsh")) skip();
     check_completions("zsh -f", "compdef() { }; compset() { }; words=(\"$@\"); CURRENT=$#; "
-                                "offer() { local i; for i; do [[ $i == $words[CURRENT]* ]] && print -r -- $i; done }; "
-                                "compadd() { shift; offer $@ }; _describe() { offer ${${(P)2}%%:*} }; "
-                                "_files() { if [[ $1 == -/ ]]; then offer *(/N); else offer *(N); fi }; "
+                                "offer() { local i; for i; do [[ $i == $words[CURRENT]* ]] && "
+                                "print -r -- $i; done }; "
+                                "compadd() { shift; offer $@ }; _describe() { offer "
+                                "${${(P)2}%%:*} }; "
+                                "_files() { if [[ $1 == -/ ]]; then offer *(/N); else offer "
+                                "*(N); fi }; "
                                 "source <(rudd completion zsh); _rudd");
 }
 
@@ -349,7 +356,8 @@ static void completion_in_fish(void **state)
     (void)state;
     if (!installed("fish")) skip();
     check_completions("fish", "rudd completion fish | source; "
-                              "complete -C (string join \" \" -- $argv) | string replace -r \"\\t.*\" \"\"");
+                              "complete -C (string join \" \" -- $argv) | string replace -r "
+                              "\"\\t.*\" \"\"");
 }
 
 /* ---- version --------------------------------------------------------------------------------- */

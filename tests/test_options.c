@@ -445,10 +445,14 @@ static void environment_mistakes(void **state)
     static const struct {
         const char *variable, *value, *message;
     } cases[] = {
-        {"RUDD_TEST_ONE_EPOCHS", "many", "environment RUDD_TEST_ONE_EPOCHS: epochs: found \"many\", expected a whole"},
+        {"RUDD_TEST_ONE_EPOCHS", "many",
+         "environment RUDD_TEST_ONE_EPOCHS: epochs: found "
+         "\"many\", expected a whole"},
         {"RUDD_TEST_ONE_EPOCHS", "0", "from 1 to 100"},
         {"RUDD_TEST_ONE_FLIP", "maybe", "true or false"},
-        {"RUDD_TEST_ONE_EPOCS", "3", "environment: unknown option RUDD_TEST_ONE_EPOCS; did you mean RUDD_TEST_ONE_EPOCHS"},
+        {"RUDD_TEST_ONE_EPOCS", "3",
+         "environment: unknown option RUDD_TEST_ONE_EPOCS; did you "
+         "mean RUDD_TEST_ONE_EPOCHS"},
         {"RUDD_TEST_ONE_LEARNING_RATE", "3", "did you mean RUDD_TEST_ONE_LR"},
         {"RUDD_TEST_ONE_ZZZZZZZZ", "3", "unset it, or see rudd test one --help"},
     };

@@ -174,14 +174,16 @@ enum rudd_status train_cmd_runs_compare(int argc, char **argv, struct rudd_error
         DATA_OPTION_TRUNCATED(&c->truncated),
         {"quiet", NN_OPTION_FLAG, &c->quiet, NULL, 0, 0, "print no progress and no cautions"},
     };
+    static const struct nn_example examples[] = {
+        {"is the second really better than the first?", "rudd runs compare runs/1 runs/2"},
+        {NULL, NULL},
+    };
     struct nn_options options = {.usage = "rudd runs compare A B [--data DIR] [--json]",
                                  .about = "Compares two models on the same pictures. A and B are "
                                           "run folders or model files. Shows the figures of both, "
                                           "and by McNemar's test whether the difference is more "
                                           "than chance.",
-                                 .examples = (const struct nn_example[]){{"is the second really better than the first?",
-                                                                          "rudd runs compare runs/1 runs/2"},
-                                                                         {NULL, NULL}},
+                                 .examples = examples,
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows,
                                  .max_arguments = 2};

@@ -97,17 +97,20 @@ static enum rudd_status check(int argc, char **argv, struct rudd_error *err)
         DATA_OPTION_TRUNCATED(&reading.truncated),
         NN_OPTION_THREADS(&threads, "threads"),
     };
+    static const struct nn_example examples[] = {
+        {"before training", "rudd data check photos"},
+        {"faster, without the search for similar pictures", "rudd data check photos --no-near"},
+        {NULL, NULL},
+    };
     struct nn_options options = {
         .usage = "rudd data check DIR [--json] [--no-near]",
-        .about = "Reads every picture of a folder and lists what is wrong. DIR holds train/, val/ and "
-                 "test/ with class folders in them, or class folders alone, or a list of labels. "
-                 "Errors are broken files, equal files, files in two splits, empty classes, and "
-                 "classes that another split does not have: then the exit status is 1. Pictures of the "
-                 "same photograph, and damaged pictures that can be read, are listed as hints.",
-        .examples =
-            (const struct nn_example[]){{"before training", "rudd data check photos"},
-                                        {"faster, without the search for similar pictures", "rudd data check photos --no-near"},
-                                        {NULL, NULL}},
+        .about = "Reads every picture of a folder and lists what is wrong. DIR holds train/, val/ "
+                 "and test/ with class folders in them, or class folders alone, or a list of "
+                 "labels. Errors are broken files, equal files, files in two splits, empty "
+                 "classes, and classes that another split does not have: then the exit status is "
+                 "1. Pictures of the same photograph, and damaged pictures that can be read, are "
+                 "listed as hints.",
+        .examples = examples,
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -186,10 +189,14 @@ static enum rudd_status stats(int argc, char **argv, struct rudd_error *err)
         DATA_OPTION_MEGAPIXELS(&reading.max_megapixels),
         DATA_OPTION_TRUNCATED(&reading.truncated),
     };
+    static const struct nn_example examples[] = {
+        {"how many pictures has each class?", "rudd data stats photos"},
+        {NULL, NULL},
+    };
     struct nn_options options = {
         .usage = "rudd data stats DIR [--json]",
         .about = "Counts the pictures of each class, and measures their sizes and colours.",
-        .examples = (const struct nn_example[]){{"how many pictures has each class?", "rudd data stats photos"}, {NULL, NULL}},
+        .examples = examples,
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -346,15 +353,17 @@ static enum rudd_status split(int argc, char **argv, struct rudd_error *err)
         DATA_OPTION_TRUNCATED(&o.reading.truncated),
         {"link", NN_OPTION_FLAG, &o.link, NULL, 0, 0, "make hard links instead of copies", NN_COMMON},
     };
+    static const struct nn_example examples[] = {
+        {"80 % for training, 10 % for validation, 10 % for test", "rudd data split photos -o parts --split 0.8,0.1,0.1 --near"},
+        {"without using space on the disk", "rudd data split photos -o parts --link"},
+        {NULL, NULL},
+    };
     struct nn_options options = {
         .usage = "rudd data split SRC -o DST [--split 0.7,0.15,0.15] [--seed N]",
         .about = "Divides a folder of class folders into train/, val/ and test/. Every class is "
                  "divided by the same shares. The same seed gives the same split, and pictures "
                  "that are added later move few others.",
-        .examples = (const struct nn_example[]){{"80 % for training, 10 % for validation, 10 % for test",
-                                                 "rudd data split photos -o parts --split 0.8,0.1,0.1 --near"},
-                                                {"without using space on the disk", "rudd data split photos -o parts --link"},
-                                                {NULL, NULL}},
+        .examples = examples,
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,
@@ -392,7 +401,8 @@ enum rudd_status train_cmd_data(int argc, char **argv, struct rudd_error *err)
         {"info", "stats", NULL},   {"describe", "stats", NULL}, {"count", "stats", NULL},
         {"draw", "synth", NULL},   {"generate", "synth", NULL}, {NULL, NULL, NULL}};
     static const struct train_commands commands = {.usage = "rudd data COMMAND [OPTION ...]",
-                                                   .about = "Checks and prepares folders of pictures.",
+                                                   .about = "Checks and prepares folders of "
+                                                            "pictures.",
                                                    .examples = examples,
                                                    .synonyms = synonyms,
                                                    .rows = rows};

@@ -133,23 +133,24 @@ enum rudd_status train_cmd_diff(int argc, char **argv, struct rudd_error *err)
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print one JSON object instead of text"},
         {"all", NN_OPTION_FLAG, &v.all, NULL, 0, 0, "also list tensors that are equal"},
         {"tolerance", NN_OPTION_DOUBLE, &v.tolerance, "X", 0, 1,
-         "allowed difference, as a share of a tensor's largest value; above 0, types of "
-         "numbers may differ too"},
+         "allowed difference, as a share of a tensor's largest value; above 0, types of numbers "
+         "may differ too"},
         {"metadata", NN_OPTION_FLAG, &v.metadata, NULL, 0, 0, "also compare metadata"},
     };
-    struct nn_options options = {
-        .usage = "rudd diff A B",
-        .about = "Compares two weights files, tensor by tensor. They may be of different formats; "
-                 "names are those in the files. Exit status 0: equal; 1: they differ, or one "
-                 "cannot be read; 2: wrong use.",
-        .examples =
-            (const struct nn_example[]){
-                {"did the weights change?", "rudd diff runs/1/model.safetensors runs/2/model.safetensors"},
-                {"equal but for rounding?", "rudd diff a.safetensors b.pth --tolerance 1e-3 --no-metadata"},
-                {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 2};
+    static const struct nn_example examples[] = {
+        {"did the weights change?", "rudd diff runs/1/model.safetensors runs/2/model.safetensors"},
+        {"equal but for rounding?", "rudd diff a.safetensors b.pth --tolerance 1e-3 --no-metadata"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd diff A B",
+                                 .about = "Compares two weights files, tensor by tensor. They may "
+                                          "be of different formats; names are those in the files. "
+                                          "Exit status 0: equal; 1: they differ, or one cannot be "
+                                          "read; 2: wrong use.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 2};
     struct weights_file files[2] = {{0}};
     struct weights_diff diff = {0};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);

@@ -44,29 +44,32 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
          "folder with a folder for each class, named like the model's classes", NN_COMMON},
         {"json", NN_OPTION_FLAG, &s.json, NULL, 0, 0, "print one JSON object instead of a table", NN_COMMON},
         {"views", NN_OPTION_INT, &s.views, "N", 1, DATA_VIEWS,
-         "average over N views of each picture. 2: also mirrored; 6: also the corners; "
-         "10: also these mirrored"},
+         "average over N views of each picture. 2: also mirrored; 6: also the corners; 10: also "
+         "these mirrored"},
         DATA_OPTION_RAW(&s.raw),
         DATA_OPTION_CALIBRATED(&s.calibrated),
         {"batch", NN_OPTION_INT, &s.batch, "N", 1, 4096, "pictures in one pass"},
         NN_OPTION_THREADS(&s.threads, "threads"),
         DATA_OPTION_MEGAPIXELS(&s.max_megapixels),
         DATA_OPTION_TRUNCATED(&s.truncated),
-        NN_OPTION_MEMORY(&s.memory_limit, "most memory for the network; less memory means fewer pictures at a time"),
+        NN_OPTION_MEMORY(&s.memory_limit, "most memory for the network; less memory means fewer "
+                                          "pictures at a time"),
         {"quiet", NN_OPTION_FLAG, &s.quiet, NULL, 0, 0, "print no progress and no names of unreadable pictures"},
     };
-    struct nn_options options = {
-        .usage = "rudd eval --model FILE --data DIR [--json]",
-        .about = "Measures a model on a folder of pictures, such as test/ of a data set. Shows "
-                 "how many answers are right, for all pictures and for each class, and which "
-                 "classes are confused.",
-        .examples =
-            (const struct nn_example[]){{"how good is the model on pictures that it has not seen?",
-                                         "rudd eval --model runs/1/model.safetensors --data photos/test"},
-                                        {"the same for a program", "rudd eval --model m.safetensors --data photos/test --json"},
-                                        {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows};
+    static const struct nn_example examples[] = {
+        {"how good is the model on pictures that it has not seen?",
+         "rudd eval --model runs/1/model.safetensors --data photos/test"},
+        {"the same for a program", "rudd eval --model m.safetensors --data photos/test --json"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd eval --model FILE --data DIR [--json]",
+                                 .about = "Measures a model on a folder of pictures, such as "
+                                          "test/ of a data set. Shows how many answers are right, "
+                                          "for all pictures and for each class, and which classes "
+                                          "are confused.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows};
     struct nn_model *model = NULL;
     struct data_set set = {0};
     struct train_evaluator *evaluator = NULL;

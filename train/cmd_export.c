@@ -136,9 +136,7 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0,
          "names of the tensors: those of timm, torchvision or lukemelas"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,
-         "how numbers are stored. npz cannot hold bfloat16; onnx converts to float32 when "
-         "it reads",
-         NN_COMMON},
+         "how numbers are stored. npz cannot hold bfloat16; onnx converts to float32 when it reads", NN_COMMON},
         NN_OPTION_HEADING("ONNX only"),
         {"image-size", NN_OPTION_INT, &onnx->image_size, "N", 0, 4096,
          "onnx: width and height of the pictures; 0: what the model was made for"},
@@ -149,17 +147,17 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
         {"preprocess", NN_OPTION_FLAG, &onnx->preprocess, NULL, 0, 0,
          "onnx: the input is pixels from 0 to 255; the graph normalises them"},
     };
-    struct nn_options options = {
-        .usage = "rudd export --model FILE [--format FORMAT] -o OUT",
-        .about = "Writes a model in a form that other programs read.",
-        .examples =
-            (const struct nn_example[]){
-                {"for ONNX Runtime, OpenVINO and others; pixels go in, probabilities come out",
-                 "rudd export --model m.safetensors --format onnx --preprocess --softmax -o m.onnx"},
-                {"half the size", "rudd export --model m.safetensors --dtype float16 -o small.safetensors"},
-                {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows};
+    static const struct nn_example examples[] = {
+        {"for ONNX Runtime, OpenVINO and others; pixels go in, probabilities come out",
+         "rudd export --model m.safetensors --format onnx --preprocess --softmax -o m.onnx"},
+        {"half the size", "rudd export --model m.safetensors --dtype float16 -o small.safetensors"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd export --model FILE [--format FORMAT] -o OUT",
+                                 .about = "Writes a model in a form that other programs read.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows};
     struct nn_model *model = NULL;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;

@@ -199,14 +199,16 @@ enum rudd_status train_cmd_data_feedback(int argc, char **argv, struct rudd_erro
         {"images", NN_OPTION_STRING, &images, "DIR", 0, 0, "the same as DIR"},
         {"link", NN_OPTION_FLAG, &link_it, NULL, 0, 0, "make hard links instead of copies"},
     };
+    static const struct nn_example examples[] = {
+        {"pictures with the labels that people gave them", "rudd data feedback kept --store rudd-serve.sqlite -o more"},
+        {NULL, NULL},
+    };
     struct nn_options options = {
         .usage = "rudd data feedback DIR -o OUT [--store rudd-serve.sqlite]",
         .about = "Makes a folder for training from the feedback that a server got. Each picture "
                  "of DIR (rudd-serve --keep-images) that has feedback goes to OUT/<label>/; the "
                  "newest label counts. The server may be running.",
-        .examples = (const struct nn_example[]){{"pictures with the labels that people gave them",
-                                                 "rudd data feedback kept --store rudd-serve.sqlite -o more"},
-                                                {NULL, NULL}},
+        .examples = examples,
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1,

@@ -109,13 +109,11 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"arch", NN_OPTION_STRING, &load.arch, "ARCH", 0, 0, "architecture; without it, recognised from the tensors",
          NN_COMMON},
         {"classes", NN_OPTION_STRING, &classes, "LIST", 0, 0,
-         "file with the class names, one in each line; or name, latin, en and ru with "
-         "tabs between",
-         NN_COMMON},
+         "file with the class names, one in each line; or name, latin, en and ru with tabs between", NN_COMMON},
         {"pad", NN_OPTION_CHOICE, &pad, "auto|symmetric|same", 0, 0, "padding of convolutions with stride 2"},
         {"keras-norm", NN_OPTION_CHOICE, &keras_norm, "auto|variance|std|none", 0, 0,
-         "meaning of the variance in a Keras Normalization layer. auto: a standard "
-         "deviation if it is ImageNet's; none: leave the layer out"},
+         "meaning of the variance in a Keras Normalization layer. auto: a standard deviation if "
+         "it is ImageNet's; none: leave the layer out"},
         {"preprocess", NN_OPTION_STRING, &preprocess, "JSON", 0, 0,
          "what differs from the file: "
          "{\"mean\":[R,G,B],\"std\":[R,G,B],\"image_size\":N,\"mode\":\"squash\" ...}"},
@@ -126,18 +124,20 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
          "fill missing tensors with random values instead of refusing the file"},
         {"seed", NN_OPTION_INT, &seed, "N", 0, 2147483647, "number that decides these random values"},
     };
-    struct nn_options options = {
-        .usage = "rudd import FILE|FOLDER -o OUT.safetensors",
-        .about = "Makes a model file of another program's weights. It reads safetensors, .pth, "
-                 ".npz, .h5 and .keras files, and folders of the Hugging Face hub.",
-        .examples = (const struct nn_example[]){{"weights of PyTorch, with the names of your classes",
-                                                 "rudd import best.pth --classes classes.txt -o model.safetensors"},
-                                                {"weights that do not say their architecture",
-                                                 "rudd import w.h5 --arch efficientnet_b4 -o model.safetensors"},
-                                                {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 1};
+    static const struct nn_example examples[] = {
+        {"weights of PyTorch, with the names of your classes",
+         "rudd import best.pth --classes classes.txt -o model.safetensors"},
+        {"weights that do not say their architecture", "rudd import w.h5 --arch efficientnet_b4 -o model.safetensors"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd import FILE|FOLDER -o OUT.safetensors",
+                                 .about = "Makes a model file of another program's weights. It "
+                                          "reads safetensors, .pth, .npz, .h5 and .keras files, "
+                                          "and folders of the Hugging Face hub.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 1};
     struct class_list list = {NULL, NULL, 0};
     struct weights_report report = {0};
     struct nn_model *model = NULL;

@@ -151,17 +151,20 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
         {"classes", NN_OPTION_INT, &classes, "N", 0, NN_MAX_CLASSES, "with --arch alone: number of classes; 0: 1000"},
         {"size", NN_OPTION_INT, &size, "N", 0, 4096, "image size for counting multiply-adds; 0: what the model was made for"},
     };
-    struct nn_options options = {
-        .usage = "rudd inspect FILE | --arch ARCH",
-        .about = "Shows what a model file, a weights file or an architecture is. That is layers, "
-                 "parameters, multiply-adds, classes and preprocessing; or the tensors, if the "
-                 "file fits no architecture.",
-        .examples = (const struct nn_example[]){{"what is in a file?", "rudd inspect runs/1/model.safetensors"},
-                                                {"how large is a network?", "rudd inspect --arch efficientnet_b4"},
-                                                {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 1};
+    static const struct nn_example examples[] = {
+        {"what is in a file?", "rudd inspect runs/1/model.safetensors"},
+        {"how large is a network?", "rudd inspect --arch efficientnet_b4"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd inspect FILE | --arch ARCH",
+                                 .about = "Shows what a model file, a weights file or an "
+                                          "architecture is. That is layers, parameters, "
+                                          "multiply-adds, classes and preprocessing; or the "
+                                          "tensors, if the file fits no architecture.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 1};
     struct nn_model *model = NULL;
     struct rudd_error why;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);

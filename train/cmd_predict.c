@@ -392,53 +392,49 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
         {"json", NN_OPTION_FLAG, &p.json, NULL, 0, 0, "print one JSON object for each picture", NN_COMMON},
         {"logits", NN_OPTION_FLAG, &p.logits, NULL, 0, 0, "also print all logits, the network's raw output"},
         {"csv", NN_OPTION_STRING, &o.csv, "FILE|-", 0, 0,
-         "write a table: path, classes, probabilities, time and place of the picture, "
-         "error",
-         NN_COMMON},
+         "write a table: path, classes, probabilities, time and place of the picture, error", NN_COMMON},
         {"list", NN_OPTION_STRING, &o.list, "FILE|-", 0, 0,
-         "read more names of pictures from a file: one in each line, or each ended by a 0 "
-         "byte"},
+         "read more names of pictures from a file: one in each line, or each ended by a 0 byte"},
         NN_OPTION_HEADING("Sorted folders and contact sheet"),
         {"sort-into", NN_OPTION_STRING, &o.sort_into, "DIR", 0, 0,
-         "make a folder for each class there, with links to the pictures; undo.sh in it "
-         "undoes this",
+         "make a folder for each class there, with links to the pictures; undo.sh in it undoes "
+         "this",
          NN_COMMON},
         {"copy", NN_OPTION_FLAG, &o.copy, NULL, 0, 0, "with --sort-into: copy the pictures instead of linking"},
         {"contact-sheet", NN_OPTION_STRING, &o.sheet, "FILE", 0, 0,
          "write an HTML page with all pictures as thumbnails, doubtful ones first", NN_COMMON},
         {"contact-sheet-max", NN_OPTION_INT, &o.sheet_most, "N", 1, 1000000, "most pictures on the contact sheet"},
         {"sure", NN_OPTION_DOUBLE, &o.sure, "P", 0, 1,
-         "from this probability on an answer is called sure, in folders and on the "
-         "contact sheet"},
+         "from this probability on an answer is called sure, in folders and on the contact sheet"},
         NN_OPTION_HEADING("Probabilities"),
         DATA_OPTION_RAW(&o.raw),
         DATA_OPTION_CALIBRATED(&o.calibrated),
         {"views", NN_OPTION_INT, &o.views, "N", 1, DATA_VIEWS,
-         "average over N views of each picture. 2: also mirrored; 6: also the corners; "
-         "10: also these mirrored"},
+         "average over N views of each picture. 2: also mirrored; 6: also the corners; 10: also "
+         "these mirrored"},
         NN_OPTION_HEADING("Pictures and machine"),
         {"image-size", NN_OPTION_INT, &o.size, "N", 0, 4096,
-         "width and height of the pictures inside the network; 0: what the model was made "
-         "for"},
+         "width and height of the pictures inside the network; 0: what the model was made for"},
         NN_OPTION_THREADS(&o.threads, "threads"),
         DATA_OPTION_MEGAPIXELS(&o.max_megapixels),
         DATA_OPTION_TRUNCATED(&o.truncated),
         NN_OPTION_MEMORY(&o.memory_limit, "most memory for the network"),
     };
-    struct nn_options options = {
-        .usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy|- ...",
-        .about = "Says what is on pictures. Names may be pictures, folders of pictures, .npy "
-                 "files of normalised tensors (N,3,H,W), and - for one picture on standard input.",
-        .examples =
-            (const struct nn_example[]){
-                {"what is on a photo?", "rudd predict --model runs/1/model.safetensors photo.jpg"},
-                {"a folder of photos: a table, and a page with thumbnails",
-                 "rudd predict --model m.safetensors --csv a.csv --contact-sheet a.html photos"},
-                {"sort photos into folders by class", "rudd predict --model m.safetensors --sort-into sorted photos"},
-                {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = -1};
+    static const struct nn_example examples[] = {
+        {"what is on a photo?", "rudd predict --model runs/1/model.safetensors photo.jpg"},
+        {"a folder of photos: a table, and a page with thumbnails",
+         "rudd predict --model m.safetensors --csv a.csv --contact-sheet a.html photos"},
+        {"sort photos into folders by class", "rudd predict --model m.safetensors --sort-into sorted photos"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd predict --model FILE IMAGE|DIR|TENSOR.npy|- ...",
+                                 .about = "Says what is on pictures. Names may be pictures, "
+                                          "folders of pictures, .npy files of normalised tensors "
+                                          "(N,3,H,W), and - for one picture on standard input.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = -1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (!status && !done) status = check(&p, &o, &options, err);
     if (status || done) goto out;

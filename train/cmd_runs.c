@@ -91,14 +91,18 @@ static enum rudd_status list(int argc, char **argv, struct rudd_error *err)
          "best run first, by top1, val.macro_f1, loss ...; without it, the newest last"},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list"},
     };
-    struct nn_options options = {
-        .usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
-        .about = "Lists the runs in a folder. DIR is runs/ if it is not given. Figures are of the "
-                 "test pictures, or of the validation pictures if there are no test pictures.",
-        .examples = (const struct nn_example[]){{"best run first", "rudd runs list --sort val.macro_f1"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 1};
+    static const struct nn_example examples[] = {
+        {"best run first", "rudd runs list --sort val.macro_f1"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
+                                 .about = "Lists the runs in a folder. DIR is runs/ if it is not "
+                                          "given. Figures are of the test pictures, or of the "
+                                          "validation pictures if there are no test pictures.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) {
         status = train_runs_list(&runs, &count, options.argument_count ? options.arguments[0] : "runs", err);
@@ -131,14 +135,18 @@ static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
          "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print the run as runs list --json does"},
     };
-    struct nn_options options = {
-        .usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
-        .about = "Shows the best finished run in a folder. DIR is runs/ if it is not given. Of "
-                 "equal runs it is the one with the lower validation loss.",
-        .examples = (const struct nn_example[]){{"the run with the lowest loss", "rudd runs best --by val.loss"}, {NULL, NULL}},
-        .rows = rows,
-        .count = sizeof rows / sizeof *rows,
-        .max_arguments = 1};
+    static const struct nn_example examples[] = {
+        {"the run with the lowest loss", "rudd runs best --by val.loss"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
+                                 .about = "Shows the best finished run in a folder. DIR is runs/ "
+                                          "if it is not given. Of equal runs it is the one with "
+                                          "the lower validation loss.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = sizeof rows / sizeof *rows,
+                                 .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) {
         const char *dir = options.argument_count ? options.arguments[0] : "runs";
@@ -209,13 +217,16 @@ static enum rudd_status show(int argc, char **argv, struct rudd_error *err)
 {
     bool json = false, done;
     const struct nn_option rows[] = {{"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print run.json on one line"}};
-    struct nn_options options = {
-        .usage = "rudd runs show RUN [--json]",
-        .about = "Shows what a run did, and how good its model is.",
-        .examples = (const struct nn_example[]){{"options and figures of a run", "rudd runs show runs/1"}, {NULL, NULL}},
-        .rows = rows,
-        .count = 1,
-        .max_arguments = 1};
+    static const struct nn_example examples[] = {
+        {"options and figures of a run", "rudd runs show runs/1"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd runs show RUN [--json]",
+                                 .about = "Shows what a run did, and how good its model is.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = 1,
+                                 .max_arguments = 1};
     struct train_run run;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status == RUDD_OK && !done) status = want_arguments(&options, 1, err);
@@ -306,13 +317,15 @@ static enum rudd_status promote(int argc, char **argv, struct rudd_error *err)
     const char *dir = "models";
     bool done;
     const struct nn_option rows[] = {{"to", NN_OPTION_STRING, &dir, "DIR", 0, 0, "folder of promoted models"}};
+    static const struct nn_example examples[] = {
+        {"make a run's model the one that the server loads", "rudd runs promote runs/2 fishes --to models"},
+        {NULL, NULL},
+    };
     struct nn_options options = {.usage = "rudd runs promote RUN NAME [--to DIR]",
                                  .about = "Copies the model of a run to DIR/NAME.safetensors and "
                                           "writes this into DIR/NAME.history.jsonl. To go back, "
                                           "promote the earlier run again.",
-                                 .examples = (const struct nn_example[]){{"make a run's model the one that the server loads",
-                                                                          "rudd runs promote runs/2 fishes --to models"},
-                                                                         {NULL, NULL}},
+                                 .examples = examples,
                                  .rows = rows,
                                  .count = 1,
                                  .max_arguments = 2};
@@ -349,7 +362,8 @@ enum rudd_status train_cmd_runs(int argc, char **argv, struct rudd_error *err)
         {"diff", "compare", NULL},   {"top", "best", NULL},        {"winner", "best", NULL},
         {"deploy", "promote", NULL}, {"publish", "promote", NULL}, {NULL, NULL, NULL}};
     static const struct train_commands commands = {.usage = "rudd runs COMMAND [OPTION ...]",
-                                                   .about = "Lists, shows, compares and promotes training runs.",
+                                                   .about = "Lists, shows, compares and promotes "
+                                                            "training runs.",
                                                    .examples = examples,
                                                    .synonyms = synonyms,
                                                    .rows = rows};

@@ -207,6 +207,10 @@ enum rudd_status train_cmd_data_synth(int argc, char **argv, struct rudd_error *
          "shares of the pictures for training, validation and test"},
         NN_OPTION_THREADS(&o.threads, "threads"),
     };
+    static const struct nn_example examples[] = {
+        {"a small set to try training with", "rudd data synth -o fishes --per-class 20 --size 96"},
+        {NULL, NULL},
+    };
     struct nn_options options = {
         .usage = "rudd data synth -o DIR",
         .about = "Draws a set of pictures of fifteen freshwater fishes. They are drawings for "
@@ -215,9 +219,7 @@ enum rudd_status train_cmd_data_synth(int argc, char **argv, struct rudd_error *
                  "gobio_gobio, gymnocephalus_cernua, leuciscus_baicalensis, leuciscus_idus, "
                  "perca_fluviatilis, perccottus_glenii, rutilus_lacustris, rutilus_rutilus, "
                  "sander_lucioperca, scardinius_erythrophthalmus.",
-        .examples =
-            (const struct nn_example[]){
-                {"a small set to try training with", "rudd data synth -o fishes --per-class 20 --size 96"}, {NULL, NULL}},
+        .examples = examples,
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
     };

@@ -58,25 +58,27 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
     struct train_settings s = train_settings_default;
     struct nn_option rows[TRAIN_SETTINGS_ROWS];
     static const char *const unrepeated[] = {"out", "resume", NULL};
-    struct nn_options options = {
-        .usage = "rudd train --data DIR --weights FILE [OPTION ...]",
-        .about = "Fine-tunes a classifier on a folder of pictures. The defaults are good for some "
-                 "hundred to some ten thousand photos. The best model so far is always in "
-                 "RUN/model.safetensors. A run that was stopped continues with rudd train "
-                 "--resume RUN. rudd train --config RUN/run.json repeats a run.",
-        .examples =
-            (const struct nn_example[]){
-                {"learn from photos/perch/1.jpg and so on, starting from pretrained weights",
-                 "rudd train --data photos --weights weights.safetensors --out runs/first"},
-                {"quick: only the classifier learns", "rudd train --data photos --weights weights.safetensors --freeze all"},
-                {"continue after a stop", "rudd train --resume runs/first"},
-                {"the same run, but longer", "rudd train --config runs/first/run.json --epochs 20"},
-                {NULL, NULL}},
-        .rows = rows,
-        .count = train_settings_table(rows, &s),
-        .unrepeated = unrepeated,
-        .repeated = loosen,
-        .user = &s};
+    static const struct nn_example examples[] = {
+        {"learn from photos/perch/1.jpg and so on, starting from pretrained weights",
+         "rudd train --data photos --weights weights.safetensors --out runs/first"},
+        {"quick: only the classifier learns", "rudd train --data photos --weights weights.safetensors --freeze all"},
+        {"continue after a stop", "rudd train --resume runs/first"},
+        {"the same run, but longer", "rudd train --config runs/first/run.json --epochs 20"},
+        {NULL, NULL},
+    };
+    struct nn_options options = {.usage = "rudd train --data DIR --weights FILE [OPTION ...]",
+                                 .about = "Fine-tunes a classifier on a folder of pictures. The "
+                                          "defaults are good for some hundred to some ten "
+                                          "thousand photos. The best model so far is always in "
+                                          "RUN/model.safetensors. A run that was stopped "
+                                          "continues with rudd train --resume RUN. rudd train "
+                                          "--config RUN/run.json repeats a run.",
+                                 .examples = examples,
+                                 .rows = rows,
+                                 .count = train_settings_table(rows, &s),
+                                 .unrepeated = unrepeated,
+                                 .repeated = loosen,
+                                 .user = &s};
     struct train_progress progress;
     struct train_outcome outcome;
     json_t *record = NULL;

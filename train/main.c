@@ -21,7 +21,8 @@ static const struct nn_example examples[] = {
     {"learn from them, starting from pretrained weights",
      "rudd train --data photos --weights weights.safetensors --out runs/first"},
     {"ask the model", "rudd predict --model runs/first/model.safetensors new.jpg"},
-    {"answer over HTTP, with a page to try it at http://127.0.0.1:8080/", "rudd-serve --model runs/first/model.safetensors"},
+    {"answer over HTTP, with a page to try it at http://127.0.0.1:8080/", "rudd-serve --model "
+                                                                          "runs/first/model.safetensors"},
     {NULL, NULL},
 };
 
@@ -66,7 +67,8 @@ static const struct nn_build_library *const libraries[] = {data_libraries, NULL}
 static const struct train_commands commands = {
     .usage = "rudd COMMAND [OPTION ...]",
     .about = "Fine-tunes and runs image classifiers on ordinary processors.",
-    .more = "rudd help COMMAND explains a command and its options. rudd-serve --help is about the server, "
+    .more = "rudd help COMMAND explains a command and its options. rudd-serve --help is about "
+            "the server, "
             "rudd-bench --help about measuring this machine.",
     .examples = examples,
     .synonyms = synonyms,

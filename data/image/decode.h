@@ -36,7 +36,8 @@ struct data_limits data_limits_of(double max_megapixels, bool truncated);
 #define DATA_OPTION_MEGAPIXELS(target)                                                             \
     {                                                                                              \
         "max-megapixels", NN_OPTION_DOUBLE, target, "X", 0.0001, 10000,                            \
-            "largest picture, in millions of pixels; its file may have 0.64 MiB for each, or 64 MiB" \
+            "largest picture, in millions of pixels; its file may have 0.64 MiB for each, or 64 "  \
+            "MiB"                                                                                  \
     }
 #define DATA_OPTION_TRUNCATED(target)                                                              \
     {                                                                                              \

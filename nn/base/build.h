@@ -21,8 +21,8 @@ const char *nn_build_commit(void);
 /* The processor's name, as the system gives it; "unknown". Returns out. */
 char *nn_build_processor(char *out, size_t size);
 /* The page of --version: `program` and version, then a line a fact. A library's file is looked up,
- * but the library is not loaded: libheif alone would take 40 ms. lists ends with NULL. rudd_alloc'ed;
- * NULL: no memory. */
+ * but the library is not loaded: libheif alone would take 40 ms. `lists` ends with NULL. The
+ * result is rudd_alloc'ed; NULL: no memory. */
 char *nn_build_print(const char *program, const struct nn_build_library *const *lists);
 
 #endif

@@ -84,7 +84,8 @@ static bool ends_with(const char *name, size_t n, const char *end)
     return n >= k && memcmp(name + n - k, end, k) == 0;
 }
 
-/* Whether Kubernetes (or Docker's links) set this variable for a service; name [n], behind the prefix. The forms:
+/* Whether Kubernetes (or Docker's links) set this variable for a service; name [n] is what follows
+ * the prefix. The forms, where <S>_ may be missing:
  * <S>_SERVICE_HOST, <S>_SERVICE_PORT[_<NAME>], <S>_PORT=tcp://..., <S>_PORT_<N>_TCP[_ADDR ...]. */
 static bool of_a_service(const char *name, size_t n, const char *value)
 {

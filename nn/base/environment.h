@@ -1,4 +1,4 @@
-/* environment.h - options from variables: RUDD_TRAIN_IMAGE_SIZE=224 is `rudd train --image-size 224`.
+/* environment.h - options from variables: RUDD_TRAIN_EPOCHS=9 is `rudd train --epochs 9`.
  *
  *     variable = RUDD_ + command + _ + option, in capitals, '_' for ' ' and '-'
  *
@@ -20,8 +20,8 @@
 
 enum { NN_VARIABLE = 128 };
 
-/* The variable of an option; the prefix alone when row is NULL. "": the table's usage does not begin
- * with rudd, so it has none. Returns out. */
+/* The variable of an option; the prefix alone when row is NULL. "": the table's usage does not
+ * begin with rudd, so it has none. Returns out. */
 char *nn_environment_name(char out[NN_VARIABLE], const struct nn_options *options,
                           const struct nn_option *row);
 /* Reads the file that the variable of --config names, if it is set. */

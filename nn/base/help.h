@@ -14,9 +14,9 @@ enum nn_help {
     NN_HELP_SHORT, /* usage, one sentence, the rows marked NN_COMMON, examples */
     NN_HELP_WHOLE, /* every row, in its group */
     NN_HELP_MAN,   /* roff for man(7) */
-    NN_HELP_WORDS, /* a line for each name, for completion: name TAB values TAB help. Values are words
-                    * with '|' between, FILE and DIR for names of files; "-": none, "?": any */
-    NN_HELP_OWNER /* no text: whether the table has an option (nn_help_owner) */
+    NN_HELP_WORDS, /* a line for each name, for completion: name TAB values TAB help. Values are
+                    * words with '|' between, FILE and DIR for names; "-": none, "?": any */
+    NN_HELP_OWNER  /* no text: whether the table has an option (nn_help_owner) */
 };
 
 /* What argv[1..argc-1] asks for, up to a `--`: -h, --help or --help=short|all|man|words.
@@ -30,7 +30,7 @@ enum rudd_status nn_help_owner(const struct nn_options *options, const char *req
 /* The text, rudd_alloc'ed; NULL: no memory. */
 char *nn_help_print(const struct nn_options *options, enum nn_help help);
 
-/* ---- parts that several pages share ----------------------------------------------------------- */
+/* ---- parts that several pages share ---------------------------------------------------------- */
 
 /* "rudd data check" of "rudd data check DIR [--json]": the words that are commands' names. */
 enum { NN_TITLE = 64, NN_HELP_TEXT = 1024 };

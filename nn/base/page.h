@@ -3,7 +3,7 @@
  * The idea: a page is rendered twice by the same function. The first pass only counts bytes, the
  * second writes into a block of exactly that size. So no buffer grows, and one allocation can fail.
  *
- *     static void render(struct nn_page *page, const void *what) { nn_page_put(page, "usage: "); ... }
+ *     static void render(struct nn_page *page, const void *what) { nn_page_put(page, ...); ... }
  *     char *text = nn_page_make(render, what);
  *
  * Columns count bytes: help texts are ASCII. */
@@ -31,7 +31,8 @@ void nn_page_pad(struct nn_page *page, int column);
 /* Words from here on. Lines that follow begin at column `indent`. An empty line in text stays one.
  * A word that is too long for a line is cut behind a '|' or ','. */
 void nn_page_wrap(struct nn_page *page, int indent, const char *text);
-/* The rendered text, rudd_alloc'ed; NULL: no memory. render is called twice, and must do the same. */
+/* The rendered text, rudd_alloc'ed; NULL: no memory. render is called twice and must do the same
+ * both times. */
 char *nn_page_make(void (*render)(struct nn_page *page, const void *what), const void *what);
 
 #endif

@@ -1,4 +1,4 @@
-/* cmd_completion.c - `rudd completion`: a script that makes a shell complete commands, options and values.
+/* cmd_completion.c - `rudd completion`: a script that makes a shell complete commands and options.
  *
  * The scripts hold no names. They ask the program that is completed, by --help=words. */
 #include "train/cli/completion.h"

@@ -2,12 +2,13 @@
 #
 #     source <(rudd completion bash)
 #
-# The programs say their commands, options and values themselves (--help=words), so that this file
-# stays right when they change. Each line they print: name TAB values TAB help. Values are words with
-# | between; FILE and DIR among them stand for names of files, - for none, ? for anything.
+# The programs say their commands, options and values themselves (--help=words), so that this
+# file stays right when they change. Each line they print: name TAB values TAB help. Values are
+# words with | between; FILE and DIR among them stand for names, - for none, ? for anything.
 _rudd()
 {
-    local program=${COMP_WORDS[0]/#\~/$HOME} cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local program=${COMP_WORDS[0]/#\~/$HOME} cur=${COMP_WORDS[COMP_CWORD]}
+    local prev=${COMP_WORDS[COMP_CWORD-1]}
     local name values takes='' options='' commands='' words='' files='' chosen=() i
     # bash makes three words of --name=value.
     if [[ $cur == = ]]; then
@@ -43,7 +44,10 @@ _rudd()
     else
         files=-f
     fi
-    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur"; [[ -z $files ]] || compgen "$files" -- "$cur")
+    mapfile -t COMPREPLY < <(
+        compgen -W "$words" -- "$cur"
+        [[ -z $files ]] || compgen "$files" -- "$cur"
+    )
     [[ -z $files ]] || compopt -o filenames 2> /dev/null
     return 0
 }

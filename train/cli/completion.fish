@@ -2,9 +2,9 @@
 #
 #     rudd completion fish | source          or save it as ~/.config/fish/completions/rudd.fish
 #
-# The programs say their commands, options and values themselves (--help=words), so that this file
-# stays right when they change. Each line they print: name TAB values TAB help. Values are words with
-# | between; FILE and DIR among them stand for names of files, - for none, ? for anything.
+# The programs say their commands, options and values themselves (--help=words), so that this
+# file stays right when they change. Each line they print: name TAB values TAB help. Values are
+# words with | between; FILE and DIR among them stand for names, - for none, ? for anything.
 function __rudd_complete
     set -l tokens (commandline -opc)
     set -l cur (commandline -ct)
@@ -32,12 +32,13 @@ function __rudd_complete
         end
     end
     if test -n "$takes"
+        set -l part (string replace -- "$before" '' $cur)
         for word in (string split '|' -- $takes)
             switch $word
                 case FILE
-                    __fish_complete_path (string replace -- "$before" '' $cur) | string replace -r '^' -- $before
+                    __fish_complete_path $part | string replace -r '^' -- $before
                 case DIR
-                    __fish_complete_directories (string replace -- "$before" '' $cur) '' | string replace -r '^' -- $before
+                    __fish_complete_directories $part '' | string replace -r '^' -- $before
                 case '\?'
                 case '*'
                     echo $before$word

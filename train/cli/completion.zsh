@@ -1,11 +1,11 @@
 #compdef rudd rudd-serve rudd-bench
 # Completion of rudd, rudd-serve and rudd-bench for zsh.
 #
-#     source <(rudd completion zsh)          after compinit; or save it as _rudd in a folder of $fpath
+#     source <(rudd completion zsh)      after compinit; or save it as _rudd in a folder of $fpath
 #
-# The programs say their commands, options and values themselves (--help=words), so that this file
-# stays right when they change. Each line they print: name TAB values TAB help. Values are words with
-# | between; FILE and DIR among them stand for names of files, - for none, ? for anything.
+# The programs say their commands, options and values themselves (--help=words), so that this
+# file stays right when they change. Each line they print: name TAB values TAB help. Values are
+# words with | between; FILE and DIR among them stand for names, - for none, ? for anything.
 _rudd()
 {
     local cur=${words[CURRENT]} prev=${words[CURRENT-1]} takes= line i
