@@ -316,7 +316,7 @@ char *nn_option_print(char *out, size_t size, const struct nn_option *row)
     case NN_OPTION_BYTES:
         if (takes_auto(row) && *(size_t *)row->target == NN_BYTES_AUTO)
             snprintf(out, size, "auto");
-        else
+        else if (*(size_t *)row->target != SIZE_MAX) /* which is no bound at all */
             snprintf(out, size, "%zu", *(size_t *)row->target);
         break;
     case NN_OPTION_STRING:

@@ -191,11 +191,10 @@ enum rudd_status train_cmd_data_feedback(int argc, char **argv, struct rudd_erro
     bool link_it = false, done;
     const struct nn_option rows[] = {
         {"out|o", NN_OPTION_REQUIRED, &out, "OUT", 0, 0, "new or empty folder for the class folders"},
-        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0, 
+        {"store", NN_OPTION_STRING, &store, "WHERE", 0, 0,
          "what rudd-serve --store says: an SQLite file (" DATA_STORE_FILE "), or "
          "postgresql://..."},
-        {"store-file", NN_OPTION_STRING, &file, "FILE", 0, 0,
-         "file with the URL of the store, for a URL with a password"},
+        {"store-file", NN_OPTION_STRING, &file, "FILE", 0, 0, "file with the URL of the store, for a URL with a password"},
         {"images", NN_OPTION_STRING, &images, "DIR", 0, 0, "the same as DIR"},
         {"link", NN_OPTION_FLAG, &link_it, NULL, 0, 0, "make hard links instead of copies"},
     };

@@ -59,6 +59,7 @@ struct nn_suggestion nn_suggest(const char *wrong, const char *const *names, int
 {
     char word[NAME_MAX_LENGTH + 1];
     struct nn_suggestion s = {0};
+    bool known = false;
     size_t n = 0;
     for (; wrong[n] && n < NAME_MAX_LENGTH; n++)
         word[n] = wrong[n] == '_' ? '-' : (char)tolower((unsigned char)wrong[n]);
@@ -66,11 +67,12 @@ struct nn_suggestion nn_suggest(const char *wrong, const char *const *names, int
     s.name = first_of(word, names, count); /* right but for a capital or '_' */
     for (; !s.name && synonyms && synonyms->wrong; synonyms++) {
         if (strcmp(synonyms->wrong, word) != 0) continue;
+        known = true;
         s.name = first_of(synonyms->right, names, count);
         s.advice = synonyms->advice;
         if (s.name || s.advice) return s;
     }
-    if (!s.name) {
+    if (!s.name && !known) { /* a word that is known, of other commands, is spelled as it is meant */
         s.name = nn_option_nearest(word, names, count);
         s.spelled = s.name != NULL;
     }
