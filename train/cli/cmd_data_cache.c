@@ -38,16 +38,21 @@ enum rudd_status train_cmd_data_cache(int argc, char **argv, struct rudd_error *
     int count = 0, removed;
     const struct nn_option rows[] = {
         {"dir", NN_OPTION_STRING, &dir, "DIR", 0, 0,
-         "a folder that rudd train --cache-dir was told; else the one that it uses unasked"},
+         "a folder of rudd train --cache-dir; without it, $XDG_CACHE_HOME/rudd", NN_COMMON},
         {"max", NN_OPTION_BYTES, &most, "BYTES", 0, 0,
-         "delete the files used least recently until so many bytes remain"},
-        {"clear", NN_OPTION_FLAG, &clear, NULL, 0, 0, "delete all of them"},
-        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "one JSON object instead of a table"},
+         "delete files, those not used for the longest time first, until BYTES remain", NN_COMMON},
+        {"clear", NN_OPTION_FLAG, &clear, NULL, 0, 0, "delete all files", NN_COMMON},
+        {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print one JSON object instead of a table"},
     };
     struct nn_options options = {
         .usage = "rudd data cache [--clear | --max BYTES]",
-        .about = "Shows what rudd train keeps between runs: the answers of a frozen network for\n"
-                 "each picture, so that the next run on the same pictures takes seconds.",
+        .about =
+            "Shows what rudd train keeps between runs: the answers of a frozen network for each "
+            "picture, so that the next run on the same pictures takes seconds.",
+        .examples =
+            (const struct nn_example[]){{"what is kept, and how large is it?", "rudd data cache"},
+                                        {"keep 1 GiB of it", "rudd data cache --max 1G"},
+                                        {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
