@@ -103,7 +103,7 @@ $(B)/data/libsqlite.o: PACKAGE = sqlite3
 $(B)/data/sets/libutf8proc.o: PACKAGE = $(filter libutf8proc,$(HAVE))
 $(B)/data/libpq.o: PACKAGE = $(filter libpq,$(HAVE))
 $(B)/serve/libhiredis.o: PACKAGE = $(filter hiredis,$(HAVE))
-$(B)/serve/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE))
+$(B)/weights/hub/libcurl.o: PACKAGE = $(filter libcurl,$(HAVE))
 $(B)/serve/libgnutls.o: PACKAGE = $(filter gnutls,$(HAVE))
 SONAME = $(if $(PACKAGE),-DSONAME='"$(call soname,$(PACKAGE))"')
 

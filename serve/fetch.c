@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #ifdef HAVE_LIBCURL
 #include "nn/library.h"
-#include "serve/libcurl.h"
+#include "weights/hub/libcurl.h"
 #endif
 
 /* ---- addresses ------------------------------------------------------------------------------------------------------------------ */
@@ -138,7 +138,7 @@ static bool parse_entry(struct entry *e, const char *text, size_t n)
 enum rudd_status serve_fetcher_create(struct serve_fetcher **fetcher, const struct serve_fetch_options *options,
                                       struct rudd_error *err)
 {
-    enum rudd_status status = nn_library_load(&serve_libcurl_library, err, "--fetch-allow: pictures are to be fetched");
+    enum rudd_status status = nn_library_load(&weights_libcurl_library, err, "--fetch-allow: pictures are to be fetched");
     if (status) return status;
     size_t count = 1;
     for (const char *p = options->allow; *p; p++) count += *p == ',';

@@ -17,7 +17,7 @@
 #include "serve/ask.h"
 #include "serve/cache_redis.h"
 #include "serve/fetch.h"
-#include "serve/libcurl.h"
+#include "weights/hub/libcurl.h"
 #include "serve/libhiredis.h"
 #include "serve/store_sql.h"
 #include "tests/pictures.h"
@@ -332,7 +332,7 @@ static void a_missing_library_is_told(void **state)
         {&serve_libhiredis_library, use_redis, "--cache: ", "libhiredis"},
 #endif
 #ifdef HAVE_LIBCURL
-        {&serve_libcurl_library, use_curl, "--fetch-allow: ", "libcurl"},
+        {&weights_libcurl_library, use_curl, "--fetch-allow: ", "libcurl"},
 #endif
     };
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
