@@ -120,16 +120,17 @@ $(B)/commit.h: force
 $(B)/nn/base/build.o: EXTRA = -include $(B)/commit.h
 $(B)/nn/base/build.o: $(B)/commit.h
 
+LIB_OBJ = $(call obj,$(LIB_SRC)) $(B)/weights/imagenet_classes_txt.o
 # What the programs here are linked with: every layer's own names are there.
-$(B)/libcore.a: $(call obj,$(LIB_SRC))
+$(B)/libcore.a: $(LIB_OBJ)
 	@rm -f $@ && $(AR) rcs $@ $^
 # What other programs are linked with: one object, in which all names but rudd_* are local, so that
 # none can clash with theirs.
-$(B)/librudd.a: $(call obj,$(LIB_SRC)) $(B)/librudd.map
+$(B)/librudd.a: $(LIB_OBJ) $(B)/librudd.map
 	@rm -f $@ && $(LD) -r -o $(B)/librudd.o $(filter %.o,$^) && \
 	    objcopy --wildcard --keep-global-symbol='rudd_*' $(B)/librudd.o && $(AR) rcs $@ $(B)/librudd.o
 # Programs that embed rudd see the public interface and nothing else. It stays loaded: so do the libraries that it loads.
-$(B)/librudd.so: $(call obj,$(LIB_SRC)) $(B)/librudd.map
+$(B)/librudd.so: $(LIB_OBJ) $(B)/librudd.map
 	$(SAY)$(CC) -shared -Wl,-soname,librudd.so.0 -Wl,-z,nodelete -Wl,--version-script=$(B)/librudd.map $(LDFLAGS) $(filter %.o,$^) $(LDLIBS) -o $@
 $(B)/librudd.map: Makefile
 	@mkdir -p $(@D)
@@ -155,7 +156,9 @@ $(B)/train/cli/completion_%.c: train/cli/completion.%
 	$(call EMBED,train_completion_$*,train/cli/completion.h)
 $(B)/bench/peer_py.c: bench/peer.py
 	$(call EMBED,bench_peer_py,bench/peer.h)
-$(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o $(COMPLETION): $(B)/%.o: $(B)/%.c $(B)/flags
+$(B)/weights/imagenet_classes_txt.c: weights/imagenet_classes.txt
+	$(call EMBED,weights_imagenet_text,weights/names/imagenet.h)
+$(B)/serve/page_html.o $(B)/serve/docs_html.o $(B)/serve/openapi_json.o $(B)/bench/peer_py.o $(B)/weights/imagenet_classes_txt.o $(COMPLETION): $(B)/%.o: $(B)/%.c $(B)/flags
 	$(SAY)$(CC) $(CFLAGS) -c $< -o $@
 
 $(B)/rudd: $(B)/train/main.o $(B)/libtrain.a $(B)/libcore.a

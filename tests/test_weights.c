@@ -469,6 +469,44 @@ static void classes_are_text(void **state)
     nn_model_destroy(m);
 }
 
+/* A nano of that many classes at path, as other programs store it: tensors and no names. */
+static void write_bare(int classes)
+{
+    struct nn_model *m;
+    struct weights_file f;
+    char from[160];
+    snprintf(from, sizeof from, "%s.named", path);
+    assert_int_equal(nn_model_create(&m, "rudd_nano", classes, &err), RUDD_OK);
+    assert_int_equal(weights_model_save(from, m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
+    assert_int_equal(weights_open(&f, from, &err), RUDD_OK);
+    assert_int_equal(weights_write(path, f.tensors, f.tensor_count, NULL, 0, &err), RUDD_OK);
+    weights_close(&f);
+    unlink(from);
+    nn_model_destroy(m);
+}
+
+/* 1,000 classes without names are ImageNet's; other numbers, and a classifier that is new, are not. */
+static void a_thousand_classes_are_imagenets(void **state)
+{
+    (void)state;
+    struct nn_model *m;
+    struct weights_report r;
+    static const struct {
+        int in_file, asked;
+        const char *first, *last;
+    } rows[] = {{1000, 0, "tench", "toilet tissue"}, {999, 0, "class_0", "class_998"}, {1000, 7, "class_0", "class_6"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_bare(rows[i].in_file);
+        const struct weights_load_options o = {.arch = "rudd_nano", .class_count = rows[i].asked};
+        assert_int_equal(weights_model_load(&m, path, &o, &r, &err), RUDD_OK);
+        assert_string_equal(m->classes[0].name, rows[i].first);
+        assert_string_equal(m->classes[m->class_count - 1].name, rows[i].last);
+        assert_int_equal(r.imagenet_names, !strcmp(rows[i].first, "tench"));
+        weights_report_free(&r);
+        nn_model_destroy(m);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -481,6 +519,7 @@ int main(void)
         TEST(senseless_metadata_are_refused),
         TEST(odd_values_are_refused),
         TEST(failing_allocations_are_reported),
+        TEST(a_thousand_classes_are_imagenets),
         TEST(real_v2_loads),
         TEST(real_b0_lacks_three),
         cmocka_unit_test_setup_teardown(classes_are_text, make_folder, remove_folder),

@@ -74,6 +74,8 @@ static void print_report(const struct weights_report *r, const struct nn_model *
     if (r->arch_guessed && r->dialect == WEIGHTS_TIMM && !strncmp(model->arch, "tf_efficientnetv2_s", 19))
         printf("note: recognised by shapes alone; if the weights come from torchvision, use --arch efficientnetv2_s, and with "
                "--bn-eps 1e-5 if from timm's network of that name\n");
+    if (r->imagenet_names)
+        puts("note: the file does not name its 1,000 classes; they get ImageNet's names; --classes LIST gives others");
     const struct nn_preprocess *p = &model->preprocess;
     if (r->preprocess_of)
         printf(
@@ -161,6 +163,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         rudd_fail(err, status, "%s: %s", classes, why.message);
     if (!status)
         status = weights_model_save_as(out, model, NULL, (struct weights_form){WEIGHTS_TIMM, (enum weights_dtype)dtype}, err);
+    report.imagenet_names &= !classes;
     if (!status) print_report(&report, model, options.arguments[0], out);
 out:
     nn_model_destroy(model);

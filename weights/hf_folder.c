@@ -280,6 +280,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     status = weights_model_load(&m, file, &o, report, err);
     if (!status) status = weights_preprocess_parse(&m->preprocess, hf.preprocess, config, err);
     if (!status && hf.names && !report->classifier_replaced) status = set_classes(m, &hf, config, err);
+    report->imagenet_names &= !hf.names;
     if (status)
         nn_model_destroy(m);
     else

@@ -33,6 +33,7 @@ struct weights_report {
     enum weights_dialect dialect;
     bool arch_guessed;        /* no option and no metadata said it: found from names and shapes, conventions by its family */
     bool classifier_replaced; /* the class count differed and was allowed to: the classifier is fresh */
+    bool imagenet_names;      /* the file names none of its 1,000 classes: they have ImageNet's names (names/imagenet.h) */
     const char *
         preprocess_of; /* whose mean and deviation the model has, where no metadata said it and it may be another's; else NULL */
 };

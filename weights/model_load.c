@@ -14,6 +14,7 @@
 #include "weights/keras.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
+#include "weights/names/imagenet.h"
 
 /* ---- the report -------------------------------------------------------------------------------------------------- */
 
@@ -307,7 +308,10 @@ static enum rudd_status make_model(struct loading *l)
     if (!status) status = choose_conventions(l);
     if (!status) status = weights_metadata_read(l->model, l->file, !r->classifier_replaced, l->err);
     if (status) return status;
-    status = choose_padding(l);
+    if (in_file == WEIGHTS_IMAGENET_CLASSES && !r->classifier_replaced)
+        r->imagenet_names = !weights_meta(l->file, "rudd.classes");
+    if (r->imagenet_names) status = weights_imagenet_name(l->model, l->err);
+    if (!status) status = choose_padding(l);
     if (status) return status;
     if (o->bn_eps > 0) l->model->bn_eps = o->bn_eps;
     return RUDD_OK;
