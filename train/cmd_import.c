@@ -2,8 +2,10 @@
  *
  * Says what was recognised, and names every tensor that had to be initialised. Writes nothing unless everything fits. */
 #include "data/image/decode.h"
+#include "train/cli/cmd_fetch.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
+#include "weights/hub/hub.h"
 #include "weights/metadata.h"
 
 #include <stdio.h>
@@ -132,10 +134,11 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         {"weights that do not say their architecture", "rudd import w.h5 --arch efficientnet_b4 -o model.safetensors"},
         {NULL, NULL},
     };
-    struct nn_options options = {.usage = "rudd import FILE|FOLDER -o OUT.safetensors",
+    struct nn_options options = {.usage = "rudd import FILE|FOLDER|NAME -o OUT.safetensors",
                                  .about = "Makes a model file of another program's weights. It "
                                           "reads safetensors, .pth, .npz, .h5 and .keras files, "
-                                          "and folders of the Hugging Face hub.",
+                                          "and folders of the Hugging Face hub. NAME is one of that "
+                                          "hub, as in rudd fetch.",
                                  .examples = examples,
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows,
@@ -143,6 +146,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     struct class_list list = {NULL, NULL, 0};
     struct weights_report report = {0};
     struct nn_model *model = NULL;
+    char *path = NULL;
 
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;
@@ -156,7 +160,10 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     load.bn_eps = (float)eps;
     load.keras_norm = (enum weights_keras_norm)keras_norm;
     load.seed = (uint64_t)seed;
-    if (!status) status = weights_import(&model, options.arguments[0], &load, &report, err);
+    struct train_fetch_bar bar;
+    const struct weights_hub_options fetch = {.events = train_fetch_events(&bar, false)};
+    if (!status) status = weights_hub_locate(&path, options.arguments[0], &fetch, err);
+    if (!status) status = weights_import(&model, path, &load, &report, err);
     if (!status && preprocess) status = set_preprocess(model, &report, preprocess, err);
     struct rudd_error why;
     if (!status && classes && (status = nn_model_set_classes(model, list.classes, list.count, &why)))
@@ -166,6 +173,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     report.imagenet_names &= !classes;
     if (!status) print_report(&report, model, options.arguments[0], out);
 out:
+    rudd_free(path);
     nn_model_destroy(model);
     weights_report_free(&report);
     class_list_free(&list);

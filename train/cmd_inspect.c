@@ -1,8 +1,10 @@
 /* cmd_inspect.c - `rudd inspect`: what a model file (or an architecture) is: layers, parameters, arithmetic, classes,
  * conventions. Of any other weights file, and of any file with --tensors: what tensors it holds. */
 #include "nn/text.h"
+#include "train/cli/cmd_fetch.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
+#include "weights/hub/hub.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 
@@ -156,7 +158,7 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
         {"how large is a network?", "rudd inspect --arch efficientnet_b4"},
         {NULL, NULL},
     };
-    struct nn_options options = {.usage = "rudd inspect FILE | --arch ARCH",
+    struct nn_options options = {.usage = "rudd inspect FILE|NAME | --arch ARCH",
                                  .about = "Shows what a model file, a weights file or an "
                                           "architecture is. That is layers, parameters, "
                                           "multiply-adds, classes and preprocessing; or the "
@@ -166,10 +168,14 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
                                  .count = sizeof rows / sizeof *rows,
                                  .max_arguments = 1};
     struct nn_model *model = NULL;
+    char *path = NULL;
     struct rudd_error why;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;
-    const char *path = options.argument_count ? options.arguments[0] : NULL;
+    struct train_fetch_bar bar;
+    const struct weights_hub_options fetch = {.events = train_fetch_events(&bar, false)};
+    if (options.argument_count) status = weights_hub_locate(&path, options.arguments[0], &fetch, err);
+    if (status) goto out;
     if (path && tensors) {
         status = show_tensors(path, NULL, json, err);
         goto out;
@@ -190,6 +196,7 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
     if (!size) size = model->preprocess.image_size;
     status = json ? print_json(model, size, err) : print_text(model, size, err);
 out:
+    rudd_free(path);
     nn_model_destroy(model);
     nn_options_free(&options);
     return status;

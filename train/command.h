@@ -20,6 +20,7 @@ typedef enum rudd_status train_command(int argc, char **argv, struct rudd_error 
     GROUP("Use a model")                                                                                                       \
     ROW(predict, "say what is on pictures")                                                                                    \
     GROUP("Exchange models with other programs")                                                                               \
+    ROW(fetch, "bring weights by name from the Hugging Face hub")                                                              \
     ROW(import, "make a model file of another program's weights")                                                              \
     ROW(export, "write a model in a form that other programs read")                                                            \
     GROUP("Look after models and runs")                                                                                        \

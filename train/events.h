@@ -5,6 +5,7 @@
 #define TRAIN_EVENTS_H
 
 #include "train/record.h"
+#include "weights/hub/events.h"
 
 /* One epoch: a line of metrics.jsonl. Accuracies are shares 0..1; val_ fields are NaN (null) without validation pictures. */
 #define TRAIN_EPOCH_FIELDS(F)                                                                                                  \
@@ -40,6 +41,7 @@ struct train_events {
     void (*note)(void *user, const char *line); /* what is opened, skipped, decided */
     void (*listen)(void *user); /* from now on there is something to save: signals ask, where they ended the process */
     bool (*stop)(void *user);   /* asked after each batch */
+    const struct weights_hub_events *hub; /* of weights that are fetched; NULL: silence */
 };
 
 /* note with a format; nothing when events or its note is NULL. */

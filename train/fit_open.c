@@ -7,7 +7,8 @@
 #include "nn/text.h"
 #include "train/labels.h"
 #include "train/left.h"
-#include "weights/model_file.h"
+#include "weights/hf_folder.h"
+#include "weights/hub/hub.h"
 #include "data/image/decode.h"
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +105,11 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
                                                .allow_missing = f->s.allow_missing,
                                                .hash = true,
                                                .seed = (uint64_t)f->s.seed};
-        status = weights_model_load(&f->model, f->s.weights, &options, &report, err);
+        char *path = NULL;
+        const struct weights_hub_options fetch = {.events = f->events ? f->events->hub : NULL};
+        status = weights_hub_locate(&path, f->s.weights, &fetch, err);
+        if (status == RUDD_OK) status = weights_import(&f->model, path, &options, &report, err);
+        rudd_free(path);
         if (status == RUDD_OK) note_weights(f, &report);
         weights_report_free(&report);
     } else {

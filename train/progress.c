@@ -94,6 +94,11 @@ const struct train_events train_progress_notes = {.note = note_aside};
 struct train_events train_progress_events(struct train_progress *progress, bool quiet)
 {
     *progress = (struct train_progress){.bar = !quiet && isatty(STDERR_FILENO), .quiet = quiet};
-    return (struct train_events){
-        .user = progress, .tick = tick, .epoch = epoch_done, .note = note, .listen = listen, .stop = stop};
+    return (struct train_events){.user = progress,
+                                 .tick = tick,
+                                 .epoch = epoch_done,
+                                 .note = note,
+                                 .listen = listen,
+                                 .stop = stop,
+                                 .hub = train_fetch_events(&progress->fetch, quiet)};
 }

@@ -2,10 +2,12 @@
 #ifndef TRAIN_PROGRESS_H
 #define TRAIN_PROGRESS_H
 
+#include "train/cli/cmd_fetch.h"
 #include "train/events.h"
 
 struct train_progress {
     bool bar, quiet;
+    struct train_fetch_bar fetch;
     double drawn; /* when, so that the terminal is not flooded */
 };
 

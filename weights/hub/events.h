@@ -8,8 +8,9 @@
 
 struct weights_hub_tick {
     const char *file;     /* "model.safetensors" */
-    uint64_t done, total; /* bytes; the last tick of a file has them equal */
+    uint64_t done, total; /* bytes */
     uint64_t began;       /* bytes that were there before this process */
+    bool ended;           /* no more of this file comes, whole or not */
 };
 
 struct weights_hub_events {
