@@ -1,4 +1,4 @@
-/* cmd_fetch.c - `rudd fetch`: weights by name, from the Hugging Face hub into its cache or a folder.
+/* cmd_fetch.c - `rudd fetch`: weights by name, from the Hugging Face hub into its cache.
  *
  * The folder's path is all that stdout gets, so that scripts can use it. */
 #include "train/cli/cmd_fetch.h"
@@ -77,7 +77,7 @@ const struct weights_hub_events *train_fetch_events(struct train_fetch_bar *bar,
 /* Names that are known to work, and what each brings. */
 static enum rudd_status print_known(struct rudd_error *err)
 {
-    puts("name                                          megabytes  pixels");
+    puts("name                                          megabytes");
     for (int i = 0; hub_known(i); i++) {
         const struct hub_known *row = hub_known(i);
         struct nn_model *model;
@@ -88,7 +88,7 @@ static enum rudd_status print_known(struct rudd_error *err)
             char name[100];
             const size_t length = strcspn(tag, " ");
             snprintf(name, sizeof name, "timm/%s.%.*s", row->arch, (int)length, tag);
-            printf("%-45s %9.0f %7d\n", name, megabytes, model->preprocess.image_size);
+            printf("%-45s %9.0f\n", name, megabytes);
             tag += length + (tag[length] == ' ');
         }
         nn_model_destroy(model);
