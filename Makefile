@@ -171,7 +171,7 @@ $(B)/rudd-bench: $(B)/bench/main.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve
 $(addprefix $(B)/tests/test_,ask serve serve_load batch observe cache_redis guard_serve bench_serve models v2): | $(B)/rudd-serve
 $(B)/tests/test_libraries: | $(B)/rudd $(B)/librudd.so
 $(B)/tests/test_embed: | $(B)/librudd.so $(B)/librudd.a
-$(addprefix $(B)/tests/test_,fetch fetch_hub): $(B)/tests/pictures.o | $(B)/rudd
+$(addprefix $(B)/tests/test_,fetch fetch_hub hub_names): $(B)/tests/pictures.o | $(B)/rudd
 $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_help: | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench

@@ -1,4 +1,4 @@
-/* test_fetch_hub.c - weights by name: tokens, proxies, answers that are none, no network at all, and
+/* test_fetch_hub.c - weights by name: tokens, proxies, answers that are none, no network, and
  * several processes at a time. */
 #include "tests/hub/fetching.h"
 

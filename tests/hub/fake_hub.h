@@ -1,10 +1,11 @@
 /* fake_hub.h - a Hugging Face hub for tests, and the content network that it redirects to: two HTTP
  * servers on free ports, which misbehave on command.
  *
- *     hub_start();  hub_put("timm/x", "config.json", bytes, n, false);  hub.cuts = 10; ... hub_stop();
+ *     hub_start();  hub_put("timm/x", "config.json", bytes, n, false);  hub.cuts = 10;  hub_stop();
  *
  * Large files (`linked`) lie in the content network: the hub answers 302 with X-Linked-Etag and
- * X-Linked-Size. Their ETag is their SHA-256, that of a small file its name in git. One at a time. */
+ * X-Linked-Size. Their ETag is their SHA-256, that of a small file its name in git. One at a
+ * time. */
 #ifndef TESTS_HUB_FAKE_HUB_H
 #define TESTS_HUB_FAKE_HUB_H
 

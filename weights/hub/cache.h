@@ -1,11 +1,11 @@
-/* cache.h - the folder where downloaded files are kept, in the form of huggingface_hub, so that what
- * Python has downloaded is found here, and the other way round.
+/* cache.h - the folder where downloaded files are kept, in the form of huggingface_hub, so that
+ * what Python has downloaded is found here, and the other way round.
  *
  *     CACHE/models--timm--NAME/blobs/ETAG                      the bytes, once for all versions
- *                              blobs/ETAG.incomplete           the part of a fetch that goes on later
- *                              snapshots/COMMIT/FILE           -> ../../blobs/ETAG
- *                              refs/main                       the commit that main was last
- *     CACHE/.locks/models--timm--NAME/ETAG.lock                held by who writes that blob (flock)
+ *                              blobs/ETAG.incomplete         the part of a fetch that goes on later
+ *                              snapshots/COMMIT/FILE         -> ../../blobs/ETAG
+ *                              refs/main                     the commit that main was last
+ *     CACHE/.locks/models--timm--NAME/ETAG.lock              held by who writes that blob (flock)
  *
  * Source: huggingface_hub, file_download.py, _hf_hub_download_to_cache_dir. */
 #ifndef WEIGHTS_HUB_CACHE_H
@@ -35,8 +35,8 @@ bool hub_cache_find(char path[HUB_PATH], const struct hub_cache *c, const char *
 /* Makes the folders, and the path of the blob. RUDD_IO. */
 enum rudd_status hub_cache_prepare(char blob[HUB_PATH], const struct hub_cache *c,
                                    const struct hub_facts *facts, struct rudd_error *err);
-/* Waits until no other process writes that blob. *lock is to be closed; -1: the file system knows no
- * locks, and all goes on without. RUDD_CANCELLED: events.stop. */
+/* Waits until no other process writes that blob. *lock is to be closed; -1: the file system knows
+ * no locks, and all goes on without. RUDD_CANCELLED: events.stop. */
 enum rudd_status hub_cache_lock(int *lock, const struct hub_cache *c, const struct hub_facts *facts,
                                 const struct weights_hub_events *events, struct rudd_error *err);
 /* The blob becomes the commit's file; the caller holds the lock. */

@@ -23,8 +23,8 @@ struct hub_digest {
 /* size: of the whole file. */
 void hub_digest_init(struct hub_digest *d, uint64_t size);
 void hub_digest_update(struct hub_digest *d, const void *bytes, size_t length);
-/* The first `length` bytes of the file, from the current state on. RUDD_IO: it cannot be read, or is
- * shorter. path: for the message. */
+/* The first `length` bytes of the file, from the current state on. RUDD_IO: it cannot be read, or
+ * is shorter. path: for the message. */
 enum rudd_status hub_digest_file(struct hub_digest *d, int fd, uint64_t length, const char *path,
                                  struct rudd_error *err);
 struct hub_digest_hex {

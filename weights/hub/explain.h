@@ -16,8 +16,8 @@ struct hub_about {
 void hub_address(char url[HUB_URL], const struct hub_settings *settings, const char *repo,
                  const char *revision, const char *file);
 
-/* The words for a result that is not HUB_DONE. part: how far the file came; NULL: not begun. Returns
- * its status; err of HUB_FAILED is left as it is. */
+/* The words for a result that is not HUB_DONE. part: how far the file came; NULL: not begun.
+ * Returns its status; err of HUB_FAILED is left as it is. */
 enum rudd_status hub_explain(const struct hub_about *about, enum hub_result result,
                              const struct hub_answer *answer, const struct hub_part *part,
                              struct rudd_error *err);

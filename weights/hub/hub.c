@@ -47,7 +47,7 @@ static void note(const struct fetch *f, const char *line)
     if (e && e->note) e->note(e->user, line);
 }
 
-/* ---- the cache ----------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 /* What the cache has of the name, without asking anybody. */
 static bool find_cached(struct fetch *f)
@@ -91,7 +91,7 @@ static enum rudd_status verify_cached(struct fetch *f, const char *path, const c
     return hub_digest_check(&hex, etag, sha256, what, f->err);
 }
 
-/* ---- one file ------------------------------------------------------------------------------ */
+/* ---- one file -------------------------------------------------------------------------------- */
 
 /* Waits before try number `failures`; RUDD_CANCELLED: events.stop. */
 static enum rudd_status pause_before(const struct fetch *f, int failures,
@@ -268,7 +268,7 @@ static enum rudd_status get_file(struct fetch *f, bool *changed, const struct hu
     return status;
 }
 
-/* ---- the two files ------------------------------------------------------------------------- */
+/* ---- the two files --------------------------------------------------------------------------- */
 
 static enum rudd_status too_large(const struct fetch *f, const struct hub_facts *facts,
                                   const char *file, size_t most)
@@ -280,7 +280,7 @@ static enum rudd_status too_large(const struct fetch *f, const struct hub_facts 
                      f->name.repo, file, (double)facts->size / 1e6, (double)most / 1e6);
 }
 
-/* Whether rudd has the network that the config speaks of: known before hundreds of megabytes come. */
+/* Whether rudd has the network of the config: known before hundreds of megabytes come. */
 static enum rudd_status check_config(struct fetch *f)
 {
     char where[HUB_REPO + 32];
@@ -410,7 +410,7 @@ static enum rudd_status get_weights(struct fetch *f, const char *revision)
     return hub_cache_set_commit(&f->cache, f->name.revision, facts.commit, f->err);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum rudd_status from_network(struct fetch *f)
 {
@@ -539,7 +539,7 @@ enum rudd_status weights_hub_locate(char **path, const char *given,
     return status;
 }
 
-/* ---- a copy -------------------------------------------------------------------------------- */
+/* ---- a copy ---------------------------------------------------------------------------------- */
 
 static enum rudd_status copy_bytes(int to, int from, const char *name, struct rudd_error *err)
 {

@@ -38,24 +38,25 @@ struct weights_hub_found {
 };
 
 /* Brings the weights of a name (name.h; also a bare one of known.h). RUDD_ARGUMENT: no name, or
- * libcurl is missing; RUDD_IO: no connection, no room; RUDD_MISMATCH: the hub has no such weights, or
- * other contents than they should be; RUDD_LIMIT: larger than max_bytes; RUDD_FORMAT: no hub;
- * RUDD_CANCELLED: events.stop. Not while other threads run: libcurl is started. Several processes may
- * fetch the same name at a time: one of them does the work. */
+ * libcurl is missing; RUDD_IO: no connection, no room; RUDD_MISMATCH: the hub has no such weights,
+ * or other contents than they should be; RUDD_LIMIT: larger than max_bytes; RUDD_FORMAT: no hub;
+ * RUDD_CANCELLED: events.stop. Not while other threads run: libcurl is started. Several processes
+ * may fetch the same name at a time: one of them does the work. */
 enum rudd_status weights_hub_fetch(struct weights_hub_found *found, const char *name,
                                    const struct weights_hub_options *options,
                                    struct rudd_error *err);
 
-/* *path: what a user gave as weights, rudd_alloc'ed: a file or folder as it is, the path of a fetched
- * name, and as it is again what is neither: opening it says why. A name has to look like one, be no
- * file or folder here, and its owner may be no folder here, unless it is marked (hf-hub:). options
- * may be NULL. RUDD_MISMATCH, too, when given is an architecture: it says which name to give. */
+/* *path: what a user gave as weights, rudd_alloc'ed: a file or folder as it is, the path of a
+ * fetched name, and as it is again what is neither: opening it says why. A name has to look like
+ * one, be no file or folder here, and its owner may be no folder here, unless it is marked
+ * (hf-hub:). options may be NULL. RUDD_MISMATCH, too, when given is an architecture: it says which
+ * name to give. */
 enum rudd_status weights_hub_locate(char **path, const char *given,
                                     const struct weights_hub_options *options,
                                     struct rudd_error *err);
 
-/* Copies what was found into a folder, which is made: DIR/model.safetensors, DIR/config.json. A file
- * there is replaced when its copy is whole. */
+/* Copies what was found into a folder, which is made: DIR/model.safetensors, DIR/config.json. A
+ * file there is replaced when its copy is whole. */
 enum rudd_status weights_hub_copy(const struct weights_hub_found *found, const char *folder,
                                   struct rudd_error *err);
 

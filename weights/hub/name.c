@@ -16,7 +16,7 @@ static bool copy(char *out, size_t size, const char *text, size_t length)
     return true;
 }
 
-/* An owner or a name: letters, digits, '_', '-' and '.', the last two not at its ends nor doubled. */
+/* An owner or a name: letters, digits, '_', '-' and '.'; the last two not at an end nor twice. */
 static bool is_part(const char *text, size_t length)
 {
     static const char inner[] = LETTERS "-.";

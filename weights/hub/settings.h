@@ -12,7 +12,7 @@
  *     HF_HUB_DISABLE_IMPLICIT_TOKEN             1: as nobody
  *     HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT   seconds without an answer, a byte; 10 each
  *     HF_HUB_DISABLE_PROGRESS_BARS              1: no bar
- *     SSL_CERT_FILE                             certificates that are trusted instead of the system's
+ *     SSL_CERT_FILE                             certificates to trust, not the system's
  *
  * http_proxy, https_proxy, all_proxy and no_proxy are libcurl's own.
  *
@@ -36,7 +36,7 @@ struct hub_settings {
     long etag_seconds, download_seconds;
 };
 
-/* RUDD_ARGUMENT: a variable has a value that makes no sense, or no folder for the cache is known. */
+/* RUDD_ARGUMENT: a variable has a senseless value, or no folder for the cache is known. */
 enum rudd_status hub_settings_read(struct hub_settings *s, struct rudd_error *err);
 
 #endif

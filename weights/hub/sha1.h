@@ -1,6 +1,6 @@
 /* sha1.h - SHA-1 (FIPS 180-4, section 6.1), by which git names small files.
  *
- *     struct hub_sha1 s;  hub_sha1_init(&s);  hub_sha1_update(&s, bytes, n) ...;  hub_sha1_hex(hex, &s);
+ *     hub_sha1_init(&s);  hub_sha1_update(&s, bytes, n);  ...  hub_sha1_hex(hex, &s);
  *
  * It finds damage. It does not stop somebody who forges a file: two files of one SHA-1 can be made.
  * Weights are named by SHA-256 (nn/sha256.h). After hub_sha1_hex the state is spent. */

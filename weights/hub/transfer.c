@@ -71,7 +71,7 @@ void hub_link_close(struct hub_link *l)
     l->curl = NULL;
 }
 
-/* ---- one request --------------------------------------------------------------------------- */
+/* ---- one request ----------------------------------------------------------------------------- */
 
 struct request {
     struct hub_link *l;
@@ -256,7 +256,7 @@ static enum hub_result perform(struct request *r, struct hub_answer *answer, con
     return judge(code);
 }
 
-/* The absolute address of a redirect into next[HUB_URL]; false: none, or one that gives up https. */
+/* The absolute address of a redirect into next; false: none, or one that gives up https. */
 static bool redirect(char *next, CURL *c, const char *url)
 {
     char *to = NULL;
@@ -272,7 +272,7 @@ static bool is_redirect(long http)
     return http == 301 || http == 302 || http == 303 || http == 307 || http == 308;
 }
 
-/* ---- asking -------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /* The ETag of the file, of which the answer may be only a redirect to it. */
 static void file_etag(char out[HUB_ETAG], CURL *c)
@@ -319,7 +319,7 @@ enum hub_result hub_ask(struct hub_facts *facts, struct hub_answer *answer, stru
     return HUB_NO_FILE;
 }
 
-/* ---- bringing ------------------------------------------------------------------------------ */
+/* ---- bringing -------------------------------------------------------------------------------- */
 
 static enum hub_result start_again(struct hub_part *part, struct rudd_error *err)
 {
