@@ -30,7 +30,7 @@ import huggingface_hub
 import safetensors.torch
 import timm
 import torch
-from huggingface_hub import constants, file_download, hf_hub_download
+from huggingface_hub import hf_hub_download
 
 RUDD = os.path.abspath(os.path.join(BUILD, "rudd"))
 REPO = "timm/test.in1k"
@@ -47,7 +47,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
     """Both servers: the port says which."""
 
     protocol_version = "HTTP/1.1"
-    files, tokens, network, ranges, cut = {}, {"hub": 0, "network": 0}, None, [], 0
+    files, tokens, ranges, cut = {}, {"hub": 0, "network": 0}, [], 0
+    endpoint, network = None, None
 
     def log_message(self, *_):
         pass
@@ -107,7 +108,7 @@ def start():
 
 
 def rudd(home, *words, **environment):
-    env = dict(os.environ, HF_ENDPOINT=constants.ENDPOINT, HF_HOME=home, **environment)
+    env = dict(os.environ, HF_ENDPOINT=Hub.endpoint, HF_HOME=home, **environment)
     done = subprocess.run([RUDD, *words], env=env, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -115,7 +116,7 @@ def rudd(home, *words, **environment):
 
 
 def python(home, name, **options):
-    return hf_hub_download(REPO, name, cache_dir=os.path.join(home, "hub"), **options)
+    return hf_hub_download(REPO, name, endpoint=Hub.endpoint, cache_dir=os.path.join(home, "hub"), **options)
 
 
 def tree(home):
@@ -173,7 +174,7 @@ def go_on(top, theirs):
 
     Hub.cut = 400000
     process = subprocess.Popen([RUDD, "fetch", REPO], stderr=subprocess.DEVNULL,
-                               env=dict(os.environ, HF_ENDPOINT=constants.ENDPOINT, HF_HOME=other))
+                               env=dict(os.environ, HF_ENDPOINT=Hub.endpoint, HF_HOME=other))
     path = os.path.join(other, part)
     while process.poll() is None and not (os.path.exists(path) and os.path.getsize(path) >= 400000):
         time.sleep(0.01)
@@ -191,8 +192,7 @@ def main():
         os.environ.pop(name, None)
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     Hub.network = start()
-    constants.ENDPOINT = f"http://127.0.0.1:{start()}"
-    file_download.HUGGINGFACE_CO_URL_TEMPLATE = constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
+    Hub.endpoint = f"http://127.0.0.1:{start()}"
     print(f"huggingface_hub {huggingface_hub.__version__}")
     with tempfile.TemporaryDirectory() as top:
         Hub.files = {"config.json": CONFIG, "model.safetensors": make_weights(top)}
