@@ -2,6 +2,9 @@
  * lies, and what of it is refused. */
 #include "tests/hub/fetching.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 /* ---- what arrives ---------------------------------------------------------------------------- */
 
 /* The folder is what huggingface_hub makes, and the weights are the hub's. */
@@ -217,6 +220,46 @@ static void more_than_announced_is_refused(void **state)
     assert_int_equal(count_in("blobs"), 1);
 }
 
+/* A disk that takes no more is told, and what is there is kept. Here it is a limit on files. */
+static void a_full_disk_is_told(void **state)
+{
+    (void)state;
+    struct rlimit old;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const struct rlimit small = {600000, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const enum rudd_status status = fetch_as(name, NULL);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, RUDD_IO);
+    assert_says("cannot write: File too large; what is there is kept");
+    assert_int_equal(part_size(), 600000);
+    assert_int_equal(fetch_as(name, NULL), RUDD_OK);
+    assert_fetched(weights);
+    assert_string_equal(hub.last_range, "bytes=600000-");
+}
+
+/* Each allocation in turn fails, with a network and with the cache alone. */
+static void failing_allocations_are_reported(void **state)
+{
+    (void)state;
+    for (int cached = 0; cached < 2; cached++) {
+        enum rudd_status status = RUDD_NO_MEMORY;
+        long n = 1;
+        for (; status != RUDD_OK && n < 100; n++) {
+            if (!cached && !access(cache, F_OK)) folder_remove(cache);
+            fail_allocation(n);
+            char *path = NULL;
+            status = weights_hub_locate(&path, name, NULL, &err);
+            fail_allocation(0);
+            rudd_free(path);
+            if (status) assert_int_equal(status, RUDD_NO_MEMORY);
+        }
+        assert_true(n > 3 && n < 100);
+    }
+}
+
 /* An architecture that rudd lacks is known from the small file. */
 static void other_networks_are_told_at_once(void **state)
 {
@@ -275,6 +318,8 @@ int main(void)
         TEST(the_users_hash_counts),
         TEST(the_limit_holds),
         TEST(more_than_announced_is_refused),
+        TEST(a_full_disk_is_told),
+        TEST(failing_allocations_are_reported),
         TEST(other_networks_are_told_at_once),
         TEST(other_forms_of_repositories),
     };

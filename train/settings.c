@@ -54,8 +54,9 @@ int train_settings_table(struct nn_option rows[TRAIN_SETTINGS_ROWS], struct trai
         {"data", NN_OPTION_STRING, &s->data, "DIR", 0, 0,
          "train/, val/ and test/ with a folder for each class; or the class folders "
          "alone, which --split then divides", NN_COMMON},
-        {"weights", NN_OPTION_STRING, &s->weights, "FILE", 0, 0,
-         "pretrained weights to start from: a model file, or another program's file", NN_COMMON},
+        {"weights", NN_OPTION_STRING, &s->weights, "FILE|NAME", 0, 0,
+         "pretrained weights to start from: a model file, another program's file, or a name "
+         "as in rudd fetch", NN_COMMON},
         {"arch", NN_OPTION_STRING, &s->arch, "NAME", 0, 0,
          "architecture of the network; needed only without --weights, or where the "
          "file does not say", NN_COMMON},

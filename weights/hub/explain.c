@@ -42,14 +42,6 @@ enum rudd_status hub_explain_offline(const struct hub_about *about, struct rudd_
     return hub_explain_by_hand(about, RUDD_IO, err);
 }
 
-/* How the user says which revision; "" for the usual one. */
-static const char *revision_words(char words[HUB_REVISION + 16], const struct hub_name *name)
-{
-    snprintf(words, HUB_REVISION + 16, strcmp(name->revision, "main") ? " at %s" : "",
-             name->revision);
-    return words;
-}
-
 static enum rudd_status unknown_name(const struct hub_about *about, const struct hub_answer *answer,
                                      struct rudd_error *err)
 {
@@ -57,8 +49,7 @@ static enum rudd_status unknown_name(const struct hub_about *about, const struct
     if (hub_known_nearest(near, sizeof near, about->name->repo) &&
         strcmp(near, about->name->repo) != 0)
         snprintf(hint, sizeof hint, "did you mean %s?", near);
-    return rudd_fail(err, RUDD_MISMATCH,
-                     "%s: found no such name on %s, and no such file here; %s%s", about->name->repo,
+    return rudd_fail(err, RUDD_MISMATCH, "%s: found no such name on %s; %s%s", about->name->repo,
                      about->settings->endpoint, hint,
                      answer->token_sent ? " (or your HF_TOKEN may not see it)"
                                         : " (what is private needs HF_TOKEN)");
@@ -133,7 +124,6 @@ enum rudd_status hub_explain(const struct hub_about *about, enum hub_result resu
                              struct rudd_error *err)
 {
     const char *repo = about->name->repo, *endpoint = about->settings->endpoint;
-    char at[HUB_REVISION + 16];
     switch (result) {
     case HUB_REFUSED: return refused(about, answer, err);
     case HUB_UNTRUSTED:
@@ -143,9 +133,11 @@ enum rudd_status hub_explain(const struct hub_about *about, enum hub_result resu
                          "certificates",
                          repo, endpoint, answer->words);
     case HUB_CHANGED:
-        return rudd_fail(err, RUDD_MISMATCH,
-                         "%s: %s%s is another file each time that it is asked for; try again later",
-                         repo, about->file, revision_words(at, about->name));
+        return rudd_fail(
+            err, RUDD_MISMATCH,
+            "%s: %s of \"%s\" is another file each time that it is asked for; try again "
+            "later",
+            repo, about->file, about->name->revision);
     case HUB_NO_FILE:
         rudd_fail(err, RUDD_FORMAT,
                   "%s: %s answers with a page, not with a file of a hub (HTTP %ld): a network that "
