@@ -170,24 +170,32 @@ static enum rudd_status check_room(const struct fetch *f, const struct hub_part 
                      (double)room / 1e6);
 }
 
-/* Brings all bytes of the part, with as many tries as get further. */
+static void tell_retry(const struct fetch *f, const struct hub_part *part, enum hub_result result,
+                       const struct hub_answer *answer)
+{
+    char line[200];
+    if (result == HUB_REFUSED)
+        snprintf(line, sizeof line, "the hub is busy (HTTP %ld): trying again", answer->http);
+    else
+        snprintf(line, sizeof line, "%s: the connection broke off at %.1f of %.1f MB: going on",
+                 part->file, (double)part->at / 1e6, (double)part->facts->size / 1e6);
+    note(f, line);
+}
+
+/* Brings all bytes of the part. A try that gets further than any before starts the count anew. */
 static enum hub_result bring(struct fetch *f, struct hub_part *part, struct hub_answer *answer,
                              const char *url)
 {
-    int failures = 0;
+    uint64_t furthest = part->at;
     memset(answer, 0, sizeof *answer);
-    while (part->at < part->facts->size || !part->facts->size) {
-        const uint64_t before = part->at;
+    for (int failures = 0; part->at < part->facts->size || !part->facts->size;) {
         const enum hub_result result = hub_get(part, answer, &f->link, url, f->err);
         if (!result) break;
-        const bool further = part->at > before;
-        failures = further ? 1 : failures + 1;
+        failures = part->at > furthest ? 1 : failures + 1;
+        if (part->at > furthest) furthest = part->at;
         if (!is_passing(result, answer) && result != HUB_UNREACHABLE) return result;
         if (failures > RETRIES || (result == HUB_UNREACHABLE && !part->at)) return result;
-        char line[200];
-        snprintf(line, sizeof line, "%s: the connection broke off at %.1f MB; going on", part->file,
-                 (double)part->at / 1e6);
-        note(f, line);
+        tell_retry(f, part, result, answer);
         if (pause_before(f, failures, answer)) return HUB_STOPPED;
     }
     return HUB_DONE;

@@ -358,9 +358,11 @@ static enum hub_result begin(struct request *r)
     file_etag(plain, c);
     if (r->to_endpoint && *plain && strcmp(plain, part->facts->etag) != 0) return HUB_CHANGED;
     if (http == 206 && !is_the_rest(c, part)) return HUB_CHANGED;
-    header(text, sizeof text, c, "ETag");
-    if (!r->to_endpoint)
-        snprintf(part->far_etag, sizeof part->far_etag, "%s", *text == '"' ? text : "");
+    if (!r->to_endpoint) { /* a weak one, W/"...", says nothing of bytes */
+        header(text, sizeof text, c, "ETag");
+        const bool usable = *text == '"' && strlen(text) < sizeof part->far_etag;
+        memcpy(part->far_etag, usable ? text : "", usable ? strlen(text) + 1 : 1);
+    }
     r->ours = true;
     return http == 200 && part->at ? start_again(part, r->err) : HUB_DONE;
 }
