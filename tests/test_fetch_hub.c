@@ -2,7 +2,10 @@
  * several processes at a time. */
 #include "tests/hub/fetching.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -140,7 +143,7 @@ static void proxies_are_used(void **state)
 static pid_t start_rudd(const char *const *words)
 {
     char binary[4096];
-    const char *argv[12] = {binary};
+    const char *argv[20] = {binary};
     const ssize_t n = readlink("/proc/self/exe", binary, sizeof binary - 64);
     assert_true(n > 0);
     binary[n] = 0;
@@ -203,9 +206,57 @@ static void commands_take_names(void **state)
     free(b.at);
     snprintf(path, sizeof path, "%s/config.json", copy);
     assert_int_equal(access(path, R_OK), 0);
+    assert_int_equal(RUN("fetch", name, "-o", out), 2); /* a file's name for a folder */
     assert_int_equal(RUN("fetch", "no-name"), 2);
     assert_int_equal(RUN("fetch", "timm/none"), 1);
     assert_int_equal(RUN("fetch", "--list"), 0);
+}
+
+/* Training starts from a name; the record keeps the name, so that it can be repeated anywhere. */
+static void training_takes_names(void **state)
+{
+    (void)state;
+    char data[96], run[96], path[128];
+    snprintf(data, sizeof data, "%s/pictures", folder);
+    snprintf(run, sizeof run, "%s/run", folder);
+    for (int i = 0; i < 8; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "%s/%d.jpg", i % 2 ? "perch" : "pike", i);
+        mkdir(data, 0777);
+        picture_put(data, file, 64, 64, i);
+    }
+    const char *const words[] = {"train", "--data",       data, "--split",  "0.5,0.5,0", "--weights",
+                                 name,    "--out",        run,  "--epochs", "1",         "--batch",
+                                 "4",     "--image-size", "32", "--freeze", "all",       NULL};
+    assert_int_equal(wait_for(start_rudd(words)), 0);
+    snprintf(path, sizeof path, "%s/run.json", run);
+    const struct bytes record = read_whole(path);
+    record.at[record.length] = 0;
+    assert_non_null(strstr((const char *)record.at, "\"timm/test.in1k\""));
+    assert_non_null(strstr((const char *)record.at, hub.files[1].etag)); /* the weights' SHA-256 */
+    free(record.at);
+}
+
+/* A host that takes connections and says nothing: given up, not asked again and again. */
+static void a_silent_host_is_given_up(void **state)
+{
+    (void)state;
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof here;
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&here, sizeof here), 0);
+    assert_int_equal(listen(listener, 16), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &length), 0);
+    set_endpoint(ntohs(here.sin_port));
+    setenv("HF_HUB_ETAG_TIMEOUT", "1", 1);
+    assert_int_equal(fetch_as(name, NULL), RUDD_IO);
+    unsetenv("HF_HUB_ETAG_TIMEOUT");
+    assert_says("no connection to http://127.0.0.1:");
+    int connections = 0;
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; connections++) close(fd);
+    assert_int_equal(connections, 1);
+    close(listener);
 }
 
 /* A process that is killed leaves a part that the next one goes on from. */
@@ -243,6 +294,8 @@ int main(void)
         TEST(proxies_are_used),
         TEST(two_processes_fetch_once),
         TEST(commands_take_names),
+        TEST(training_takes_names),
+        TEST(a_silent_host_is_given_up),
         TEST(a_killed_process_leaves_the_part),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);

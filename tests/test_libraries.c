@@ -17,6 +17,7 @@
 #include "serve/ask.h"
 #include "serve/cache_redis.h"
 #include "serve/fetch.h"
+#include "weights/hub/hub.h"
 #include "weights/hub/libcurl.h"
 #include "serve/libhiredis.h"
 #include "serve/store_sql.h"
@@ -296,6 +297,13 @@ static enum rudd_status use_curl(void)
     if (!status) serve_fetcher_destroy(fetcher);
     return status;
 }
+static enum rudd_status use_hub(void)
+{
+    static struct weights_hub_found found;
+    setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1); /* nobody is there: an error of another kind */
+    setenv("HF_HOME", folder, 1);
+    return weights_hub_fetch(&found, "timm/x", NULL, &err);
+}
 #endif
 
 /* Whoever needs a missing library gets an error that names it and its package. Once it is
@@ -333,6 +341,7 @@ static void a_missing_library_is_told(void **state)
 #endif
 #ifdef HAVE_LIBCURL
         {&weights_libcurl_library, use_curl, "--fetch-allow: ", "libcurl"},
+        {&weights_libcurl_library, use_hub, "timm/x: weights are to be fetched, but ", "libcurl"},
 #endif
     };
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {

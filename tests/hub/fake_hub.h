@@ -63,7 +63,8 @@ HELPER void hub_etag(char etag[80], const uint8_t *bytes, size_t length, bool li
 {
     struct hub_digest d;
     struct hub_digest_hex hex;
-    hub_digest_init(&d, length);
+    const char *git = "0000000000000000000000000000000000000000";
+    hub_digest_init(&d, git, length);
     hub_digest_update(&d, bytes, length);
     hub_digest_hex(&hex, &d);
     snprintf(etag, 80, "%s", linked ? hex.sha256 : hex.git);

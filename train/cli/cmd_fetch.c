@@ -115,6 +115,17 @@ static enum rudd_status check(const struct weights_hub_found *found, bool quiet,
     return RUDD_OK;
 }
 
+/* Whether somebody thought of a file. */
+static bool ends_as_file(const char *path)
+{
+    static const char *const endings[] = {".safetensors", ".bin", ".pth", ".json"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t n = strlen(path), length = strlen(endings[i]);
+        if (n >= length && !strcmp(path + n - length, endings[i])) return true;
+    }
+    return false;
+}
+
 enum rudd_status train_cmd_fetch(int argc, char **argv, struct rudd_error *err)
 {
     const char *out = NULL;
@@ -143,6 +154,14 @@ enum rudd_status train_cmd_fetch(int argc, char **argv, struct rudd_error *err)
     if (status || done) goto out;
     if (list || !options.argument_count) {
         status = print_known(err);
+        goto out;
+    }
+    if (out && ends_as_file(out)) {
+        status =
+            rudd_fail(err, RUDD_ARGUMENT,
+                      "--out: found \"%.200s\", expected a folder: config.json and the weights go "
+                      "into it",
+                      out);
         goto out;
     }
     fetch.events = train_fetch_events(&bar, quiet);

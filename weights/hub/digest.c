@@ -14,10 +14,11 @@ enum hub_hash_kind hub_hash_kind(const char *etag)
     return length == 64 ? HUB_HASH_SHA256 : length == 40 ? HUB_HASH_GIT : HUB_HASH_NONE;
 }
 
-void hub_digest_init(struct hub_digest *d, uint64_t size)
+void hub_digest_init(struct hub_digest *d, const char *etag, uint64_t size)
 {
     char head[40];
     const int length = snprintf(head, sizeof head, "blob %llu", (unsigned long long)size);
+    d->with_git = hub_hash_kind(etag) == HUB_HASH_GIT;
     nn_sha256_init(&d->sha256);
     hub_sha1_init(&d->git);
     hub_sha1_update(&d->git, head, (size_t)length + 1); /* with its zero byte */
@@ -26,7 +27,7 @@ void hub_digest_init(struct hub_digest *d, uint64_t size)
 void hub_digest_update(struct hub_digest *d, const void *bytes, size_t length)
 {
     nn_sha256_update(&d->sha256, bytes, length);
-    hub_sha1_update(&d->git, bytes, length);
+    if (d->with_git) hub_sha1_update(&d->git, bytes, length);
 }
 
 enum rudd_status hub_digest_file(struct hub_digest *d, int fd, uint64_t length, const char *path,

@@ -19,9 +19,10 @@ enum hub_hash_kind hub_hash_kind(const char *etag);
 struct hub_digest {
     struct nn_sha256 sha256;
     struct hub_sha1 git;
+    bool with_git;
 };
-/* size: of the whole file. */
-void hub_digest_init(struct hub_digest *d, uint64_t size);
+/* For a file with this ETag: git's name is computed only if the ETag is one. size: of the whole. */
+void hub_digest_init(struct hub_digest *d, const char *etag, uint64_t size);
 void hub_digest_update(struct hub_digest *d, const void *bytes, size_t length);
 /* The first `length` bytes of the file, from the current state on. RUDD_IO: it cannot be read, or
  * is shorter. path: for the message. */

@@ -82,7 +82,7 @@ static enum rudd_status verify_cached(struct fetch *f, const char *path, const c
         if (fd >= 0) close(fd);
         return rudd_fail(f->err, RUDD_IO, "%s: cannot open: %s", path, strerror(errno));
     }
-    hub_digest_init(&digest, (uint64_t)st.st_size);
+    hub_digest_init(&digest, etag, (uint64_t)st.st_size);
     enum rudd_status status = hub_digest_file(&digest, fd, (uint64_t)st.st_size, path, f->err);
     close(fd);
     if (status) return status;
@@ -144,7 +144,7 @@ static enum rudd_status open_part(struct fetch *f, struct hub_part *part)
     part->fd = open(part->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (part->fd < 0 || fstat(part->fd, &st))
         return rudd_fail(f->err, RUDD_IO, "%s: cannot write: %s", part->path, strerror(errno));
-    hub_digest_init(&part->digest, part->facts->size);
+    hub_digest_init(&part->digest, part->facts->etag, part->facts->size);
     part->at = (uint64_t)st.st_size <= part->facts->size ? (uint64_t)st.st_size : 0;
     part->began = part->at;
     if (!part->at && ftruncate(part->fd, 0))

@@ -150,11 +150,13 @@ static int progress(void *user, curl_off_t total, curl_off_t now, curl_off_t up_
 
 static size_t take(char *data, size_t one, size_t n, void *user);
 
-static enum hub_result judge(CURLcode code)
+/* A question that nobody answers in time is not asked again; a file that stops coming is. */
+static enum hub_result judge(CURLcode code, bool is_question)
 {
     switch (code) {
     case CURLE_OK: return HUB_DONE;
     case CURLE_ABORTED_BY_CALLBACK: return HUB_STOPPED;
+    case CURLE_OPERATION_TIMEDOUT: return is_question ? HUB_UNREACHABLE : HUB_CUT;
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT: return HUB_UNREACHABLE;
@@ -253,7 +255,7 @@ static enum hub_result perform(struct request *r, struct hub_answer *answer, con
         answer->retry_after = seconds < 86400 ? (long)seconds : 86400;
     if (r->result) return r->result;
     if (code && r->begun && !r->ours) return HUB_DONE; /* no file: what was read is enough */
-    return judge(code);
+    return judge(code, !r->part);
 }
 
 /* The absolute address of a redirect into next; false: none, or one that gives up https. */
@@ -328,7 +330,7 @@ static enum hub_result start_again(struct hub_part *part, struct rudd_error *err
         return HUB_FAILED;
     }
     part->at = part->began = 0;
-    hub_digest_init(&part->digest, part->facts->size);
+    hub_digest_init(&part->digest, part->facts->etag, part->facts->size);
     return HUB_DONE;
 }
 
