@@ -225,9 +225,10 @@ static void training_takes_names(void **state)
         mkdir(data, 0777);
         picture_put(data, file, 64, 64, i);
     }
-    const char *const words[] = {"train", "--data",       data, "--split",  "0.5,0.5,0", "--weights",
-                                 name,    "--out",        run,  "--epochs", "1",         "--batch",
-                                 "4",     "--image-size", "32", "--freeze", "all",       NULL};
+    const char *const words[] = {
+        "train",    "--data", data,      "--split", "0.5,0.5,0",    "--weights", name,       "--out", run,
+        "--epochs", "1",      "--batch", "4",       "--image-size", "32",        "--freeze", "all",   NULL,
+    };
     assert_int_equal(wait_for(start_rudd(words)), 0);
     snprintf(path, sizeof path, "%s/run.json", run);
     const struct bytes record = read_whole(path);

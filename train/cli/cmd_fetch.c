@@ -4,7 +4,6 @@
 #include "train/cli/cmd_fetch.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,17 +53,10 @@ static void note(void *user, const char *line)
     fprintf(stderr, "rudd: %s\n", line);
 }
 
-/* The hub's own client takes these words for yes. */
-static bool is_true(const char *text)
-{
-    return text && (!strcmp(text, "1") || !strcmp(text, "true") || !strcmp(text, "TRUE") ||
-                    !strcmp(text, "ON") || !strcmp(text, "YES"));
-}
-
 const struct weights_hub_events *train_fetch_events(struct train_fetch_bar *bar, bool quiet)
 {
     *bar = (struct train_fetch_bar){.events = {.user = bar}};
-    bar->bar = !quiet && isatty(STDERR_FILENO) && !is_true(getenv("HF_HUB_DISABLE_PROGRESS_BARS"));
+    bar->bar = !quiet && isatty(STDERR_FILENO) && !hub_says_yes("HF_HUB_DISABLE_PROGRESS_BARS");
     if (!quiet) {
         bar->events.tick = tick;
         bar->events.note = note;

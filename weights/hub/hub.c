@@ -110,11 +110,12 @@ static enum rudd_status pause_before(const struct fetch *f, int failures,
     return RUDD_OK;
 }
 
-/* Whether the same question may have another answer in a moment. */
+/* Whether the same question may have another answer in a moment: not if the hub names a longer one. */
 static bool is_passing(enum hub_result result, const struct hub_answer *answer)
 {
-    return result == HUB_CUT ||
-           (result == HUB_REFUSED && (answer->http == 429 || answer->http >= 500));
+    if (result == HUB_REFUSED)
+        return (answer->http == 429 || answer->http >= 500) && answer->retry_after <= 30;
+    return result == HUB_CUT;
 }
 
 /* Whether the repository is there, and this file of it is not. */
@@ -122,6 +123,21 @@ static bool is_absent(enum hub_result result, const struct hub_answer *answer)
 {
     return result == HUB_REFUSED &&
            (!strcmp(answer->code, "EntryNotFound") || (answer->http == 404 && *answer->commit));
+}
+
+/* part NULL: no bytes were asked for yet. */
+static void tell_retry(const struct fetch *f, const struct hub_part *part, enum hub_result result,
+                       const struct hub_answer *answer)
+{
+    char line[200];
+    if (result == HUB_REFUSED)
+        snprintf(line, sizeof line, "the hub is busy (HTTP %ld): trying again", answer->http);
+    else if (part)
+        snprintf(line, sizeof line, "%s: the connection broke off at %.1f of %.1f MB: going on",
+                 part->file, (double)part->at / 1e6, (double)part->facts->size / 1e6);
+    else
+        snprintf(line, sizeof line, "the connection to the hub broke off: trying again");
+    note(f, line);
 }
 
 /* The facts of a file; tries: how often at most. */
@@ -133,6 +149,7 @@ static enum hub_result ask(struct fetch *f, struct hub_facts *facts, struct hub_
     for (int failures = 1;; failures++) {
         const enum hub_result result = hub_ask(facts, answer, &f->link, url);
         if (!is_passing(result, answer) || failures >= tries) return result;
+        tell_retry(f, NULL, result, answer);
         if (pause_before(f, failures, answer)) return HUB_STOPPED;
     }
 }
@@ -168,18 +185,6 @@ static enum rudd_status check_room(const struct fetch *f, const struct hub_part 
                      "HF_HOME to a folder on another disk",
                      f->name.repo, part->file, (double)wanted / 1e6, f->settings.cache,
                      (double)room / 1e6);
-}
-
-static void tell_retry(const struct fetch *f, const struct hub_part *part, enum hub_result result,
-                       const struct hub_answer *answer)
-{
-    char line[200];
-    if (result == HUB_REFUSED)
-        snprintf(line, sizeof line, "the hub is busy (HTTP %ld): trying again", answer->http);
-    else
-        snprintf(line, sizeof line, "%s: the connection broke off at %.1f of %.1f MB: going on",
-                 part->file, (double)part->at / 1e6, (double)part->facts->size / 1e6);
-    note(f, line);
 }
 
 /* Brings all bytes of the part. A try that gets further than any before starts the count anew. */
@@ -322,7 +327,11 @@ static bool fall_back(struct fetch *f, enum hub_result result, const struct hub_
     const bool away = result == HUB_CUT || result == HUB_UNREACHABLE || result == HUB_UNTRUSTED ||
                       result == HUB_NO_FILE || (result == HUB_REFUSED && answer->http != 404);
     if (!away || !find_cached(f)) return false;
-    note(f, "the hub does not answer: taking what was fetched before");
+    char line[100] = "the hub does not answer: taking what was fetched before";
+    if (result == HUB_REFUSED)
+        snprintf(line, sizeof line, "the hub answers %ld: taking what was fetched before",
+                 answer->http);
+    note(f, line);
     return true;
 }
 

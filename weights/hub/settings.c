@@ -21,9 +21,10 @@ static const char *first_of(const char *a, const char *b)
     return value_of(a) ? value_of(a) : value_of(b);
 }
 
-static bool is_true(const char *text)
+bool hub_says_yes(const char *variable)
 {
     static const char *const words[] = {"1", "ON", "YES", "TRUE"};
+    const char *text = value_of(variable);
     for (size_t i = 0; text && i < sizeof words / sizeof *words; i++)
         if (!strcasecmp(text, words[i])) return true;
     return false;
@@ -95,7 +96,7 @@ static enum rudd_status read_token(struct hub_settings *s, const char *home, str
 {
     const char *token = first_of("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN");
     char path[HUB_PATH], text[HUB_TOKEN];
-    if (is_true(value_of("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return RUDD_OK;
+    if (hub_says_yes("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return RUDD_OK;
     if (token) {
         set_token(s, token);
         return RUDD_OK;
@@ -131,8 +132,8 @@ enum rudd_status hub_settings_read(struct hub_settings *s, struct rudd_error *er
     const char *cache = first_of("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE");
     memset(s, 0, sizeof *s);
     s->certificates = value_of("SSL_CERT_FILE");
-    s->offline = is_true(first_of("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"));
-    s->no_bars = is_true(value_of("HF_HUB_DISABLE_PROGRESS_BARS"));
+    s->offline =
+        hub_says_yes(value_of("HF_HUB_OFFLINE") ? "HF_HUB_OFFLINE" : "TRANSFORMERS_OFFLINE");
     enum rudd_status status = read_endpoint(s, err);
     if (!status) status = read_seconds(&s->etag_seconds, "HF_HUB_ETAG_TIMEOUT", 10, err);
     if (!status) status = read_seconds(&s->download_seconds, "HF_HUB_DOWNLOAD_TIMEOUT", 10, err);

@@ -32,9 +32,12 @@ struct hub_settings {
     char cache[HUB_PATH];
     char token[HUB_TOKEN];    /* "": none. Sent to the endpoint alone, and never shown */
     const char *certificates; /* NULL: the system's; the environment's text */
-    bool offline, no_bars;
+    bool offline;
     long etag_seconds, download_seconds;
 };
+
+/* Whether a variable says yes: 1, ON, YES or TRUE, in letters of any size. */
+bool hub_says_yes(const char *variable);
 
 /* RUDD_ARGUMENT: a variable has a senseless value, or no folder for the cache is known. */
 enum rudd_status hub_settings_read(struct hub_settings *s, struct rudd_error *err);
