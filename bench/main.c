@@ -5,6 +5,7 @@
 #include "data/libraries.h"
 #include "serve/libraries.h"
 #include "train/command.h"
+#include "weights/hub/libraries.h"
 #include <stdio.h>
 
 static const struct train_subcommand rows[] = {
@@ -31,7 +32,7 @@ static const struct nn_example examples[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct nn_build_library *const libraries[] = {data_libraries, serve_libraries, NULL};
+    static const struct nn_build_library *const libraries[] = {data_libraries, weights_hub_libraries, serve_libraries, NULL};
     static const struct train_commands commands = {.usage = "rudd-bench COMMAND [OPTION ...]",
                                                    .about = "Measures rudd on this machine.",
                                                    .more = "rudd-bench help COMMAND explains a "

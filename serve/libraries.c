@@ -1,16 +1,10 @@
 /* libraries.c - see libraries.h. A row for each file that defines a library. */
 #include "serve/libraries.h"
 
-#include "serve/libcurl.h"
 #include "serve/libgnutls.h"
 #include "serve/libhiredis.h"
 
 const struct nn_build_library serve_libraries[] = {
-#ifdef HAVE_LIBCURL
-    {"--fetch-allow", &serve_libcurl_library},
-#else
-    NN_BUILD_MISSING("--fetch-allow"),
-#endif
 #ifdef HAVE_GNUTLS
     {"--tls-cert", &serve_libgnutls_library},
 #else

@@ -11,6 +11,7 @@
 #include "serve/engine.h"
 #include "serve/libraries.h"
 #include "serve/server.h"
+#include "weights/hub/libraries.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,7 +56,7 @@ static enum rudd_status hash_key(const char *who, struct rudd_error *err)
 
 static enum rudd_status print_version(struct rudd_error *err)
 {
-    static const struct nn_build_library *const libraries[] = {data_libraries, serve_libraries, NULL};
+    static const struct nn_build_library *const libraries[] = {data_libraries, weights_hub_libraries, serve_libraries, NULL};
     char *text = nn_build_print("rudd-serve", libraries);
     if (!text) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the version's page");
     fputs(text, stdout);

@@ -3,6 +3,7 @@
  *     0 done   1 failed   2 wrong usage */
 #include "data/libraries.h"
 #include "train/command.h"
+#include "weights/hub/libraries.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static const struct nn_synonym synonyms[] = {
     {NULL, NULL, NULL},
 };
 
-static const struct nn_build_library *const libraries[] = {data_libraries, NULL};
+static const struct nn_build_library *const libraries[] = {data_libraries, weights_hub_libraries, NULL};
 
 static const struct train_commands commands = {
     .usage = "rudd COMMAND [OPTION ...]",

@@ -124,19 +124,27 @@ enum rudd_status train_cmd_fetch(int argc, char **argv, struct rudd_error *err)
     struct weights_hub_options fetch = {.max_bytes = WEIGHTS_HUB_MAX_BYTES, .verify = true};
     bool list = false, quiet = false, done;
     const struct nn_option rows[] = {
-        {"out|o", NN_OPTION_STRING, &out, "DIR", 0, 0, "copy it into this folder, too"},
-        {"max-size", NN_OPTION_BYTES, &fetch.max_bytes, "BYTES", 0, 0, "refuse a larger file"},
+        {"out|o", NN_OPTION_STRING, &out, "DIR", 0, 0, "also copy the files into this folder",
+         NN_COMMON},
+        {"max-size", NN_OPTION_BYTES, &fetch.max_bytes, "BYTES", 0, 0,
+         "refuse a file that is larger"},
         {"sha256", NN_OPTION_STRING, &fetch.sha256, "HEX", 0, 0,
-         "refuse weights with another hash"},
-        {"list", NN_OPTION_FLAG, &list, NULL, 0, 0, "names that are known to work"},
-        {"quiet|q", NN_OPTION_FLAG, &quiet, NULL, 0, 0, "only the path"},
+         "refuse weights that have another hash"},
+        {"list", NN_OPTION_FLAG, &list, NULL, 0, 0, "print names that are known to work",
+         NN_COMMON},
+        {"quiet|q", NN_OPTION_FLAG, &quiet, NULL, 0, 0, "print only the path"},
     };
     struct nn_options options = {
         .usage = "rudd fetch NAME [-o DIR]",
         .about =
-            "Brings weights by name, such as timm/tf_efficientnetv2_b0.in1k, from the Hugging\n"
-            "Face hub into its cache (HF_HOME), and prints the folder's path. A fetch that\n"
-            "breaks off goes on when the command is given again. Without NAME: --list.",
+            "Brings weights by name from the Hugging Face hub into its cache (HF_HOME), and prints "
+            "the folder's path. A fetch that breaks off goes on when the command is given again. "
+            "Without NAME: --list.",
+        .examples =
+            (const struct nn_example[]){
+                {"weights to start training from", "rudd fetch timm/tf_efficientnetv2_b0.in1k"},
+                {"names that are known to work", "rudd fetch --list"},
+                {NULL, NULL}},
         .rows = rows,
         .count = sizeof rows / sizeof *rows,
         .max_arguments = 1};
