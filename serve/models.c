@@ -8,6 +8,7 @@
 #include "data/session.h"
 #include "serve/clock.h"
 #include "serve/files.h"
+#include "weights/container/folder.h"
 #include "weights/golden.h"
 #include "weights/model_file.h"
 #include <dirent.h>
@@ -46,13 +47,29 @@ struct serve_models {
     bool running;
 };
 
-/* "models/fish.safetensors" -> "fish" */
+/* "models/fish.safetensors" -> "fish"; a run's folder "runs/fish/" -> "fish" */
 static char *stem(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *name = rudd_strdup(slash ? slash + 1 : path), *dot = name ? strrchr(name, '.') : NULL;
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start && path[start - 1] != '/') start--;
+    char *name = rudd_strdup(path + start), *dot;
+    if (!name) return NULL;
+    name[end - start] = 0;
+    dot = strrchr(name, '.');
     if (dot && dot > name) *dot = 0;
     return name;
+}
+
+/* Of the file that is loaded: a run's folder changes whenever a file in it is replaced. */
+static struct serve_stamp stamp_of(const char *path)
+{
+    char *file;
+    if (weights_find_file(&file, path, NULL)) return (struct serve_stamp){0};
+    const struct serve_stamp stamp = serve_stamp_of(file);
+    rudd_free(file);
+    return stamp;
 }
 
 /* ---- one version ---------------------------------------------------------------------------------------------------------- */
@@ -215,7 +232,7 @@ static enum rudd_status renew(struct serve_models *r, int i, struct rudd_error *
     struct entry *e = &r->entries[i];
     struct serve_model *fresh = NULL, *old = e->model;
     double started = serve_now_ms();
-    e->seen = e->loaded = serve_stamp_of(e->path); /* before it is read: a change meanwhile is seen at the next look */
+    e->seen = e->loaded = stamp_of(e->path); /* before it is read: a change meanwhile is seen at the next look */
     enum rudd_status status = load(&fresh, e->path, old, &r->options, err);
     if (!status) status = check_version(r, fresh, i, err);
     if (status) {
@@ -243,7 +260,7 @@ static enum rudd_status add(struct serve_models *r, const char *path, bool found
     enum rudd_status status = RUDD_OK;
     if (!e.path) return rudd_fail(err, RUDD_NO_MEMORY, "%s: out of memory", path);
     if (r->count == SERVE_MODELS_MAX) status = rudd_fail(err, RUDD_LIMIT, "more than %d models", SERVE_MODELS_MAX);
-    e.seen = e.loaded = serve_stamp_of(path);
+    e.seen = e.loaded = stamp_of(path);
     if (!status) status = load(&e.model, path, NULL, &r->options, err);
     if (!status) status = check_version(r, e.model, -1, err);
     if (status) {
@@ -287,7 +304,7 @@ static int find(const struct serve_models *r, const char *path)
 /* Whether a file that is not served should be loaded now: it has rested since the last look, and this text of it has not failed before. */
 static bool is_ripe(struct serve_models *r, const char *path)
 {
-    const struct serve_stamp now = serve_stamp_of(path);
+    const struct serve_stamp now = stamp_of(path);
     for (int i = 0; i < r->candidate_count; i++) {
         struct candidate *c = &r->candidates[i];
         if (strcmp(c->path, path)) continue;
@@ -307,7 +324,7 @@ static void sort_candidates(struct serve_models *r, const char *failed)
     for (int i = r->candidate_count - 1; i >= 0; i--) {
         struct candidate *c = &r->candidates[i];
         if (failed && !strcmp(c->path, failed)) c->failed = true;
-        if (find(r, c->path) < 0 && serve_stamp_of(c->path).inode) continue;
+        if (find(r, c->path) < 0 && stamp_of(c->path).inode) continue;
         rudd_free(c->path);
         *c = r->candidates[--r->candidate_count];
     }
@@ -345,7 +362,7 @@ static void look_around(struct serve_models *r, bool all, struct serve_reload *r
     struct rudd_error err = {RUDD_OK, ""};
     for (int i = r->count - 1; i >= 0; i--) {
         struct entry *e = &r->entries[i];
-        struct serve_stamp now = serve_stamp_of(e->path);
+        struct serve_stamp now = stamp_of(e->path);
         const bool gone = !now.inode, rested = serve_stamp_same(&now, &e->seen);
         e->seen = now;
         if (gone && e->found && r->count > 1) {

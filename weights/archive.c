@@ -13,6 +13,23 @@ static bool has_entry(const struct weights_zip *zip, const char *ending)
     return false;
 }
 
+/* Archives that hold no weights for rudd: how the name of an entry ends that each such archive has. */
+static enum rudd_status refuse(const struct weights_zip *zip, const char *name, struct rudd_error *err)
+{
+    static const char *const inside[] = {".safetensors", ".pth", ".pt", ".h5", ".keras", ".npz", "pytorch_model.bin"};
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+        if (has_entry(zip, inside[i]))
+            return rudd_fail(err, RUDD_FORMAT, "%s: a zip archive with a weights file (%s) in it; unpack it and give that file",
+                             name, inside[i]);
+    if (has_entry(zip, ".mlmodel"))
+        return rudd_fail(err, RUDD_FORMAT, "%s: a Core ML package; rudd does not read it; import the weights it was made from",
+                         name);
+    return rudd_fail(err, RUDD_FORMAT,
+                     "%s: a zip archive without weights: expected arrays of NumPy (X.npy), a PyTorch checkpoint (data.pkl) or "
+                     "a Keras model (model.weights.h5)",
+                     name);
+}
+
 enum rudd_status weights_archive_parse(struct weights_file *file, const void *bytes, size_t length, const char *name,
                                        struct rudd_error *err)
 {
@@ -34,9 +51,11 @@ enum rudd_status weights_archive_parse(struct weights_file *file, const void *by
     if (!parsed.path)
         status = rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to parse it", name);
     else if (k == SORTS)
+        status = refuse(&zip, name, err);
+    else if (has_entry(&zip, "/constants.pkl"))
         status = rudd_fail(err, RUDD_FORMAT,
-                           "%s: a zip archive without weights: expected arrays of NumPy (X.npy), a PyTorch checkpoint "
-                           "(data.pkl) or a Keras model (model.weights.h5)",
+                           "%s: TorchScript, a program with its weights; in Python save them alone: "
+                           "torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")",
                            name);
     else
         status = sorts[k].parse(&parsed, &zip, err);

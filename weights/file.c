@@ -6,6 +6,7 @@
 
 #include "nn/half.h"
 #include "weights/archive.h"
+#include "weights/container/folder.h"
 #include "weights/keras.h"
 #include "weights/safetensors.h"
 #include "weights/torch_read.h"
@@ -255,7 +256,7 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
     return containers[c].parse(file, bytes, length, name, err);
 }
 
-enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err)
+static enum rudd_status open_file(struct weights_file *file, const char *path, struct rudd_error *err)
 {
     enum rudd_status status;
     struct stat st;
@@ -268,12 +269,13 @@ enum rudd_status weights_open(struct weights_file *file, const char *path, struc
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
-        status = rudd_fail(err, RUDD_IO, "%s: not a regular file; expected a weights file", path);
+        status = rudd_fail(err, RUDD_IO, "%s: a device or a pipe, not a file; expected a weights file", path);
         goto out;
     }
     length = (size_t)st.st_size;
     if (!length) {
-        status = rudd_fail(err, RUDD_FORMAT, "%s: the file is empty; expected weights", path);
+        status = rudd_fail(err, RUDD_FORMAT, "%s: the file is empty; expected weights; if it was downloaded, download it again",
+                           path);
         goto out;
     }
     map = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -294,6 +296,16 @@ enum rudd_status weights_open(struct weights_file *file, const char *path, struc
 out:
     if (map != MAP_FAILED) munmap(map, length);
     if (fd >= 0) close(fd);
+    return status;
+}
+
+enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err)
+{
+    char *found;
+    enum rudd_status status = weights_find_file(&found, path, err);
+    if (status) return status;
+    status = open_file(file, found, err);
+    rudd_free(found);
     return status;
 }
 

@@ -70,7 +70,8 @@ struct weights_file {
 };
 
 /* All of these leave *file unchanged when they fail; RUDD_FORMAT (with the file and the fault) for bytes that break the format,
- * RUDD_LIMIT for sizes beyond reason, RUDD_IO. A file may be read by many threads. */
+ * RUDD_LIMIT for sizes beyond reason, RUDD_IO. A file may be read by many threads. path may be a run's folder: the file in it is opened. What is
+ * no weights file is named by what it is (container/identify.h, container/folder.h). */
 enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err);
 void weights_close(struct weights_file *file);
 /* The same over bytes in memory, which must outlive file; what fuzzers call. */

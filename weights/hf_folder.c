@@ -1,5 +1,6 @@
 /* hf_folder.c - a Hugging Face folder is read: see hf_folder.h. */
 #include "weights/hf_folder.h"
+#include "weights/container/folder.h"
 #include "weights/metadata.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -225,18 +226,6 @@ out:
     return status;
 }
 
-/* The weights file in the folder, by timm's order, into path[room]. */
-static enum rudd_status find_weights(char *path, size_t room, const char *folder, struct rudd_error *err)
-{
-    static const char *const names[] = {"model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, room, "%s/%s", folder, names[i]);
-        if (!access(path, F_OK)) return RUDD_OK;
-    }
-    return rudd_fail(err, RUDD_IO, "%s: holds neither model.safetensors nor pytorch_model.bin; give the weights file itself",
-                     folder);
-}
-
 /* The config's names, with what the weights file knows of a class of that name. */
 static enum rudd_status set_classes(struct nn_model *model, const struct weights_hf *hf, const char *where,
                                     struct rudd_error *err)
@@ -259,11 +248,12 @@ static enum rudd_status set_classes(struct nn_model *model, const struct weights
     return status;
 }
 
-/* config and file: scratch for paths, room bytes each. */
-static enum rudd_status load_folder(struct nn_model **model, const char *folder, char *config, char *file, size_t room,
+/* config: scratch for its path, room bytes. */
+static enum rudd_status load_folder(struct nn_model **model, const char *folder, char *config, size_t room,
                                     const struct weights_load_options *options, struct weights_report *report,
                                     struct rudd_error *err)
 {
+    char *file = NULL;
     struct weights_load_options o = *options;
     struct weights_report own = {0};
     struct weights_hf hf = {0};
@@ -272,7 +262,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     memset(report, 0, sizeof *report);
     snprintf(config, room, "%s/config.json", folder);
     enum rudd_status status = read_config(&hf, config, err);
-    if (!status) status = find_weights(file, room, folder, err);
+    if (!status) status = weights_find_file(&file, folder, err);
     if (status) goto out;
     if (!o.arch) o.arch = hf.arch;
     if (!o.pad) o.pad = hf.pad;
@@ -286,6 +276,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     else
         *model = m;
 out:
+    rudd_free(file);
     weights_hf_free(&hf);
     weights_report_free(&own);
     return status;
@@ -295,14 +286,12 @@ enum rudd_status weights_import(struct nn_model **model, const char *path, const
                                 struct weights_report *report, struct rudd_error *err)
 {
     static const struct weights_load_options as_the_file_says;
-    struct stat st;
-    if (stat(path, &st) || !S_ISDIR(st.st_mode)) return weights_model_load(model, path, options, report, err);
+    if (!weights_is_hf_folder(path)) return weights_model_load(model, path, options, report, err);
     const size_t room = strlen(path) + 32;
-    char *config = rudd_alloc(room), *file = rudd_alloc(room);
-    enum rudd_status status =
-        config && file ? load_folder(model, path, config, file, room, options ? options : &as_the_file_says, report, err)
-                       : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to load it", path);
+    char *config = rudd_alloc(room);
+    enum rudd_status status = config
+                                  ? load_folder(model, path, config, room, options ? options : &as_the_file_says, report, err)
+                                  : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to load it", path);
     rudd_free(config);
-    rudd_free(file);
     return status;
 }

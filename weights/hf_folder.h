@@ -34,7 +34,7 @@ enum rudd_status weights_hf_parse(struct weights_hf *hf, const void *bytes, size
                                   struct rudd_error *err);
 void weights_hf_free(struct weights_hf *hf);
 
-/* weights_model_load of a weights file, or of such a folder. What options say wins, then config.json, then the weights file's metadata. */
+/* weights_model_load of a weights file or a run's folder, or of such a folder. What options say wins, then config.json, then the weights file's metadata. */
 enum rudd_status weights_import(struct nn_model **model, const char *path, const struct weights_load_options *options,
                                 struct weights_report *report, struct rudd_error *err);
 

@@ -61,7 +61,7 @@ struct weights_load_options {
     size_t length;
 };
 /* Loads path into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts
- * and as many names as it holds. The report is filled on success and on RUDD_MISMATCH, and is always safe to free. A replaced
+ * and three names of each sort, or with the architecture that does fit. The report is filled on success and on RUDD_MISMATCH, and is always safe to free. A replaced
  * classifier drops the file's class names, metrics, run and dataset: they described another model. */
 enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
                                     struct weights_report *report, struct rudd_error *err);
@@ -75,6 +75,9 @@ bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum
  * only shapes told; otherwise it is the caller's choice and stays. RUDD_MISMATCH when nothing tells. */
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
                                    const struct weights_file *file, struct rudd_error *err);
+
+/* *arch: the architecture that has all of file's tensors, its classifier aside; NULL: none. */
+enum rudd_status weights_recognise_whole(const char **arch, const struct weights_file *file, struct rudd_error *err);
 
 /* How a model's tensors are called and stored. */
 struct weights_form {

@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 #include "nn/sha256.h"
+#include "weights/container/folder.h"
 #include "weights/keras.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
 #include "weights/names/imagenet.h"
+#include "weights/names/others.h"
 
 /* ---- the report -------------------------------------------------------------------------------------------------- */
 
@@ -45,19 +47,16 @@ static enum rudd_status add_line(char ***lines, int *count, const char *text, st
     return RUDD_OK;
 }
 
-/* Appends one of the three lists to a message, as far as there is room: ", 2 missing: a, b". */
+/* Appends one of the three lists to a message: "; 5 missing: a, b, c, ...". */
 static void append_list(char *message, size_t size, const char *what, char *const *lines, int count)
 {
+    enum { SHOWN = 3 };
     size_t n = strlen(message);
-    if (!count || n + 64 > size) return;
+    if (!count) return;
     n += (size_t)snprintf(message + n, size - n, "; %d %s: ", count, what);
-    for (int i = 0; i < count; i++) {
-        if (n + strlen(lines[i]) + 24 > size) {
-            snprintf(message + n, size - n, ", ...");
-            return;
-        }
-        n += (size_t)snprintf(message + n, size - n, "%s%s", i ? ", " : "", lines[i]);
-    }
+    for (int i = 0; i < count && i < SHOWN && n < size; i++)
+        n += (size_t)snprintf(message + n, size - n, "%s%.100s", i ? ", " : "", lines[i]);
+    if (count > SHOWN && n < size) snprintf(message + n, size - n, ", ...");
 }
 
 /* ---- fitting tensors to parameters ------------------------------------------------------------------------------- */
@@ -191,19 +190,41 @@ static bool has_own_head(const struct loading *l)
     return dense > 1;
 }
 
+/* Whether all that is missing is of the classifier, and nothing else is wrong. */
+static bool lacks_only_classifier(const struct loading *l)
+{
+    const struct weights_report *r = l->report;
+    const int last = nn_model_stage_count(l->model) - 1;
+    if (!r->missing_count || r->extra_count || r->misshapen_count) return false;
+    int classifier = 0;
+    for (int i = 0; i < l->model->param_count; i++) classifier += l->model->params[i].stage == last && !l->from->tensors[i];
+    return classifier == r->missing_count;
+}
+
+/* Says which architecture it is where another was asked for. */
 static enum rudd_status refuse(const struct loading *l)
 {
     const struct weights_report *r = l->report;
     char lists[1500] = "";
+    const char *fitting = NULL;
+    if (lacks_only_classifier(l))
+        return rudd_fail(l->err, RUDD_MISMATCH,
+                         "%.200s: the weights of %s without its classifier; --allow-missing starts with a new one", l->path,
+                         l->model->arch);
+    enum rudd_status status = l->options->arch ? weights_recognise_whole(&fitting, l->file, l->err) : RUDD_OK;
+    if (status) return status;
+    if (fitting && strcmp(fitting, l->options->arch))
+        return rudd_fail(l->err, RUDD_MISMATCH, "%.200s: the weights are of %s (%s), not %s; leave --arch out or say --arch %s",
+                         l->path, fitting,
+                         weights_meta(l->file, "rudd.arch") ? "the file says so" : "recognised by its tensors",
+                         l->options->arch, fitting);
+    if (!fitting && weights_looks_like(l->file)) return weights_refuse_network(l->file, l->err);
     append_list(lists, sizeof lists, "missing", r->missing, r->missing_count);
     append_list(lists, sizeof lists, "misshapen", r->misshapen, r->misshapen_count);
     append_list(lists, sizeof lists, "extra", r->extra, r->extra_count);
-    const char *hint =
-        has_own_head(l)
-            ? "rudd's classifier is one dense layer: in Keras save the network without yours (include_top=False), and "
-              "import that with --allow-missing"
-        : !r->extra_count && !r->misshapen_count ? "--allow-missing initialises what is missing"
-                                                 : "check --arch";
+    const char *hint = has_own_head(l) ? "rudd's classifier is one dense layer: in Keras save the network without yours "
+                                         "(include_top=False), and import that with --allow-missing"
+                                       : "rudd inspect --tensors lists what the file holds";
     return rudd_fail(l->err, RUDD_MISMATCH, "%.200s: does not fit %s (%s names)%s; %s", l->path, l->model->arch,
                      weights_dialect_name(r->dialect), lists, hint);
 }
@@ -342,6 +363,10 @@ enum rudd_status weights_model_load(struct nn_model **model, const char *path, c
     struct loading l = {
         .path = path, .options = options ? options : &as_the_file_says, .report = report ? report : &own, .err = err};
     memset(l.report, 0, sizeof *l.report);
+    if (weights_is_hf_folder(path)) /* which says more than its weights do: weights_import */
+        return rudd_fail(err, RUDD_MISMATCH,
+                         "%s: a Hugging Face folder; make a model file of it first: rudd import %s -o model.safetensors", path,
+                         path);
     l.from = rudd_zalloc(1, sizeof *l.from);
     if (!l.from) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to load it", path);
     l.from->source = (struct nn_source){read_param, close_source};

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "weights/keras.h"
 #include "weights/model_file.h"
+#include "weights/names/others.h"
 
 bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum weights_dialect d)
 {
@@ -100,17 +101,36 @@ static enum rudd_status nearest_arch(const char **arch, const struct weights_fil
     return RUDD_OK;
 }
 
+/* *best: the architecture that the file's tensors fit best; NULL: none at all. */
+static enum rudd_status best_arch(const char **best, enum weights_dialect d, const struct weights_file *file,
+                                  struct rudd_error *err)
+{
+    int best_score = 0, nearest_score = 0;
+    const char *nearest = NULL;
+    *best = NULL;
+    enum rudd_status status = nearest_arch(&nearest, file, err);
+    if (!status) status = score_arch(&nearest_score, nearest, d, file, 0, err);
+    for (int k = 0; !status && nn_arch_name(k); k++) {
+        int score;
+        const char *name = nn_arch_name(k);
+        if (d == WEIGHTS_LUKEMELAS && strncmp(name, "tf_", 3)) continue;
+        if (weights_is_keras(d) && !strncmp(name, "efficientnet", 12)) continue; /* its tf_ twin it is */
+        status = score_arch(&score, name, d, file, nearest_score - 1, err);
+        if (status) return status;
+        const bool plain_twin = d == WEIGHTS_TORCHVISION && strncmp(name, "tf_", 3);
+        if (score > best_score || (score == best_score && score && plain_twin && !strncmp(*best, "tf_", 3))) {
+            best_score = score;
+            *best = name;
+        }
+    }
+    return status;
+}
+
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
                                    const struct weights_file *file, struct rudd_error *err)
 {
     enum weights_dialect d;
-    if (!find_dialect(&d, file))
-        return rudd_fail(
-            err, RUDD_MISMATCH,
-            "%s: no tensor conv_stem.weight (timm), features.0.0.weight (torchvision), _conv_stem.weight (lukemelas) or "
-            "stem_conv/kernel (Keras): "
-            "not a network of a known family in a known naming",
-            file->path);
+    if (!find_dialect(&d, file)) return weights_refuse_network(file, err);
     if (*arch) {
         *dialect = d;
         *guessed = false;
@@ -122,31 +142,34 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
     if (!own) own = weights_meta(file, "architecture");
     if (own) best = known_arch(own, d);
 
-    bool guess = !best;
-    int best_score = 0, nearest_score = 0;
+    const bool guess = !best;
     if (guess) {
-        const char *nearest = NULL;
-        enum rudd_status status = nearest_arch(&nearest, file, err);
-        if (!status) status = score_arch(&nearest_score, nearest, d, file, 0, err);
+        enum rudd_status status = best_arch(&best, d, file, err);
         if (status) return status;
     }
-    for (int k = 0; guess && nn_arch_name(k); k++) {
-        int score;
-        if (d == WEIGHTS_LUKEMELAS && strncmp(nn_arch_name(k), "tf_", 3)) continue;
-        if (weights_is_keras(d) && !strncmp(nn_arch_name(k), "efficientnet", 12)) continue; /* its tf_ twin it is */
-        enum rudd_status status = score_arch(&score, nn_arch_name(k), d, file, nearest_score - 1, err);
-        if (status) return status;
-        const bool plain_twin = d == WEIGHTS_TORCHVISION && strncmp(nn_arch_name(k), "tf_", 3);
-        if (score > best_score || (score == best_score && score && plain_twin && !strncmp(best, "tf_", 3))) {
-            best_score = score;
-            best = nn_arch_name(k);
-        }
-    }
-    if (!best)
-        return rudd_fail(err, RUDD_MISMATCH, "%s: its tensors (%s names) fit no known architecture; say which with --arch",
-                         file->path, weights_dialect_name(d));
+    if (!best) return weights_refuse_network(file, err);
     *arch = best;
     *dialect = d;
     *guessed = guess;
+    return RUDD_OK;
+}
+
+enum rudd_status weights_recognise_whole(const char **arch, const struct weights_file *file, struct rudd_error *err)
+{
+    enum weights_dialect d;
+    bool guessed;
+    int fitting, count = 0;
+    const char *found = NULL;
+    struct nn_model *outline;
+    enum rudd_status status = weights_recognise(&found, &d, &guessed, file, err);
+    *arch = NULL;
+    if (status == RUDD_MISMATCH) return RUDD_OK;
+    if (!status) status = score_arch(&fitting, found, d, file, INT_MIN / 2, err);
+    if (!status) status = nn_model_describe(&outline, found, 1, err);
+    if (status) return status;
+    const int classifier = nn_model_stage_count(outline) - 1;
+    for (int i = 0; i < outline->param_count; i++) count += outline->params[i].stage < classifier;
+    nn_model_destroy(outline);
+    if (fitting == count) *arch = found;
     return RUDD_OK;
 }

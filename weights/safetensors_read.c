@@ -8,6 +8,7 @@
  *
  * Source: the format's description at github.com/huggingface/safetensors, "Format"; no gaps and no overlaps are its own rules.
  */
+#include "weights/container/identify.h"
 #include "weights/safetensors.h"
 
 #include <inttypes.h>
@@ -66,10 +67,9 @@ static enum rudd_status parse_offsets(struct weights_tensor *t, json_t *json, co
         return rudd_fail(c->err, RUDD_FORMAT, "%s: tensor %s: \"data_offsets\" is not a pair of integers", c->file, t->name);
     json_int_t begin = json_integer_value(begin_json), end = json_integer_value(end_json);
     if (begin < 0 || end < begin || (uint64_t)end > c->data_length)
-        return rudd_fail(
-            c->err, RUDD_FORMAT,
-            "%s: tensor %s: data_offsets [%lld,%lld] lie outside the %zu bytes of data; the file is truncated or corrupt",
-            c->file, t->name, (long long)begin, (long long)end, c->data_length);
+        return rudd_fail(c->err, RUDD_FORMAT,
+                         "%s: tensor %s: data_offsets [%lld,%lld] lie outside the %zu bytes of data; the file is damaged",
+                         c->file, t->name, (long long)begin, (long long)end, c->data_length);
     if ((size_t)(end - begin) != t->count * weights_dtype_size(t->dtype))
         return rudd_fail(c->err, RUDD_FORMAT, "%s: tensor %s: data_offsets span %lld bytes, its shape in %s needs %zu", c->file,
                          t->name, (long long)(end - begin), weights_dtype_name(t->dtype),
@@ -149,9 +149,29 @@ static enum rudd_status check_tiling(struct weights_file *file, const struct con
     return RUDD_OK;
 }
 
+/* Where the data end that the header tells of. */
+static json_int_t find_end(json_t *header)
+{
+    const char *key;
+    json_t *value;
+    json_int_t last = 0;
+    json_object_foreach(header, key, value)
+    {
+        const json_int_t end = json_integer_value(json_array_get(json_object_get(value, "data_offsets"), 1));
+        last = end > last ? end : last;
+    }
+    return last;
+}
+
 static enum rudd_status parse_header(struct weights_file *file, json_t *header, const struct context *c)
 {
-    size_t entries = json_object_size(header);
+    const size_t entries = json_object_size(header);
+    const json_int_t end = find_end(header);
+    if ((uint64_t)end > c->data_length)
+        return rudd_fail(c->err, RUDD_FORMAT,
+                         "%s: the file is not complete: its tensors have %lld bytes, %zu of them are "
+                         "there; download it again",
+                         c->file, (long long)end, c->data_length);
     file->tensors = rudd_zalloc(entries, sizeof *file->tensors);
     if (!file->tensors) return rudd_fail(c->err, RUDD_NO_MEMORY, "%s: no memory for %zu tensors", c->file, entries);
     const char *key;
@@ -177,18 +197,16 @@ enum rudd_status weights_safetensors_parse(struct weights_file *file, const void
     uint64_t header_length = 0;
     enum rudd_status status;
 
-    if (length < 8)
-        return rudd_fail(err, RUDD_FORMAT, "%s: %zu bytes; safetensors starts with an 8-byte header length", name, length);
+    if (!weights_is_safetensors(bytes, length)) return weights_refuse_kind(bytes, length, name, err);
     for (int i = 7; i >= 0; i--) header_length = header_length << 8 | p[i];
     if (header_length > length - 8)
         return rudd_fail(err, RUDD_FORMAT,
-                         "%s: header claims %" PRIu64 " bytes but %zu follow; the file is truncated or not safetensors", name,
-                         header_length, length - 8);
+                         "%s: the file is not complete: its header has %" PRIu64
+                         " bytes, %zu of them are there; download it again",
+                         name, header_length, length - 8);
     if (header_length > MAX_HEADER)
         return rudd_fail(err, RUDD_LIMIT, "%s: header of %" PRIu64 " bytes, expected at most %d", name, header_length,
                          MAX_HEADER);
-    if (!header_length || p[8] != '{')
-        return rudd_fail(err, RUDD_FORMAT, "%s: the header does not begin with '{'; this is not safetensors", name);
 
     parsed.path = rudd_strdup(name);
     if (!parsed.path) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to parse it", name);
