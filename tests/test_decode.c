@@ -250,7 +250,7 @@ static void not_pictures(void **state)
 {
     (void)state;
     refused("", 0, NULL, "the file is empty");
-    refused("GIF88a......", 12, NULL, "no picture by its first bytes");
+    refused("GIF88a......", 12, NULL, "text, not a picture");
     refused("\xff\xd8", 2, NULL, "no picture by its first bytes");
     refused("\xff\xd8\xff", 3, NULL, "JPEG");
     refused("\x89PNG\r\n\x1a\n", 8, NULL, "PNG");

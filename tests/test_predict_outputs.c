@@ -78,7 +78,7 @@ static void csv_has_a_row_for_every_picture(void **state)
     struct result r = predict(NULL, 0, "--json", "--top", "2", "--csv", "a.csv", "pics", NULL);
     assert_int_equal(r.status, 1);
     assert_int_equal(count_of(r.err, "\n"), 1);
-    assert_non_null(strstr(r.err, "pics/bad.jpg: no picture by its first bytes"));
+    assert_non_null(strstr(r.err, "pics/bad.jpg: text, not a picture"));
     char *text = read_file("a.csv", NULL);
     int rows;
     char ***table = parse_csv(text, &rows);

@@ -76,8 +76,8 @@ bool weights_fits(const struct weights_tensor *t, const struct nn_param *p, enum
 enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dialect, bool *guessed,
                                    const struct weights_file *file, struct rudd_error *err);
 
-/* *arch: the architecture that has all of file's tensors, its classifier aside; NULL: none. */
-enum rudd_status weights_recognise_whole(const char **arch, const struct weights_file *file, struct rudd_error *err);
+/* *arch: the architecture of which nine tensors in ten, its classifier's aside, are in file as they should be; NULL: none. */
+enum rudd_status weights_recognise_most(const char **arch, const struct weights_file *file, struct rudd_error *err);
 
 /* How a model's tensors are called and stored. */
 struct weights_form {

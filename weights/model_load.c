@@ -211,7 +211,7 @@ static enum rudd_status refuse(const struct loading *l)
         return rudd_fail(l->err, RUDD_MISMATCH,
                          "%.200s: the weights of %s without its classifier; --allow-missing starts with a new one", l->path,
                          l->model->arch);
-    enum rudd_status status = l->options->arch ? weights_recognise_whole(&fitting, l->file, l->err) : RUDD_OK;
+    enum rudd_status status = l->options->arch ? weights_recognise_most(&fitting, l->file, l->err) : RUDD_OK;
     if (status) return status;
     if (fitting && strcmp(fitting, l->options->arch))
         return rudd_fail(l->err, RUDD_MISMATCH, "%.200s: the weights are of %s (%s), not %s; leave --arch out or say --arch %s",

@@ -154,7 +154,7 @@ enum rudd_status weights_recognise(const char **arch, enum weights_dialect *dial
     return RUDD_OK;
 }
 
-enum rudd_status weights_recognise_whole(const char **arch, const struct weights_file *file, struct rudd_error *err)
+enum rudd_status weights_recognise_most(const char **arch, const struct weights_file *file, struct rudd_error *err)
 {
     enum weights_dialect d;
     bool guessed;
@@ -170,6 +170,6 @@ enum rudd_status weights_recognise_whole(const char **arch, const struct weights
     const int classifier = nn_model_stage_count(outline) - 1;
     for (int i = 0; i < outline->param_count; i++) count += outline->params[i].stage < classifier;
     nn_model_destroy(outline);
-    if (fitting == count) *arch = found;
+    if (fitting > count - count / 5) *arch = found; /* each that does not fit takes two off */
     return RUDD_OK;
 }

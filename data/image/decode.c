@@ -126,8 +126,8 @@ static enum rudd_status choose(data_codec **decode, const void *bytes, size_t le
     if (!length) return rudd_fail(err, RUDD_FORMAT, "%s: the file is empty", name);
     const struct data_format *format = data_format_sniff(bytes, length);
     if (!format)
-        return rudd_fail(err, RUDD_FORMAT, "%s: no picture by its first bytes; expected %s", name,
-                         data_format_names(known, sizeof known));
+        return rudd_fail(err, RUDD_FORMAT, "%s: %s; expected %s", name,
+                         data_not_a_picture(bytes, length), data_format_names(known, sizeof known));
     if (!format->decode)
         return rudd_fail(err, RUDD_FORMAT,
                          "%s: a %s picture, which this rudd cannot read: it was built without %s",

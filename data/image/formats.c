@@ -146,3 +146,59 @@ const char *data_format_names(char *text, size_t size)
     }
     return text;
 }
+
+static bool is_safetensors(const uint8_t *bytes, size_t length)
+{
+    return length > 8 && bytes[8] == '{' && !bytes[5] && !bytes[6] && !bytes[7];
+}
+
+static bool is_html(const uint8_t *bytes, size_t length)
+{
+    return length >= 5 && (!strncasecmp((const char *)bytes, "<!doc", 5) ||
+                           !strncasecmp((const char *)bytes, "<html", 5));
+}
+
+static bool is_video(const uint8_t *bytes, size_t length)
+{
+    return length >= 12 && !memcmp(bytes + 4, "ftyp", 4);
+}
+
+static bool is_jpeg_xl(const uint8_t *bytes, size_t length)
+{
+    return begins(bytes, length, "\xff\x0a", 2) || begins(bytes, length, "\0\0\0\fJXL ", 8);
+}
+
+/* Texts have no control characters, and in UTF-8 none of the highest bytes. */
+static bool is_text(const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length && i < 512; i++)
+        if (bytes[i] < 9 || (bytes[i] > 13 && bytes[i] < ' ') || bytes[i] > 0xf7) return false;
+    return true;
+}
+
+const char *data_not_a_picture(const uint8_t *bytes, size_t length)
+{
+    /* The first row that fits; starts NULL: these bytes stand first. */
+    static const struct {
+        bool (*starts)(const uint8_t *bytes, size_t length);
+        const char *magic, *words;
+    } others[] = {
+        {is_safetensors, NULL, "a model file (safetensors), not a picture"},
+        {NULL, "\x89HDF", "a model file (HDF5), not a picture"},
+        {NULL, "PK\3\4", "a zip archive, not a picture"},
+        {NULL, "version https://git-lfs",
+         "a Git LFS pointer, not the picture itself (git lfs pull "
+         "brings it)"},
+        {is_html, NULL, "a web page (HTML), not a picture"},
+        {is_video, NULL, "a video, not a picture"},
+        {is_jpeg_xl, NULL, "a JPEG XL picture, which rudd does not read"},
+        {NULL, "8BPS", "a Photoshop document, which rudd does not read"},
+        {NULL, "%PDF", "a PDF document, not a picture"},
+        {is_text, NULL, "text, not a picture"},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i].starts ? others[i].starts(bytes, length)
+                             : begins(bytes, length, others[i].magic, strlen(others[i].magic)))
+            return others[i].words;
+    return "no picture by its first bytes";
+}

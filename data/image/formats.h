@@ -29,4 +29,7 @@ const char *data_format_ending(char ending[8], const struct data_format *format)
 /* All names for messages, such as "JPEG, PNG or WebP": what this program can decode. */
 const char *data_format_names(char *text, size_t size);
 
+/* What bytes are that no format knows: "text, not a picture", for messages. Never NULL. */
+const char *data_not_a_picture(const uint8_t *bytes, size_t length);
+
 #endif

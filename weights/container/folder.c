@@ -69,37 +69,38 @@ static bool holds_pictures(const char *folder)
 
 /* What the entries of a folder tell. */
 struct contents {
-    char weights[256], run[256]; /* a weights file, a folder that is a run; empty: none */
+    char weights[256], run[256]; /* a weights file, a folder that is a run; empty: none in it */
     int weights_count;
     bool pictures; /* in it, or in folders inside */
 };
 
-static void look_into(struct contents *c, const char *folder, int most, int depth);
+static void look_into(struct contents *c, const char *folder, int most, bool top);
 
-static void look_at(struct contents *c, const char *folder, const char *name, int depth)
+/* top: the entry is the folder's own, not one of a folder inside. */
+static void look_at(struct contents *c, const char *folder, const char *name, bool top)
 {
     static const char *const endings[] = {".safetensors", ".pth", ".pt",    ".npz",
                                           ".h5",          ".bin", ".keras", NULL};
     char path[PATH];
     if (!join(path, folder, name)) return;
     if (is_folder(path)) {
-        if (holds(path, "run.json") && strlen(name) < sizeof c->run)
+        if (top && holds(path, "run.json") && strlen(name) < sizeof c->run)
             memcpy(c->run, name, strlen(name) + 1);
         c->pictures |= holds_pictures(path);
-        if (depth && !c->pictures) look_into(c, path, 100, depth - 1);
-    } else if (is_one_of(ending_of(name), endings) && strlen(name) < sizeof c->weights) {
+        if (top && !c->pictures) look_into(c, path, 100, false);
+    } else if (top && is_one_of(ending_of(name), endings) && strlen(name) < sizeof c->weights) {
         memcpy(c->weights, name, strlen(name) + 1);
         c->weights_count++;
     }
 }
 
-/* The first names of a folder, most at most; depth: levels of folders below it. */
-static void look_into(struct contents *c, const char *folder, int most, int depth)
+/* The first names of a folder, most at most. */
+static void look_into(struct contents *c, const char *folder, int most, bool top)
 {
     DIR *dir = opendir(folder);
     struct dirent *e;
     for (int i = 0; dir && i < most && (e = readdir(dir)); i++)
-        if (e->d_name[0] != '.') look_at(c, folder, e->d_name, depth);
+        if (e->d_name[0] != '.') look_at(c, folder, e->d_name, top);
     if (dir) closedir(dir);
 }
 
@@ -128,7 +129,7 @@ static enum rudd_status refuse(const char *folder, struct rudd_error *err)
     struct contents c = {.pictures = holds_pictures(folder)};
     if (access(folder, R_OK | X_OK))
         return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", folder, strerror(errno));
-    look_into(&c, folder, 1000, 1);
+    look_into(&c, folder, 1000, true);
     if (c.weights_count == 1)
         return rudd_fail(err, RUDD_MISMATCH, "%s: a folder; give the weights file in it: %s/%s",
                          folder, folder, c.weights);

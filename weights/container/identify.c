@@ -48,14 +48,15 @@ static bool mentions(struct span s, const char *word)
     return false;
 }
 
-/* No control characters among the first bytes. Bytes of 128 and above are letters of many texts. */
+/* No control characters among the first bytes, and none of those that UTF-8 never has. */
 static bool is_text(struct span s)
 {
     const size_t end = s.length < 4096 ? s.length : 4096;
-    for (size_t i = 0; i < end; i++)
-        if (s.bytes[i] == 0x7f || (s.bytes[i] < ' ' && !strchr("\t\r\n\f", s.bytes[i])))
-            return false;
-    return end && memchr(s.bytes, 0, end) == NULL;
+    for (size_t i = 0; i < end; i++) {
+        const unsigned char c = s.bytes[i];
+        if (c < '\t' || (c > '\r' && c < ' ') || c == 0x7f || c > 0xf7) return false;
+    }
+    return end > 0;
 }
 
 static bool is_html(struct span s)
@@ -63,6 +64,11 @@ static bool is_html(struct span s)
     const struct span t = text_start(s);
     return begins(t, "<!doctype html") || begins(t, "<html") || begins(t, "<head") ||
            (begins(t, "<?xml") && mentions(t, "<html"));
+}
+
+static bool is_report(struct span s)
+{
+    return is_html(s) && mentions(s, "<title>rudd ");
 }
 
 static bool is_openvino(struct span s)
@@ -267,6 +273,7 @@ static const struct {
      {"zeros instead of weights", "the download did not finish; download the file again"}},
     {MAGIC(0, "version https://git-lfs.github.com/spec/"),
      {"a Git LFS pointer, not the file itself", "run git lfs pull where it was cloned"}},
+    {TEST(is_report), {"a run's report, not its weights", "give the run's folder"}},
     {TEST(is_html), {"HTML, not weights", "the download gave a web page; download the file again"}},
     {TEST(is_openvino),
      {"an OpenVINO network", "rudd does not read it; import the weights it was made from"}},
