@@ -65,11 +65,8 @@ static char *stem(const char *path)
 /* Of the file that is loaded: a run's folder changes whenever a file in it is replaced. */
 static struct serve_stamp stamp_of(const char *path)
 {
-    char *file;
-    if (weights_find_file(&file, path, NULL)) return (struct serve_stamp){0};
-    const struct serve_stamp stamp = serve_stamp_of(file);
-    rudd_free(file);
-    return stamp;
+    char file[WEIGHTS_PATH];
+    return weights_find_file(file, path, NULL) ? (struct serve_stamp){0} : serve_stamp_of(file);
 }
 
 /* ---- one version ---------------------------------------------------------------------------------------------------------- */

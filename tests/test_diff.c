@@ -165,7 +165,7 @@ static void the_command_says_it_by_its_status(void **state)
     json_decref(json);
     assert_int_equal(RUN(train_cmd_diff, NULL, a, b, "--no-metadata", "--tolerance", "0.001"), RUDD_OK);
     assert_int_equal(RUN(train_cmd_diff, NULL, a), RUDD_ARGUMENT);
-    assert_int_equal(RUN(train_cmd_diff, NULL, a, folder), RUDD_IO);
+    assert_int_equal(RUN(train_cmd_diff, NULL, a, folder), RUDD_MISMATCH);
 }
 
 /* A model by its layers; anything else, and any file when asked, by its tensors. */

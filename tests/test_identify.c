@@ -244,9 +244,9 @@ static void folders_are_resolved(void **state)
         {"", "d: a folder without model.safetensors; expected a run's folder or a weights file", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char *file = NULL;
+        char file[WEIGHTS_PATH];
         make_folder(rows[i].names);
-        const enum rudd_status status = weights_find_file(&file, i % 2 ? "d" : "d/", &err);
+        const enum rudd_status status = weights_find_file(file, i % 2 ? "d" : "d/", &err);
         const char *said = status ? err.message : file;
         char expected[300];
         snprintf(expected, sizeof expected, "%s", rows[i].answer);
@@ -255,16 +255,14 @@ static void folders_are_resolved(void **state)
         else if (strcmp(said, expected))
             fail_msg("expected \"%s\", found \"%s\"", expected, said);
         assert_int_equal(status, rows[i].found ? RUDD_OK : RUDD_MISMATCH);
-        rudd_free(file);
         if (rows[i].found) continue;
         struct weights_file f;
         assert_int_equal(weights_open(&f, "d", &err), RUDD_MISMATCH);
         assert_string_equal(err.message, rows[i].answer);
     }
-    char *file;
-    assert_int_equal(weights_find_file(&file, "no/such/file", &err), RUDD_OK); /* whoever opens it says so */
+    char file[WEIGHTS_PATH];
+    assert_int_equal(weights_find_file(file, "no/such/file", &err), RUDD_OK); /* whoever opens it says so */
     assert_string_equal(file, "no/such/file");
-    rudd_free(file);
 }
 
 /* A run's folder is a model wherever one is opened; a hub's folder is sent through import, which reads its configuration. */

@@ -335,6 +335,35 @@ static void bad_starts(void **state)
     }
 }
 
+/* A run's folder is served under its name; another file in it changes nothing, a new best model is loaded. */
+static void a_run_folder_is_watched(void **state)
+{
+    (void)state;
+    char run[128], model[128], log[128];
+    in_folder(run, "mine");
+    in_folder(model, "mine/model.safetensors");
+    in_folder(log, "mine/metrics.jsonl");
+    assert_int_equal(mkdir(run, 0777), 0);
+    put_version(model, 0);
+    struct serve_models *models = registry(run, NULL, 20);
+    const struct serve_model *m = serve_models_get(models, "mine");
+    assert_non_null(m);
+    assert_string_equal(m->name, "mine");
+    serve_models_put(models, m);
+    assert_version(models, NULL, "v1");
+    const int before = loaded;
+    put_bytes(log, "{}", 2);
+    pause_ms(100);
+    assert_int_equal(loaded, before);
+    put_version(model, 1);
+    wait_news(&loaded, before + 1);
+    assert_version(models, NULL, "v2");
+    serve_models_destroy(models);
+    unlink(model);
+    unlink(log);
+    rmdir(run);
+}
+
 /* Whichever allocation fails while a model is swapped, the one that serves stays, and the next attempt succeeds. */
 static void every_allocation_may_fail(void **state)
 {
@@ -577,13 +606,11 @@ static void signals_files_and_headers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(golden_answers),
-                                       cmocka_unit_test(damaged_files_change_nothing),
-                                       cmocka_unit_test(versions_come_and_go),
-                                       cmocka_unit_test(bad_starts),
-                                       cmocka_unit_test(every_allocation_may_fail),
-                                       cmocka_unit_test(swaps_under_load),
-                                       cmocka_unit_test(served_swaps),
-                                       cmocka_unit_test(signals_files_and_headers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_answers),           cmocka_unit_test(damaged_files_change_nothing),
+        cmocka_unit_test(versions_come_and_go),     cmocka_unit_test(bad_starts),
+        cmocka_unit_test(a_run_folder_is_watched),  cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(swaps_under_load),         cmocka_unit_test(served_swaps),
+        cmocka_unit_test(signals_files_and_headers)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -301,12 +301,9 @@ out:
 
 enum rudd_status weights_open(struct weights_file *file, const char *path, struct rudd_error *err)
 {
-    char *found;
-    enum rudd_status status = weights_find_file(&found, path, err);
-    if (status) return status;
-    status = open_file(file, found, err);
-    rudd_free(found);
-    return status;
+    char found[WEIGHTS_PATH];
+    enum rudd_status status = weights_find_file(found, path, err);
+    return status ? status : open_file(file, found, err);
 }
 
 bool weights_in_map(const struct weights_file *file, const void *p)

@@ -253,7 +253,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
                                     const struct weights_load_options *options, struct weights_report *report,
                                     struct rudd_error *err)
 {
-    char *file = NULL;
+    char file[WEIGHTS_PATH];
     struct weights_load_options o = *options;
     struct weights_report own = {0};
     struct weights_hf hf = {0};
@@ -262,7 +262,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     memset(report, 0, sizeof *report);
     snprintf(config, room, "%s/config.json", folder);
     enum rudd_status status = read_config(&hf, config, err);
-    if (!status) status = weights_find_file(&file, folder, err);
+    if (!status) status = weights_find_file(file, folder, err);
     if (status) goto out;
     if (!o.arch) o.arch = hf.arch;
     if (!o.pad) o.pad = hf.pad;
@@ -276,7 +276,6 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     else
         *model = m;
 out:
-    rudd_free(file);
     weights_hf_free(&hf);
     weights_report_free(&own);
     return status;

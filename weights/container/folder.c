@@ -16,20 +16,18 @@ static bool is_folder(const char *path)
     return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-enum { PATH = 4096 };
-
 /* "folder/name"; false: too long for the system. */
-static bool join(char out[PATH], const char *folder, const char *name)
+static bool join(char out[WEIGHTS_PATH], const char *folder, const char *name)
 {
     size_t n = strlen(folder);
     while (n > 1 && folder[n - 1] == '/') n--;
-    const int length = snprintf(out, PATH, "%.*s/%s", (int)n, folder, name);
-    return length > 0 && length < PATH;
+    const int length = snprintf(out, WEIGHTS_PATH, "%.*s/%s", (int)n, folder, name);
+    return length > 0 && length < WEIGHTS_PATH;
 }
 
 static bool holds(const char *folder, const char *name)
 {
-    char path[PATH];
+    char path[WEIGHTS_PATH];
     return join(path, folder, name) && !access(path, F_OK);
 }
 
@@ -81,7 +79,7 @@ static void look_at(struct contents *c, const char *folder, const char *name, bo
 {
     static const char *const endings[] = {".safetensors", ".pth", ".pt",    ".npz",
                                           ".h5",          ".bin", ".keras", NULL};
-    char path[PATH];
+    char path[WEIGHTS_PATH];
     if (!join(path, folder, name)) return;
     if (is_folder(path)) {
         if (top && holds(path, "run.json") && strlen(name) < sizeof c->run)
@@ -153,19 +151,20 @@ static enum rudd_status refuse(const char *folder, struct rudd_error *err)
                      folder);
 }
 
-enum rudd_status weights_find_file(char **file, const char *path, struct rudd_error *err)
+enum rudd_status weights_find_file(char out[WEIGHTS_PATH], const char *path, struct rudd_error *err)
 {
     /* A run's or rudd's own, then as timm looks for them. */
     static const char *const names[] = {"model.safetensors", "pytorch_model.bin",
                                         "pytorch_model.pth", "model.pth"};
-    char found[PATH];
     size_t i = 0;
-    if (is_folder(path)) {
-        while (i < sizeof names / sizeof *names && !holds(path, names[i])) i++;
-        if (i == sizeof names / sizeof *names || !join(found, path, names[i]))
-            return refuse(path, err);
-        path = found;
+    if (!is_folder(path)) {
+        if (strlen(path) >= WEIGHTS_PATH)
+            return rudd_fail(err, RUDD_IO, "%.200s...: cannot open: %s", path,
+                             strerror(ENAMETOOLONG));
+        memcpy(out, path, strlen(path) + 1);
+        return RUDD_OK;
     }
-    *file = rudd_strdup(path);
-    return *file ? RUDD_OK : rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to open it", path);
+    while (i < sizeof names / sizeof *names && !holds(path, names[i])) i++;
+    return i < sizeof names / sizeof *names && join(out, path, names[i]) ? RUDD_OK
+                                                                         : refuse(path, err);
 }

@@ -13,8 +13,10 @@
  * weights alone are not the model (weights/hf_folder.h). */
 bool weights_is_hf_folder(const char *path);
 
-/* *file: the weights file of a folder, or a copy of path where path is no folder; the caller frees
- * it. What is no folder is not looked at. RUDD_MISMATCH says what the folder is instead. */
-enum rudd_status weights_find_file(char **file, const char *path, struct rudd_error *err);
+enum { WEIGHTS_PATH = 4096 };
+
+/* Into out the weights file of a folder, or path itself where it is no folder, which is not looked
+ * at. RUDD_MISMATCH says what the folder is instead; RUDD_IO. Allocates nothing. */
+enum rudd_status weights_find_file(char out[WEIGHTS_PATH], const char *path, struct rudd_error *err);
 
 #endif
