@@ -194,9 +194,8 @@ static void failed_imports_leave_nothing(void **state)
     struct nn_model *m = model_of("rudd_nano");
     char names[160], *const argv[][8] = {
                          {"import", path, "-o", other, "--arch", "efficientnet_b0"}, /* another network */
-                         {"import", path, "-o", other, "--classes",
-                          names}, /* two names, three classes: a new classifier, and the next fault */
-                         {"import", path, "-o", other, "--dtype", "float16"}, /* a value beyond its largest */
+                         {"import", path, "-o", other, "--classes", names},          /* a line without a name */
+                         {"import", path, "-o", other, "--dtype", "float16"},        /* a value beyond its largest */
                          {"import", path, "-o", other, "--pad", "symmetric", "--pad-size", "64"},
                          {"import", folder, "-o", other},                                    /* a folder without config.json */
                          {"import", path, "-o", other, "--preprocess", "{\"std\":[0,1,1]}"}, /* it divides */

@@ -155,7 +155,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         goto out;
     }
     if (classes) status = class_list_read(&list, classes, err);
-    load.class_count = list.count;
+    if (load.allow_missing) load.class_count = list.count; /* a new classifier where the file's has another number */
     load.pad = (enum weights_pad)pad;
     load.bn_eps = (float)eps;
     load.keras_norm = (enum weights_keras_norm)keras_norm;
@@ -164,6 +164,11 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     const struct weights_hub_options fetch = {.events = train_fetch_events(&bar, false)};
     if (!status) status = weights_hub_locate(&path, options.arguments[0], &fetch, err);
     if (!status) status = weights_import(&model, path, &load, &report, err);
+    if (!status && classes && list.count != model->class_count)
+        status = rudd_fail(err, RUDD_MISMATCH,
+                           "%s: holds %d class names, but the weights have %d classes; give as many names, or --allow-missing "
+                           "for a new classifier that has learned nothing",
+                           classes, list.count, model->class_count);
     if (!status && preprocess) status = set_preprocess(model, &report, preprocess, err);
     struct rudd_error why;
     if (!status && classes && (status = nn_model_set_classes(model, list.classes, list.count, &why)))

@@ -256,6 +256,15 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
     return containers[c].parse(file, bytes, length, name, err);
 }
 
+static enum rudd_status refuse_open(const char *path, int cause, struct rudd_error *err)
+{
+    if (cause == ENOENT || cause == ENOTDIR)
+        return rudd_fail(err, RUDD_IO, "%s: there is no such file; check its name and the folder that you are in", path);
+    if (cause == EACCES)
+        return rudd_fail(err, RUDD_IO, "%s: you may not read it; ask its owner for permission (chmod a+r)", path);
+    return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(cause));
+}
+
 static enum rudd_status open_file(struct weights_file *file, const char *path, struct rudd_error *err)
 {
     enum rudd_status status;
@@ -263,7 +272,7 @@ static enum rudd_status open_file(struct weights_file *file, const char *path, s
     size_t length = 0;
     void *map = MAP_FAILED;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* so that a pipe is refused below instead of waited for */
-    if (fd < 0) return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (fd < 0) return refuse_open(path, errno, err);
     if (fstat(fd, &st)) {
         status = rudd_fail(err, RUDD_IO, "%s: cannot stat: %s", path, strerror(errno));
         goto out;

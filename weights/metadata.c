@@ -185,7 +185,10 @@ static enum rudd_status check_keys(const json_t *json, const char *const *keys, 
     {
         int i = 0;
         while (i < count && strcmp(key, keys[i])) i++;
-        if (i == count) return rudd_fail(err, RUDD_FORMAT, "%s: unknown key \"%.40s\"", where, key);
+        if (i < count) continue;
+        char known[200] = "";
+        for (int k = 0; k < count; k++) strcat(strcat(known, k ? ", " : ""), keys[k]);
+        return rudd_fail(err, RUDD_FORMAT, "%s: unknown key \"%.40s\"; expected one of %s", where, key, known);
     }
     return RUDD_OK;
 }

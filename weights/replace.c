@@ -13,12 +13,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static enum rudd_status refuse_create(const char *path, int cause, struct rudd_error *err)
+{
+    if (cause == ENOENT || cause == ENOTDIR)
+        return rudd_fail(err, RUDD_IO, "%s: its folder does not exist; make the folder first", path);
+    if (cause == EACCES || cause == EROFS)
+        return rudd_fail(err, RUDD_IO, "%s: you may not write into its folder; give another name", path);
+    return rudd_fail(err, RUDD_IO, "%s: cannot create a file beside it: %s", path, strerror(cause));
+}
+
+/* What to do about a disk that takes no more. */
+static const char *write_hint(int cause)
+{
+    return cause == ENOSPC || cause == EDQUOT ? "; make room or write elsewhere" : "";
+}
+
 enum rudd_status weights_replace_begin(struct weights_replacement *r, const char *path, struct rudd_error *err)
 {
     struct stat old;
     bool exists = !stat(path, &old);
     if (exists && !S_ISREG(old.st_mode)) /* a rename would replace a device or fail on a folder */
-        return rudd_fail(err, RUDD_ARGUMENT, "%s: exists and is not a regular file; give another name", path);
+        return rudd_fail(err, RUDD_ARGUMENT, "%s: is %s, not a file that can be replaced; give another name", path,
+                         S_ISDIR(old.st_mode) ? "a folder" : "a device or a pipe");
     size_t room = strlen(path) + 48;
     r->path = path;
     r->fd = -1;
@@ -30,7 +46,7 @@ enum rudd_status weights_replace_begin(struct weights_replacement *r, const char
         if (r->fd < 0 && (errno != EEXIST || n == 100)) {
             int cause = errno;
             rudd_free(r->temporary);
-            return rudd_fail(err, RUDD_IO, "%s: cannot create a file beside it: %s", path, strerror(cause));
+            return refuse_create(path, cause, err);
         }
     }
     if (exists)
@@ -44,9 +60,11 @@ enum rudd_status weights_replace_write(struct weights_replacement *r, const void
     while (length) {
         ssize_t n = write(r->fd, p, length < 1u << 30 ? length : 1u << 30);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0)
-            return rudd_fail(err, RUDD_IO, "%s: cannot write: %s; the old file, if any, is unchanged", r->path,
-                             strerror(n ? errno : ENOSPC));
+        if (n <= 0) {
+            const int cause = n ? errno : ENOSPC;
+            return rudd_fail(err, RUDD_IO, "%s: cannot write: %s; the old file, if any, is unchanged%s", r->path,
+                             strerror(cause), write_hint(cause));
+        }
         p += n;
         length -= (size_t)n;
     }
