@@ -176,6 +176,7 @@ $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_help: | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
 $(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
+$(B)/tests/test_mistakes: $(B)/tests/pictures.o | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
 $(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o
 $(addprefix $(B)/tests/test_,train resume recipes kill cache limits): $(B)/tests/training.o

@@ -162,7 +162,11 @@ enum rudd_status serve_keys_read(struct serve_keys **keys, const char *path, str
     enum rudd_status status;
     char *text = NULL;
     FILE *f = fopen(path, "rb");
-    if (!f) return rudd_fail(err, RUDD_IO, "--keys %.500s: %s", path, strerror(errno));
+    if (!f)
+        return rudd_fail(err, RUDD_IO, "--keys %.500s: %s%s", path, strerror(errno),
+                         errno == ENOENT   ? "; rudd-serve --new-key NAME:ROLES makes a key and its line"
+                         : errno == EACCES ? "; the user that the server runs as must be able to read it"
+                                           : "");
     text = rudd_alloc(FILE_MAX + 1);
     size_t n = text ? fread(text, 1, FILE_MAX + 1, f) : 0;
     if (!text)

@@ -441,7 +441,9 @@ enum rudd_status serve_models_create(struct serve_models **models, const struct 
         if (add_found(r, true, &why)) status = rudd_fail(err, why.status, "%s", why.message);
     }
     if (!status && !r->count)
-        status = rudd_fail(err, RUDD_ARGUMENT, "--models %.500s: no *.safetensors there", o->folder ? o->folder : "");
+        status = rudd_fail(err, RUDD_ARGUMENT,
+                           "--models %.500s: no *.safetensors there; put a model file into it, or give --model FILE",
+                           o->folder ? o->folder : "");
     if (!status && pthread_create(&r->thread, NULL, keep_watch, r))
         status = rudd_fail(err, RUDD_IO, "the system starts no more threads");
     r->running = !status;

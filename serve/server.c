@@ -67,7 +67,10 @@ static enum rudd_status listen_on(int *fd, char url[320], const char *scheme, co
     s = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) || bind(s, found->ai_addr, found->ai_addrlen) ||
         listen(s, SOMAXCONN)) {
-        status = rudd_fail(err, RUDD_IO, "--listen %.200s: %s", text, strerror(errno));
+        status = rudd_fail(err, RUDD_IO, "--listen %.200s: %s%s", text, strerror(errno),
+                           errno == EADDRINUSE ? "; stop the program that listens there, or give another port"
+                           : errno == EACCES   ? "; give a port of 1024 or more"
+                                               : "");
     } else {
         struct sockaddr_storage bound;
         socklen_t size = sizeof bound;

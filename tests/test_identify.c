@@ -40,7 +40,7 @@ static void write_file(const char *name, const void *bytes, size_t length)
     fclose(f);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 #define BYTES(text) text, sizeof text - 1
 
@@ -195,7 +195,7 @@ static void cut_files_are_told(void **state)
     assert_string_equal(err.message, expected);
 }
 
-/* ---- folders ------------------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 /* Makes the folder d anew with empty files, and folders where a name ends in a slash. */
 static void make_folder(const char *names)
@@ -287,7 +287,7 @@ static void run_folders_are_models(void **state)
     nn_model_destroy(m);
 }
 
-/* ---- networks ----------------------------------------------------------------------------------- */
+/* ---- networks -------------------------------------------------------------------------------- */
 
 /* A file of one value under each name. */
 static void write_names(const char *const *names)

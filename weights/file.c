@@ -4,6 +4,7 @@
  * models are read, not mapped). */
 #include "weights/file.h"
 
+#include "nn/base/refuse.h"
 #include "nn/half.h"
 #include "weights/archive.h"
 #include "weights/container/folder.h"
@@ -256,15 +257,6 @@ enum rudd_status weights_parse(struct weights_file *file, const void *bytes, siz
     return containers[c].parse(file, bytes, length, name, err);
 }
 
-static enum rudd_status refuse_open(const char *path, int cause, struct rudd_error *err)
-{
-    if (cause == ENOENT || cause == ENOTDIR)
-        return rudd_fail(err, RUDD_IO, "%s: there is no such file; check its name and the folder that you are in", path);
-    if (cause == EACCES)
-        return rudd_fail(err, RUDD_IO, "%s: you may not read it; ask its owner for permission (chmod a+r)", path);
-    return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(cause));
-}
-
 static enum rudd_status open_file(struct weights_file *file, const char *path, struct rudd_error *err)
 {
     enum rudd_status status;
@@ -272,7 +264,7 @@ static enum rudd_status open_file(struct weights_file *file, const char *path, s
     size_t length = 0;
     void *map = MAP_FAILED;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* so that a pipe is refused below instead of waited for */
-    if (fd < 0) return refuse_open(path, errno, err);
+    if (fd < 0) return nn_refuse_open(path, "file", errno, err);
     if (fstat(fd, &st)) {
         status = rudd_fail(err, RUDD_IO, "%s: cannot stat: %s", path, strerror(errno));
         goto out;

@@ -25,7 +25,7 @@ static enum rudd_status refuse_create(const char *path, int cause, struct rudd_e
 /* What to do about a disk that takes no more. */
 static const char *write_hint(int cause)
 {
-    return cause == ENOSPC || cause == EDQUOT ? "; make room or write elsewhere" : "";
+    return cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? "; make room or write elsewhere" : "";
 }
 
 enum rudd_status weights_replace_begin(struct weights_replacement *r, const char *path, struct rudd_error *err)

@@ -5,6 +5,7 @@
  * A file's name says nothing about its format: the first bytes decide. Source of the eight
  * orientations: codec.h. */
 #include "data/image/formats.h"
+#include "nn/base/refuse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,7 +250,7 @@ static enum rudd_status load(uint8_t **bytes, size_t *length, const char *path,
     /* O_NONBLOCK: a named pipe in a data folder must not hang the run; it has no meaning for plain
      * files. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (fd < 0) return nn_refuse_open(path, "file", errno, err);
 
     if (fstat(fd, &st) != 0)
         status = rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));

@@ -4,6 +4,7 @@
  * path: a folder that lies deeper cannot be opened and is counted like any other that cannot. */
 #include "data/sets/walk.h"
 #include "data/image/formats.h"
+#include "nn/base/refuse.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,8 +71,7 @@ enum rudd_status data_entries_read(struct data_entry **entries, int *count, cons
     struct data_entry *list = NULL;
     int n = 0, room = 0;
     DIR *dir = opendir(folder);
-    if (!dir)
-        return rudd_fail(err, RUDD_IO, "%s: cannot open the folder: %s", folder, strerror(errno));
+    if (!dir) return nn_refuse_open(folder, "folder", errno, err);
 
     enum rudd_status status = RUDD_OK;
     struct dirent *e;

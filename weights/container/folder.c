@@ -1,6 +1,7 @@
 /* folder.c - see folder.h. What is looked for in a folder is two tables: names of weights files,
  * and names that tell a folder of another kind. */
 #include "weights/container/folder.h"
+#include "nn/base/refuse.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +37,7 @@ bool weights_is_hf_folder(const char *path)
     return is_folder(path) && holds(path, "config.json") && !holds(path, "run.json");
 }
 
-/* ---- folders of other kinds ------------------------------------------------------------------------ */
+/* ---- folders of other kinds ------------------------------------------------------------------ */
 
 static const char *ending_of(const char *name)
 {
@@ -125,8 +126,7 @@ static enum rudd_status refuse(const char *folder, struct rudd_error *err)
             return rudd_fail(err, RUDD_MISMATCH, "%s: %s", folder, kinds[i].text);
 
     struct contents c = {.pictures = holds_pictures(folder)};
-    if (access(folder, R_OK | X_OK))
-        return rudd_fail(err, RUDD_IO, "%s: cannot open: %s", folder, strerror(errno));
+    if (access(folder, R_OK | X_OK)) return nn_refuse_open(folder, "folder", errno, err);
     look_into(&c, folder, 1000, true);
     if (c.weights_count == 1)
         return rudd_fail(err, RUDD_MISMATCH, "%s: a folder; give the weights file in it: %s/%s",

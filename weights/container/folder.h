@@ -17,6 +17,7 @@ enum { WEIGHTS_PATH = 4096 };
 
 /* Into out the weights file of a folder, or path itself where it is no folder, which is not looked
  * at. RUDD_MISMATCH says what the folder is instead; RUDD_IO. Allocates nothing. */
-enum rudd_status weights_find_file(char out[WEIGHTS_PATH], const char *path, struct rudd_error *err);
+enum rudd_status weights_find_file(char out[WEIGHTS_PATH], const char *path,
+                                   struct rudd_error *err);
 
 #endif

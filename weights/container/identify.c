@@ -23,7 +23,7 @@ static bool holds_at(struct span s, size_t at, const char *magic, size_t size)
     return s.length >= at + size && !memcmp(s.bytes + at, magic, size);
 }
 
-/* ---- text ---------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* Behind a byte order mark and white space. */
 static struct span text_start(struct span s)
@@ -132,7 +132,7 @@ static bool is_table(struct span s)
     return counts[0] && counts[0] == counts[1];
 }
 
-/* ---- protocol buffers: a field's tag is its number * 8 + 2 for texts and messages ------------------ */
+/* ---- protocol buffers: a field's tag is its number * 8 + 2 for texts and messages ------------ */
 
 /* A varint at *at; false beyond the end or beyond 64 bits. */
 static bool read_varint(uint64_t *value, size_t *at, struct span s)
@@ -146,7 +146,7 @@ static bool read_varint(uint64_t *value, size_t *at, struct span s)
     return false;
 }
 
-/* Field 1 a number, as ONNX, SavedModel and Core ML begin: the number, and where the next tag is. */
+/* Field 1 a number, as ONNX, SavedModel and Core ML begin: *at goes behind it. */
 static bool starts_with_version(uint64_t *version, size_t *at, struct span s)
 {
     *at = 1;
@@ -208,7 +208,7 @@ static bool is_frozen_graph(struct span s)
            mentions(s, "Placeholder");
 }
 
-/* ---- others with more than a word at one place ----------------------------------------------------- */
+/* ---- others with more than a word at one place ----------------------------------------------- */
 
 /* MessagePack: a map whose first key is a text of flax.serialization's. */
 static bool is_flax(struct span s)
@@ -255,7 +255,7 @@ static bool is_zeros(struct span s)
     return end && !s.bytes[0] && !memcmp(s.bytes, s.bytes + 1, end - 1);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 #define PICTURE_ADVICE "expected a model file, such as model.safetensors"
 #define ARCHIVE_ADVICE "unpack it first and give the weights file in it"
