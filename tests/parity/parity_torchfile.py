@@ -174,7 +174,7 @@ def refusals(folder):
     torch.save({"x": Evil(eval, "1")}, path)
     refused("eval", "builtins.eval")
     torch.jit.save(torch.jit.script(model), path)
-    refused("TorchScript", "__torch__")
+    refused("TorchScript", "TorchScript, a program with its weights")
     torch.save({"epoch": 3}, path)
     refused("a checkpoint without weights", "holds a dict: epoch")
     with open(path, "wb") as file:
