@@ -149,7 +149,7 @@ static void models_survive_folders(void **state)
         char weights[160];
         strcpy(weights, within("model.safetensors"));
         if (bare) copy_file(weights, weights);
-        assert_int_equal(weights_import(&back, out, NULL, NULL, &err), RUDD_OK);
+        assert_int_equal(weights_model_load(&back, out, NULL, NULL, &err), RUDD_OK);
         assert_string_equal(back->arch, "efficientnet_b0");
         assert_true(back->pad == NN_PAD_SAME && back->bn_eps == m->bn_eps);
         assert_int_equal(back->preprocess.image_size, 64);
@@ -167,7 +167,7 @@ static void models_survive_folders(void **state)
     const struct weights_load_options o = {
         .pad = WEIGHTS_PAD_SYMMETRIC, .bn_eps = 0.25f, .class_count = 5, .predict_only = true};
     struct weights_report r;
-    assert_int_equal(weights_import(&back, out, &o, &r, &err), RUDD_OK);
+    assert_int_equal(weights_model_load(&back, out, &o, &r, &err), RUDD_OK);
     assert_true(back->pad == NN_PAD_SYMMETRIC && back->bn_eps == 0.25f && back->class_count == 5 && r.classifier_replaced);
     weights_report_free(&r);
     nn_model_destroy(back);
@@ -221,7 +221,7 @@ static void all_or_nothing(void **state)
     for (int n = 0; n < 20000; n += n < 40 ? 1 : 331, failures++) {
         int left = n;
         rudd_set_alloc_hook(allow_fewer, &left);
-        enum rudd_status status = weights_import(&back, out, NULL, NULL, &err);
+        enum rudd_status status = weights_model_load(&back, out, NULL, NULL, &err);
         rudd_set_alloc_hook(NULL, NULL);
         if (!status) break;
         assert_int_equal(status, RUDD_NO_MEMORY);
@@ -229,10 +229,10 @@ static void all_or_nothing(void **state)
     assert_true(failures > 40);
     nn_model_destroy(back);
     unlink(within("model.safetensors"));
-    assert_int_equal(weights_import(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
+    assert_int_equal(weights_model_load(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
     assert_non_null(strstr(err.message, "model.safetensors"));
     unlink(within("config.json"));
-    assert_int_equal(weights_import(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
+    assert_int_equal(weights_model_load(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
     assert_non_null(strstr(err.message, "a folder without model.safetensors"));
     assert_int_equal(weights_hf_write(out, m, WEIGHTS_BF16, &err), RUDD_OK); /* an empty folder is taken */
     nn_model_destroy(m);
@@ -246,7 +246,7 @@ static void labels_must_fit(void **state)
     static const char text[] = "{\"architecture\":\"efficientnet_b0\",\"label_names\":[\"a\",\"b\",\"c\"]}";
     assert_int_equal(weights_hf_write(out, m, WEIGHTS_F32, &err), RUDD_OK);
     assert_int_equal(weights_write_bytes(within("config.json"), text, strlen(text), &err), RUDD_OK);
-    assert_int_equal(weights_import(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
+    assert_int_equal(weights_model_load(&back, out, NULL, NULL, &err), RUDD_MISMATCH);
     assert_non_null(strstr(err.message, "3 label_names"));
     nn_model_destroy(m);
 }

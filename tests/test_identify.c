@@ -2,6 +2,7 @@
  * programs that make them where they are installed; folders; networks; a wrong --arch. */
 #include "weights/container/folder.h"
 #include "weights/container/identify.h"
+#include "weights/hf_folder.h"
 #include "weights/model_file.h"
 #include "weights/names/others.h"
 
@@ -265,11 +266,11 @@ static void folders_are_resolved(void **state)
     assert_string_equal(file, "no/such/file");
 }
 
-/* A run's folder is a model wherever one is opened; a hub's folder is sent through import, which reads its configuration. */
+/* A run's folder is a model wherever one is opened, and so is a hub's, whose configuration is read. */
 static void run_folders_are_models(void **state)
 {
     (void)state;
-    struct nn_model *m, *back;
+    struct nn_model *m, *back, *timm;
     rudd_model *opened;
     make_folder("run.json config.json");
     assert_int_equal(nn_model_create(&m, "rudd_nano", 3, &err), RUDD_OK);
@@ -281,9 +282,15 @@ static void run_folders_are_models(void **state)
     assert_string_equal(rudd_model_arch(opened), "rudd_nano");
     rudd_model_close(opened);
     unlink("d/run.json");
-    assert_int_equal(weights_model_load(&back, "d", NULL, NULL, &err), RUDD_MISMATCH);
-    assert_string_equal(err.message, "d: a Hugging Face folder; make a model file of it first: rudd import d -o "
-                                     "model.safetensors");
+    assert_int_equal(weights_model_load(&back, "d", NULL, NULL, &err), RUDD_FORMAT); /* "x" is no configuration */
+    assert_non_null(strstr(err.message, "d/config.json: "));
+    assert_int_equal(system("rm -r d"), 0);
+    assert_int_equal(nn_model_create(&timm, "efficientnet_b0", 3, &err), RUDD_OK);
+    assert_int_equal(weights_hf_write("d", timm, WEIGHTS_F32, &err), RUDD_OK);
+    assert_int_equal(rudd_model_open(&opened, "d", &err), RUDD_OK);
+    assert_string_equal(rudd_model_arch(opened), "efficientnet_b0");
+    rudd_model_close(opened);
+    nn_model_destroy(timm);
     nn_model_destroy(m);
 }
 

@@ -163,7 +163,7 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
     struct train_fetch_bar bar;
     const struct weights_hub_options fetch = {.events = train_fetch_events(&bar, false)};
     if (!status) status = weights_hub_locate(&path, options.arguments[0], &fetch, err);
-    if (!status) status = weights_import(&model, path, &load, &report, err);
+    if (!status) status = weights_model_load(&model, path, &load, &report, err);
     if (!status && classes && list.count != model->class_count)
         status = rudd_fail(err, RUDD_MISMATCH,
                            "%s: holds %d class names, but the weights have %d classes; give as many names, or --allow-missing "

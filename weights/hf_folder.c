@@ -151,7 +151,7 @@ static enum rudd_status parse_arch(struct weights_hf *hf, const struct place *p)
     if (!arch)
         return rudd_fail(
             p->err, RUDD_MISMATCH,
-            "%.200s: no \"architecture\"; expected a config.json as timm writes it (transformers' own are another form)",
+            "%.200s: no \"architecture\"; expected a config.json as timm writes it; give the weights file beside it instead",
             p->where);
     const size_t length = strcspn(arch, ".");
     if (length >= sizeof hf->arch) return refuse(p, "a shorter name");
@@ -267,7 +267,7 @@ static enum rudd_status load_folder(struct nn_model **model, const char *folder,
     if (!o.arch) o.arch = hf.arch;
     if (!o.pad) o.pad = hf.pad;
     if (o.bn_eps <= 0) o.bn_eps = hf.bn_eps;
-    status = weights_model_load(&m, file, &o, report, err);
+    status = weights_model_load_file(&m, file, &o, report, err);
     if (!status) status = weights_preprocess_parse(&m->preprocess, hf.preprocess, config, err);
     if (!status && hf.names && !report->classifier_replaced) status = set_classes(m, &hf, config, err);
     report->imagenet_names &= !hf.names;
@@ -281,11 +281,11 @@ out:
     return status;
 }
 
-enum rudd_status weights_import(struct nn_model **model, const char *path, const struct weights_load_options *options,
-                                struct weights_report *report, struct rudd_error *err)
+enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
+                                    struct weights_report *report, struct rudd_error *err)
 {
     static const struct weights_load_options as_the_file_says;
-    if (!weights_is_hf_folder(path)) return weights_model_load(model, path, options, report, err);
+    if (!weights_is_hf_folder(path)) return weights_model_load_file(model, path, options, report, err);
     const size_t room = strlen(path) + 32;
     char *config = rudd_alloc(room);
     enum rudd_status status = config

@@ -12,6 +12,8 @@
  *
  * Older files hold what is in pretrained_cfg beside the rest. Model arguments that would change the network in another way are refused by name.
  *
+ * weights_model_load (model_file.h) takes such a folder: what options say wins, then config.json, then the weights file's metadata.
+ *
  * Not here: the hub itself, sharded weights, transformers' own configurations. */
 #ifndef WEIGHTS_HF_FOLDER_H
 #define WEIGHTS_HF_FOLDER_H
@@ -33,10 +35,6 @@ struct weights_hf {
 enum rudd_status weights_hf_parse(struct weights_hf *hf, const void *bytes, size_t length, const char *where,
                                   struct rudd_error *err);
 void weights_hf_free(struct weights_hf *hf);
-
-/* weights_model_load of a weights file or a run's folder, or of such a folder. What options say wins, then config.json, then the weights file's metadata. */
-enum rudd_status weights_import(struct nn_model **model, const char *path, const struct weights_load_options *options,
-                                struct weights_report *report, struct rudd_error *err);
 
 /* Writes such a folder: all of it or nothing. It must be new or empty, its parent must exist. RUDD_ARGUMENT: it is not, or timm has no such network. */
 enum rudd_status weights_hf_write(const char *folder, const struct nn_model *model, enum weights_dtype dtype,

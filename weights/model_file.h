@@ -60,11 +60,14 @@ struct weights_load_options {
     const void *bytes;
     size_t length;
 };
-/* Loads path into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts
+/* Loads path, a weights file, a run's folder or a Hugging Face folder (hf_folder.h), into a fresh model. options and report may be NULL. When tensors do not fit: RUDD_MISMATCH, message with counts
  * and three names of each sort, or with the architecture that does fit. The report is filled on success and on RUDD_MISMATCH, and is always safe to free. A replaced
  * classifier drops the file's class names, metrics, run and dataset: they described another model. */
 enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
                                     struct weights_report *report, struct rudd_error *err);
+/* The same of the file alone, or of a run's folder, without the config.json that may lie beside it. */
+enum rudd_status weights_model_load_file(struct nn_model **model, const char *path, const struct weights_load_options *options,
+                                         struct weights_report *report, struct rudd_error *err);
 
 /* "[32,3,3,3]" into text; returns it. */
 const char *weights_param_shape_text(char text[WEIGHTS_SHAPE_TEXT], const struct nn_param *p);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include "nn/sha256.h"
-#include "weights/container/folder.h"
 #include "weights/keras.h"
 #include "weights/metadata.h"
 #include "weights/model_file.h"
@@ -355,18 +354,14 @@ static enum rudd_status hash_file(struct loading *l)
     return nn_model_set_text(&l->model->sha256, hex, l->err);
 }
 
-enum rudd_status weights_model_load(struct nn_model **model, const char *path, const struct weights_load_options *options,
-                                    struct weights_report *report, struct rudd_error *err)
+enum rudd_status weights_model_load_file(struct nn_model **model, const char *path, const struct weights_load_options *options,
+                                         struct weights_report *report, struct rudd_error *err)
 {
     static const struct weights_load_options as_the_file_says;
     struct weights_report own = {0};
     struct loading l = {
         .path = path, .options = options ? options : &as_the_file_says, .report = report ? report : &own, .err = err};
     memset(l.report, 0, sizeof *l.report);
-    if (weights_is_hf_folder(path)) /* which says more than its weights do: weights_import */
-        return rudd_fail(err, RUDD_MISMATCH,
-                         "%s: a Hugging Face folder; make a model file of it first: rudd import %s -o model.safetensors", path,
-                         path);
     l.from = rudd_zalloc(1, sizeof *l.from);
     if (!l.from) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to load it", path);
     l.from->source = (struct nn_source){read_param, close_source};
