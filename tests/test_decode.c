@@ -254,6 +254,31 @@ static void not_pictures(void **state)
     refused("\xff\xd8", 2, NULL, "no picture by its first bytes");
     refused("\xff\xd8\xff", 3, NULL, "JPEG");
     refused("\x89PNG\r\n\x1a\n", 8, NULL, "PNG");
+    static const struct {
+        const char *bytes, *what;
+        size_t length;
+    } others[] = {
+#define OTHER(bytes, what) {bytes, "the/name.x: " what "; expected ", sizeof bytes - 1}
+        OTHER("\x58\1\0\0\0\0\0\0{\"a\":", "a model file (safetensors), not a picture"),
+        OTHER("\x89HDF\r\n\x1a\n", "a model file (HDF5), not a picture"),
+        OTHER("PK\3\4\x14\0\0\0", "a zip archive, not a picture"),
+        OTHER("version https://git-lfs.github.com/spec/v1\n",
+              "a Git LFS pointer, not the picture itself (git lfs pull brings it)"),
+        OTHER("<!DOCTYPE html><html>", "a web page (HTML), not a picture"),
+        OTHER("\0\0\0\40ftypisom\0\0\2\0", "a video, not a picture"),
+        OTHER("\xff\x0a\0\0", "a JPEG XL picture, which rudd does not read"),
+        OTHER("8BPS\0\1\0\0", "a Photoshop document, which rudd does not read"),
+        OTHER("%PDF-1.4\n", "a PDF document, not a picture"),
+        OTHER("pike\n", "text, not a picture"),
+#undef OTHER
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        for (size_t n = 1; n <= others[i].length; n++) { /* cut anywhere, in a block of that size */
+            char *cut = malloc(n);
+            memcpy(cut, others[i].bytes, n);
+            refused(cut, n, NULL, n == others[i].length ? others[i].what : "the/name.x: ");
+            free(cut);
+        }
 }
 
 /* Files: a missing one, a folder, one that is too long, and one that is fine. */

@@ -181,8 +181,8 @@ enum rudd_status train_cmd_inspect(int argc, char **argv, struct rudd_error *err
         goto out;
     }
     if (path) {
-        status = weights_model_load(&model, path, &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true},
-                                NULL, &why);
+        status = weights_model_load(
+            &model, path, &(struct weights_load_options){.arch = arch, .predict_only = true, .hash = true}, NULL, &why);
         if (status == RUDD_MISMATCH && !arch) {
             status = show_tensors(path, why.message, json, err);
             goto out;
