@@ -363,9 +363,9 @@ static bool classifier(const char *name)
     return !strncmp(name, "classifier.", 11);
 }
 
-static bool classifier_and_stem(const char *name)
+static bool classifier_and_head(const char *name)
 {
-    return classifier(name) || !strcmp(name, "conv_stem.weight") || !strcmp(name, "bn1.weight");
+    return classifier(name) || !strcmp(name, "conv_head.weight") || !strcmp(name, "bn2.weight");
 }
 
 /* --arch that does not fit is answered with the one that does, by metadata or tensors; only where the classifier alone is missing
@@ -386,14 +386,27 @@ static void the_right_arch_is_named(void **state)
     assert_int_equal(weights_model_load(&back, "bare.safetensors", &wrong, NULL, &err), RUDD_MISMATCH);
     assert_string_equal(err.message, "bare.safetensors: the weights are of efficientnet_b0 (recognised by its tensors), not "
                                      "efficientnet_b4; leave --arch out or say --arch efficientnet_b0");
+    /* Every tensor of B0 is in B1, too. */
+    assert_int_equal(nn_model_create(&m, "efficientnet_b1", 5, &err), RUDD_OK);
+    assert_int_equal(weights_model_save("b1.safetensors", m, NULL, WEIGHTS_TIMM, &err), RUDD_OK);
+    nn_model_destroy(m);
+    without_meta("b1.safetensors", "bare.safetensors", nothing);
+    const struct weights_load_options right = {.arch = "efficientnet_b0"};
+    assert_int_equal(weights_model_load(&back, "bare.safetensors", &right, NULL, &err), RUDD_MISMATCH);
+    assert_string_equal(err.message, "bare.safetensors: the weights are of efficientnet_b1 (recognised by its tensors), not "
+                                     "efficientnet_b0; leave --arch out or say --arch efficientnet_b1");
     assert_int_equal(without_meta("m.safetensors", "body.safetensors", classifier), 2);
     assert_int_equal(weights_model_load(&back, "body.safetensors", NULL, NULL, &err), RUDD_MISMATCH);
     assert_string_equal(err.message, "body.safetensors: the weights of efficientnet_b0 without its classifier; --allow-missing "
                                      "starts with a new one");
-    assert_int_equal(without_meta("m.safetensors", "less.safetensors", classifier_and_stem), 4);
-    const struct weights_load_options right = {.arch = "efficientnet_b0"};
+    assert_int_equal(without_meta("m.safetensors", "less.safetensors", classifier_and_head), 4);
     assert_int_equal(weights_model_load(&back, "less.safetensors", &right, NULL, &err), RUDD_MISMATCH);
-    assert_null(strstr(err.message, "allow-missing"));
+    assert_string_equal(err.message,
+                        "less.safetensors: does not fit efficientnet_b0 (timm names); 4 missing: conv_head.weight, "
+                        "bn2.weight, classifier.weight, ...; rudd inspect --tensors lists what the file holds");
+    const struct weights_load_options twin = {.arch = "tf_efficientnet_b0"}; /* has the same tensors, so it is not the fault */
+    assert_int_equal(weights_model_load(&back, "less.safetensors", &twin, NULL, &err), RUDD_MISMATCH);
+    assert_non_null(strstr(err.message, "does not fit tf_efficientnet_b0 (timm names); 4 missing: "));
 }
 
 int main(void)

@@ -450,8 +450,9 @@ static enum rudd_status read_superblock(uint64_t *root, struct reading *r)
     if (base) return rudd_fail(r->err, RUDD_FORMAT, "%.200s: an HDF5 file that does not start at its first byte", r->name);
     if (end > r->length)
         return rudd_fail(r->err, RUDD_FORMAT,
-                         "%.200s: says that it has %" PRIu64 " bytes, there are %zu; the file is truncated", r->name, end,
-                         r->length);
+                         "%.200s: the file is not complete: it says that it has %" PRIu64
+                         " bytes, there are %zu; download it again",
+                         r->name, end, r->length);
     *root = number(p + 40, 8);
     return RUDD_OK;
 }

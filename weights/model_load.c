@@ -200,6 +200,13 @@ static bool lacks_only_classifier(const struct loading *l)
     return classifier == r->missing_count;
 }
 
+/* Whether more than a tenth does not fit: then another architecture may. */
+static bool fits_badly(const struct loading *l)
+{
+    const struct weights_report *r = l->report;
+    return (r->missing_count + r->misshapen_count + r->extra_count) * 10 > l->model->param_count;
+}
+
 /* Says which architecture it is where another was asked for. */
 static enum rudd_status refuse(const struct loading *l)
 {
@@ -210,14 +217,16 @@ static enum rudd_status refuse(const struct loading *l)
         return rudd_fail(l->err, RUDD_MISMATCH,
                          "%.200s: the weights of %s without its classifier; --allow-missing starts with a new one", l->path,
                          l->model->arch);
-    enum rudd_status status = l->options->arch ? weights_recognise_most(&fitting, l->file, l->err) : RUDD_OK;
-    if (status) return status;
+    if (l->options->arch && fits_badly(l)) {
+        enum rudd_status status = weights_recognise_most(&fitting, l->file, l->err);
+        if (status) return status;
+    }
     if (fitting && strcmp(fitting, l->options->arch))
         return rudd_fail(l->err, RUDD_MISMATCH, "%.200s: the weights are of %s (%s), not %s; leave --arch out or say --arch %s",
                          l->path, fitting,
                          weights_meta(l->file, "rudd.arch") ? "the file says so" : "recognised by its tensors",
                          l->options->arch, fitting);
-    if (!fitting && weights_looks_like(l->file)) return weights_refuse_network(l->file, l->err);
+    if (fits_badly(l) && weights_looks_like(l->file)) return weights_refuse_network(l->file, l->err);
     append_list(lists, sizeof lists, "missing", r->missing, r->missing_count);
     append_list(lists, sizeof lists, "misshapen", r->misshapen, r->misshapen_count);
     append_list(lists, sizeof lists, "extra", r->extra, r->extra_count);

@@ -43,7 +43,9 @@ static enum rudd_status find_directory(struct directory *d, const unsigned char 
                                        struct rudd_error *err)
 {
     if (length < END || u32(p + length - END) != 0x06054b50 || u16(p + length - END + 20))
-        return rudd_fail(err, RUDD_FORMAT, "%s: does not end as a zip archive does; it is truncated, or has a comment", path);
+        return rudd_fail(err, RUDD_FORMAT,
+                         "%s: the file is not complete: it begins as a zip archive and does not end as one; download it again",
+                         path);
     const unsigned char *end = p + length - END;
     size_t limit = length - END; /* the directory ends here */
     *d = (struct directory){u32(end + 16), u32(end + 12), u16(end + 10)};

@@ -339,7 +339,7 @@ static const struct {
     {MAGIC(257, "ustar"), {"a tar archive", ARCHIVE_ADVICE}},
     {MAGIC(0, "SQLite format 3"), {"an SQLite database, not weights", PICTURE_ADVICE}},
     {MAGIC(0, "PAR1"), {"a Parquet table, not weights", PICTURE_ADVICE}},
-    {MAGIC(0, "MATLAB 5.0"), {"a MATLAB file, not weights", PICTURE_ADVICE}},
+    {MAGIC(0, "MATLAB "), {"a MATLAB file, not weights", PICTURE_ADVICE}},
     {MAGIC(0, "\x7f"
               "ELF"),
      {"a program, not weights", PICTURE_ADVICE}},
