@@ -108,7 +108,7 @@ static enum rudd_status open_fresh_model(struct train_fit_run *f, struct rudd_er
         char *path = NULL;
         const struct weights_hub_options fetch = {.events = f->events ? f->events->hub : NULL};
         status = weights_hub_locate(&path, f->s.weights, &fetch, err);
-        if (status == RUDD_OK) status = weights_import(&f->model, path, &options, &report, err);
+        if (status == RUDD_OK) status = weights_model_load(&f->model, path, &options, &report, err);
         rudd_free(path);
         if (status == RUDD_OK) note_weights(f, &report);
         weights_report_free(&report);

@@ -97,7 +97,7 @@ static enum rudd_status check(const struct weights_hub_found *found, bool quiet,
 {
     struct nn_model *model;
     const struct weights_load_options options = {.predict_only = true};
-    enum rudd_status status = weights_import(&model, found->path, &options, NULL, err);
+    enum rudd_status status = weights_model_load(&model, found->path, &options, NULL, err);
     if (status) return status;
     if (!quiet)
         fprintf(stderr, "%s: %s, %d classes, %.1f MB, commit %.12s\n",
