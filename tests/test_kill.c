@@ -96,7 +96,7 @@ static void watch_events(struct watch *w, int ms)
 
 /* ---- processes --------------------------------------------------------------------------------------------------------- */
 
-/* Starts rudd with words separated by '|'; what it prints goes to the file `out` of the test's folder. */
+/* Starts rudd with words separated by '|'; what it prints, errors included, goes to the file `out` of the test's folder. */
 static pid_t start(const char *line)
 {
     char binary[PATH_MAX + 16], copy[LINE], *argv[64];
@@ -115,8 +115,9 @@ static pid_t start(const char *line)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid > 0) return pid;
-    int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
     dup2(fd, 1);
+    dup2(fd, 2);
     execv(binary, argv);
     _exit(127);
 }
@@ -139,6 +140,12 @@ static bool has_ended(pid_t pid, int *status)
 static void assert_success(int status)
 {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_msg("rudd ended with status %#x; seed %u", status, seed);
+}
+
+/* Told to stop, with work that can go on. */
+static void assert_stopped(int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 75) fail_msg("rudd ended with status %#x; seed %u", status, seed);
 }
 
 /* The command that begins a run or goes on with it: without run.json nothing has begun. */
@@ -281,7 +288,7 @@ static pid_t start_and_wait(const char *run, int arrivals)
     return pid;
 }
 
-/* Asked to stop, by either signal, soon or late: status 0, one line that says how to go on, and the same run in the end. */
+/* Asked to stop, by either signal, soon or late: status 75, one line that says how to go on, and the same run in the end. */
 static void signals_stop_a_run(void **state)
 {
     (void)state;
@@ -291,7 +298,7 @@ static void signals_stop_a_run(void **state)
         size_t length;
         char line[LINE], wanted[LINE];
         kill(pid, signals[i]);
-        assert_success(wait_for(pid));
+        assert_stopped(wait_for(pid));
         assert_int_equal(access(file_of("asked", "last.safetensors"), F_OK), 0);
         snprintf(wanted, sizeof wanted, "rudd train --resume %s\n", in_root("asked"));
         char *said = read_all(in_root("out"), &length);
@@ -341,31 +348,86 @@ static void a_full_disk_fails_a_run(void **state)
     assert_finished("full");
 }
 
-/* Commands that save nothing end by the signal itself, at any moment. */
+/* Waits until a process handles SIGTERM: what /proc tells of it. */
+static void wait_for_handler(pid_t pid)
+{
+    for (bool handles = false; !handles;) {
+        char path[64], line[200];
+        snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        while (fgets(line, sizeof line, f))
+            if (strncmp(line, "SigCgt:", 7) == 0) handles = strtoull(line + 7, NULL, 16) >> (SIGTERM - 1) & 1;
+        fclose(f);
+        if (!handles) nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+    }
+}
+
+/* Sends a signal to a process after up to so many milliseconds. False: it ended before that. */
+static bool stop_within(pid_t pid, int number, int ms, int *status)
+{
+    const struct timespec a_while = {.tv_nsec = (long)nn_rng_below(&rng, (uint64_t)ms) * 1000000};
+    nanosleep(&a_while, NULL);
+    kill(pid, SIGSTOP); /* it cannot end meanwhile */
+    assert_int_equal(waitpid(pid, status, WUNTRACED), pid);
+    if (WIFEXITED(*status)) return false;
+    kill(pid, number);
+    kill(pid, SIGCONT);
+    *status = wait_for(pid);
+    return true;
+}
+
+/* Commands whose work cannot go on end by the signal itself, at any moment. */
 static void signals_end_other_commands(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"data|check|%s", "data|stats|%s", "eval|--model|%s|--data|%s"};
-    for (int i = 0; i < 3; i++)
+    static const char *const commands[] = {"data|check|%s", "data|stats|%s"};
+    for (int i = 0; i < 2; i++)
         for (int time = 0; time < 5; time++) {
-            char line[LINE], model[400];
+            char line[LINE];
             int status;
-            snprintf(model, sizeof model, "%.399s", file_of("straight", "model.safetensors"));
-            if (i < 2)
-                snprintf(line, sizeof line, commands[i], in_root("drawn"));
-            else
-                snprintf(line, sizeof line, commands[i], model, in_root("drawn"));
-            pid_t pid = start(line);
-            const struct timespec a_while = {.tv_nsec = (long)nn_rng_below(&rng, 60) * 1000000};
-            nanosleep(&a_while, NULL); /* at any moment; the outcome is the same at each */
-            kill(pid, SIGSTOP);        /* it cannot end meanwhile */
-            assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
-            if (WIFEXITED(status)) continue; /* it was faster */
-            kill(pid, SIGTERM);
-            kill(pid, SIGCONT);
-            status = wait_for(pid);
-            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+            snprintf(line, sizeof line, commands[i], in_root("drawn"));
+            if (stop_within(start(line), SIGTERM, 60, &status)) assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
         }
+}
+
+/* Evaluating, predicting, and training before its first step end with 75 and one line, at any moment. Lines of
+ * answers are whole. Training has made no folder. */
+static void signals_stop_what_can_begin_again(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGINT};
+    int stopped[3] = {0};
+    for (int time = 0; time < 24; time++) {
+        char line[LINE], model[400];
+        int status;
+        size_t length;
+        const int which = time % 3;
+        snprintf(model, sizeof model, "%.399s", file_of("straight", "model.safetensors"));
+        if (which == 0)
+            snprintf(line, sizeof line, "eval|--views|10|--model|%s|--data|%s/train", model, in_root("drawn"));
+        else if (which == 1)
+            snprintf(line, sizeof line, "predict|--json|--views|10|--model|%s|%s", model, in_root("drawn"));
+        else
+            snprintf(line, sizeof line, "train|--data|%s|--weights|%s|--epochs|1000|--out|%s", in_root("drawn"), model,
+                     in_root("never"));
+        pid_t pid = start(line);
+        wait_for_handler(pid);
+        const bool in_time = stop_within(pid, signals[time / 3 % 2], 10, &status);
+        char *said = read_all(in_root("out"), &length);
+        assert_true(length > 0 && said[length - 1] == '\n');
+        if (in_time && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+            assert_stopped(status);
+            char *last = said + length - 1;
+            while (last > said && last[-1] != '\n') last--;
+            assert_int_equal(strncmp(last, "rudd: ", 6), 0);
+            stopped[which]++;
+        }
+        if (which == 2 && access(file_of("never", "run.json"), F_OK) == 0) remove_run("never"); /* it had begun */
+        rudd_free(said);
+    }
+    print_message("  stopped: eval %d, predict %d, train %d times of 8\n", stopped[0], stopped[1], stopped[2]);
+    for (int i = 0; i < 3; i++) assert_true(stopped[i] > 0);
 }
 
 int main(int argc, char **argv)
@@ -373,9 +435,13 @@ int main(int argc, char **argv)
     if (argc > 1) kill_count = atoi(argv[1]);
     if (argc > 2) seed = (unsigned)strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signals_stop_a_run),       cmocka_unit_test(a_second_signal_ends_it),
-        cmocka_unit_test(a_full_disk_fails_a_run),  cmocka_unit_test(signals_end_other_commands),
-        cmocka_unit_test(killed_runs_are_the_same), cmocka_unit_test(killed_runs_on_a_cache_are_the_same),
+        cmocka_unit_test(signals_stop_a_run),
+        cmocka_unit_test(a_second_signal_ends_it),
+        cmocka_unit_test(a_full_disk_fails_a_run),
+        cmocka_unit_test(signals_end_other_commands),
+        cmocka_unit_test(signals_stop_what_can_begin_again),
+        cmocka_unit_test(killed_runs_are_the_same),
+        cmocka_unit_test(killed_runs_on_a_cache_are_the_same),
     };
     return cmocka_run_group_tests_name("kill", tests, begin, end_runs);
 }

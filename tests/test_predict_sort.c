@@ -381,7 +381,7 @@ static void a_signal_leaves_whole_files(void **state)
         kill(pid, numbers[i]);
         struct result r = finish(pid);
         close(ends[1]);
-        assert_int_equal(r.status, 1);
+        assert_int_equal(r.status, 75);
         assert_non_null(strstr(r.err, "stopped on request behind 4 pictures"));
         drop(&r);
         char *csv = read_file("a.csv", NULL), *page = read_file("s.html", NULL);

@@ -3,6 +3,7 @@
 
 #include "data/session.h"
 #include "kernels/kern.h"
+#include "train/cli/signals.h"
 #include "train/evaluate.h"
 #include "train/labels.h"
 #include "train/left.h"
@@ -78,6 +79,7 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     bool done;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status != RUDD_OK || done) goto done;
+    train_signals_quit("rudd: eval: stopped before the first picture\n");
     kern_set_threads(kern_threads_within(s.threads));
     const struct data_limits limits = data_limits_of(s.max_megapixels, s.truncated);
     status = rudd_model_open(&model, s.model, err);
@@ -93,8 +95,11 @@ enum rudd_status train_cmd_eval(int argc, char **argv, struct rudd_error *err)
     struct train_progress progress;
     struct train_events events = train_progress_events(&progress, s.quiet || s.json);
     const struct train_events *notes = s.json && !s.quiet ? &train_progress_notes : &events;
+    events.listen(events.user); /* from here on there are lines that a signal must not cut */
     train_left_note(notes, s.data, &set.left);
     status = train_evaluate(&evaluation, evaluator, "eval", &events, err);
+    if (status == RUDD_CANCELLED)
+        rudd_fail(err, status, "eval: stopped on request before all pictures were judged; the same command starts again");
     if (status != RUDD_OK) goto done;
     const struct data_loader *loader = train_evaluator_loader(evaluator);
     struct train_told told = {0};

@@ -3,9 +3,8 @@
  *
  *     arguments | --list | -  --walk folders-->  one picture  --bytes-->  answer  -->  every sink
  *
- * A picture that cannot be read costs one line on stderr and the exit status, never the rest. Where
- * files are written, a signal ends the run behind the picture that is being worked on, and every
- * file is completed. */
+ * A picture that cannot be read costs one line on stderr and the exit status, never the rest. A
+ * signal ends the run behind the picture that is being worked on, and every file is completed. */
 #include "data/npy.h"
 #include "data/image/preprocess.h"
 #include "data/session.h"
@@ -14,6 +13,7 @@
 #include "nn/budget.h"
 #include "nn/text.h"
 #include "nn/trace.h"
+#include "train/cli/signals.h"
 #include "train/command.h"
 #include "train/left.h"
 #include "train/names.h"
@@ -359,7 +359,7 @@ static enum rudd_status run(struct predicting *p, const struct predict_options *
     struct screen screen;
     struct train_progress progress;
     p->events = train_progress_events(&progress, true);
-    if (o->csv || o->sheet || o->sort_into) p->events.listen(p->events.user); /* else a signal costs nothing */
+    p->events.listen(p->events.user);
     enum rudd_status status = open_sinks(p, o, &screen, err);
     for (int i = 0; i < options->argument_count && !status; i++) {
         const bool standard = strcmp(options->arguments[i], "-") == 0;
@@ -440,6 +440,7 @@ enum rudd_status train_cmd_predict(int argc, char **argv, struct rudd_error *err
     if (status || done) goto out;
     p.sort_into = o.sort_into;
     p.limits = data_limits_of(o.max_megapixels, o.truncated);
+    train_signals_quit("rudd: predict: stopped before the first picture\n");
     rudd_set_threads(kern_threads_within(o.threads));
     status = rudd_model_open(&p.model, o.model, err);
     if (!status) status = data_calibration_check(p.model, o.model, o.raw, o.calibrated, err);

@@ -3,6 +3,7 @@
 #include "train/command.h"
 
 #include "nn/config.h"
+#include "train/cli/signals.h"
 #include "train/fit.h"
 #include "train/progress.h"
 #include "train/run_folder.h"
@@ -90,6 +91,7 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
     if (status != RUDD_OK) goto done;
 
     struct train_events events = train_progress_events(&progress, s.quiet);
+    train_signals_quit("rudd: stopped before training began; nothing was written, the same command starts again\n");
     if (s.find_lr) {
         status = find_lr(&s, &events, err);
         goto done;
@@ -100,10 +102,6 @@ enum rudd_status train_cmd_train(int argc, char **argv, struct rudd_error *err)
                "model %s/model.safetensors, report %s/report.html\n",
                outcome.best_epoch, outcome.phase, outcome.images, 100 * outcome.top1, 100 * outcome.top3, outcome.macro_f1,
                outcome.loss, outcome.path, outcome.path);
-    if (status == RUDD_CANCELLED) { /* as asked: that is no failure, and the message says how to go on */
-        if (!s.quiet) puts(err->message);
-        status = RUDD_OK;
-    }
 done:
     nn_options_free(&options);
     json_decref(record);

@@ -134,6 +134,16 @@ enum rudd_status train_command_program(const struct train_commands *commands, in
     return train_command_dispatch(commands, argc, argv, err);
 }
 
+int train_command_exit(enum rudd_status status)
+{
+    switch (status) {
+    case RUDD_OK: return 0;
+    case RUDD_ARGUMENT: return 2;
+    case RUDD_CANCELLED: return TRAIN_EXIT_STOPPED;
+    default: return 1;
+    }
+}
+
 enum rudd_status train_command_print(json_t *json, struct rudd_error *err)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;

@@ -1,7 +1,7 @@
 /* command.h - the commands of the program `rudd`: one function each, in train/cmd_<name>.c, one row each below.
  *
  * A command gets argv with its own name in argv[0]. Results go to stdout. It returns a status; main.c prints the message and
- * turns RUDD_ARGUMENT into exit status 2 (wrong usage), any other failure into 1. */
+ * turns it into the exit status (train_command_exit). */
 #ifndef TRAIN_COMMAND_H
 #define TRAIN_COMMAND_H
 
@@ -57,6 +57,11 @@ struct train_commands {
 enum rudd_status train_command_dispatch(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err);
 /* The same for a whole program: no words show the commands, --version what the program is. */
 enum rudd_status train_command_program(const struct train_commands *commands, int argc, char **argv, struct rudd_error *err);
+
+/* The exit status of a program whose command returned this: 0 done, 1 failed, 2 wrong use or
+ * configuration, 75 unfinished work that can go on (RUDD_CANCELLED; EX_TEMPFAIL of sysexits.h). */
+enum { TRAIN_EXIT_STOPPED = 75 };
+int train_command_exit(enum rudd_status status);
 
 /* One JSON text on stdout, a line. Takes json over; NULL is RUDD_NO_MEMORY. */
 enum rudd_status train_command_print(json_t *json, struct rudd_error *err);

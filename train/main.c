@@ -1,12 +1,14 @@
 /* main.c - the program `rudd`: its commands; prints the mistake, chooses the exit status.
  *
- *     0 done   1 failed   2 wrong usage */
+ *     0 done   1 failed   2 wrong use   75 told to stop, and the work can go on */
 #include "data/libraries.h"
+#include "train/cli/signals.h"
 #include "train/command.h"
 #include "weights/hub/libraries.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct train_subcommand rows[] = {
 #define GROUP(heading) {NULL, NULL, heading},
@@ -77,13 +79,19 @@ static const struct train_commands commands = {
     .libraries = libraries,
 };
 
+static void exit_stopped(void)
+{
+    _exit(TRAIN_EXIT_STOPPED);
+}
+
 int main(int argc, char **argv)
 {
+    train_signals_exit = exit_stopped;
     struct rudd_error err = {RUDD_OK, ""};
     enum rudd_status status = train_command_program(&commands, argc, argv, &err);
     /* A full disk behind a redirected stdout is a failure too. */
     if (fflush(stdout) != 0 && status == RUDD_OK) status = rudd_fail(&err, RUDD_IO, "standard output cannot be written");
     if (status == RUDD_OK) return 0;
     if (*err.message) fprintf(stderr, "rudd: %s\n", err.message); /* empty: all was told already */
-    return status == RUDD_ARGUMENT ? 2 : 1;
+    return train_command_exit(status);
 }

@@ -1,39 +1,22 @@
 /* progress.c - a run told to people: see progress.h. */
 #include "train/progress.h"
 
+#include "train/cli/signals.h"
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stop_asked;
-
-/* The first one asks; the second, of either kind, ends the process as if nobody had listened. */
-static void on_signal(int number)
-{
-    if (stop_asked) {
-        signal(number, SIG_DFL);
-        raise(number);
-    }
-    stop_asked = 1;
-}
-
 static void listen(void *user)
 {
-    struct sigaction action;
     (void)user;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    train_signals_listen();
 }
 
 static bool stop(void *user)
 {
     (void)user;
-    return stop_asked;
+    return train_signals_asked();
 }
 
 static void clear_bar(const struct train_progress *p)
