@@ -2,7 +2,9 @@
  *
  * safetensors under timm's names is the native form itself (timm's loader takes it as it is); torchvision's and lukemelas'
  * differ in names. What names cannot carry over (padding, epsilon) is said. timm's folder and ONNX carry the whole network. */
+#include "train/cli/forms.h"
 #include "train/command.h"
+#include "train/run_folder.h"
 #include "weights/hf_folder.h"
 #include "weights/keras.h"
 #include "weights/metadata.h"
@@ -56,9 +58,8 @@ struct order {
     struct weights_form form;
     struct weights_onnx_options onnx;
 };
-/* A form of output. in_memory: the writer wants values in memory; the others take them from file to file, one tensor at a time. */
+/* How a form is written. in_memory: the writer wants values in memory; the others take them from file to file, one tensor at a time. */
 struct format {
-    const char *name;
     enum rudd_status (*write)(const struct order *order, const struct nn_model *model, struct rudd_error *err);
     bool in_memory, takes_names, takes_dtype, takes_onnx; /* which options mean something to it */
 };
@@ -94,36 +95,48 @@ static enum rudd_status write_keras(const struct order *o, const struct nn_model
     return weights_keras_write(o->out, model, err);
 }
 
-static const struct format formats[] = {
-    {"safetensors", write_safetensors, false, true, true, false},
-    {"npz", write_npz, false, true, true, false},
-    {"timm", write_timm, false, false, true, false},
-    {"onnx", write_onnx, true, false, true, true},
-    {"keras", write_keras, false, false, false, false},
+static const struct format formats[TRAIN_FORM_COUNT] = {
+    [TRAIN_FORM_SAFETENSORS] = {write_safetensors, .takes_names = true, .takes_dtype = true},
+    [TRAIN_FORM_NPZ] = {write_npz, .takes_names = true, .takes_dtype = true},
+    [TRAIN_FORM_TIMM] = {write_timm, .takes_dtype = true},
+    [TRAIN_FORM_ONNX] = {write_onnx, .in_memory = true, .takes_dtype = true, .takes_onnx = true},
+    [TRAIN_FORM_KERAS] = {write_keras},
 };
-static const char format_words[] = "safetensors|npz|timm|onnx|keras"; /* in that order */
 
 /* Options of one format given for another change nothing: that is a mistake, not a wish granted. */
-static enum rudd_status check_format(const struct format *f, const struct order *o, struct rudd_error *err)
+static enum rudd_status check_format(enum train_form form, const struct order *o, struct rudd_error *err)
 {
+    const struct format *f = &formats[form];
+    const char *name = train_form_name(form);
     const struct weights_onnx_options *onnx = &o->onnx;
     if (!f->takes_names && o->form.dialect != WEIGHTS_TIMM)
-        return rudd_fail(err, RUDD_ARGUMENT, "--names is not for --format %s, which has names of its own", f->name);
+        return rudd_fail(err, RUDD_ARGUMENT, "--names is not for form %s, which has names of its own", name);
     if (!f->takes_dtype && o->form.dtype != WEIGHTS_F32)
-        return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for --format %s, which holds float32", f->name);
+        return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for form %s, which holds float32", name);
     if (!f->takes_onnx && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax || onnx->preprocess))
-        return rudd_fail(
-            err, RUDD_ARGUMENT,
-            "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
-            f->name);
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--image-size, --keep-batchnorm, --softmax and --preprocess are for form onnx; %s holds weights alone",
+                         name);
     if (onnx->raw && !onnx->softmax) return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
+    return RUDD_OK;
+}
+
+/* A folder's name as its writer wants it: temporary names are made from it. */
+static enum rudd_status without_slash(char folder[TRAIN_PATH], const char **out, struct rudd_error *err)
+{
+    size_t n = strlen(*out);
+    if (n >= TRAIN_PATH)
+        return rudd_fail(err, RUDD_ARGUMENT, "-o: the path is %zu bytes long, expected fewer than %d", n, TRAIN_PATH);
+    while (n > 1 && (*out)[n - 1] == '/') n--;
+    snprintf(folder, TRAIN_PATH, "%.*s", (int)n, *out);
+    *out = folder;
     return RUDD_OK;
 }
 
 enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
 {
     const char *path = NULL;
-    int format = 0, names = WEIGHTS_TIMM, dtype = WEIGHTS_F32;
+    int format = TRAIN_FORM_AUTO, names = WEIGHTS_TIMM, dtype = WEIGHTS_F32;
     struct order order = {0};
     struct weights_onnx_options *onnx = &order.onnx;
     bool done;
@@ -132,7 +145,7 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
         {"model", NN_OPTION_REQUIRED, &path, "FILE", 0, 0, "model file to read", NN_COMMON},
         {"out|o", NN_OPTION_REQUIRED, &order.out, "FILE", 0, 0,
          "file to write; with --format timm a folder, with keras NAME.weights.h5", NN_COMMON},
-        {"format", NN_OPTION_CHOICE, &format, format_words, 0, 0, "form of the output", NN_COMMON},
+        {"format", NN_OPTION_CHOICE, &format, train_form_words, 0, 0, "form of the output; auto: as --out ends", NN_COMMON},
         {"names", NN_OPTION_CHOICE, &names, "timm|torchvision|lukemelas", 0, 0,
          "names of the tensors: those of timm, torchvision or lukemelas"},
         {"dtype", NN_OPTION_CHOICE, &dtype, WEIGHTS_STORAGE, 0, 0,
@@ -161,10 +174,16 @@ enum rudd_status train_cmd_export(int argc, char **argv, struct rudd_error *err)
     struct nn_model *model = NULL;
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
     if (status || done) goto out;
-    const struct format *f = &formats[format];
+    enum train_form form = (enum train_form)format;
+    char folder[TRAIN_PATH];
+    status = train_form_decide(&form, order.out, err);
+    if (!status) status = train_output_is_other("-o", order.out, path, err);
+    if (!status && form == TRAIN_FORM_TIMM) status = without_slash(folder, &order.out, err);
+    if (status) goto out;
+    const struct format *f = &formats[form];
     order.form = (struct weights_form){(enum weights_dialect)names, (enum weights_dtype)dtype};
     order.onnx.dtype = order.form.dtype;
-    status = check_format(f, &order, err);
+    status = check_format(form, &order, err);
     if (!status)
         status = weights_model_load(&model, path, &(struct weights_load_options){.predict_only = !f->in_memory}, NULL, err);
     if (!status) status = f->write(&order, model, err);

@@ -3,6 +3,7 @@
  * Says what was recognised, and names every tensor that had to be initialised. Writes nothing unless everything fits. */
 #include "data/image/decode.h"
 #include "train/cli/cmd_fetch.h"
+#include "train/cli/forms.h"
 #include "train/command.h"
 #include "weights/hf_folder.h"
 #include "weights/hub/hub.h"
@@ -10,6 +11,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_CLASS_LIST = 16 << 20 };
 
@@ -101,6 +103,21 @@ static enum rudd_status set_preprocess(struct nn_model *model, struct weights_re
     return status;
 }
 
+/* An import writes one form, whatever the name of the output promises. */
+static enum rudd_status check_out(const char *out, const char *in, struct rudd_error *err)
+{
+    struct stat st;
+    const enum train_form form = train_form_of(out);
+    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode))
+        return rudd_fail(err, RUDD_ARGUMENT, "-o %s: is a folder; give a file's name that ends in .safetensors", out);
+    if (form != TRAIN_FORM_SAFETENSORS && form != TRAIN_FORM_AUTO && form != TRAIN_FORM_TIMM)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "-o %s: import writes a model file of rudd, not %s; give a name that ends in .safetensors, then make "
+                         "%s of that by rudd export",
+                         out, train_form_name(form), train_form_name(form));
+    return train_output_is_other("-o", out, in, err);
+}
+
 enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
 {
     const char *out = NULL, *classes = NULL, *preprocess = NULL;
@@ -154,7 +171,8 @@ enum rudd_status train_cmd_import(int argc, char **argv, struct rudd_error *err)
         status = rudd_fail(err, RUDD_ARGUMENT, "import: no weights file given; usage: %s", options.usage);
         goto out;
     }
-    if (classes) status = class_list_read(&list, classes, err);
+    status = check_out(out, options.arguments[0], err);
+    if (!status && classes) status = class_list_read(&list, classes, err);
     if (load.allow_missing) load.class_count = list.count; /* a new classifier where the file's has another number */
     load.pad = (enum weights_pad)pad;
     load.bn_eps = (float)eps;

@@ -133,6 +133,12 @@ static enum rudd_status screen_end(struct train_sink *sink, bool stopped, struct
     return RUDD_OK;
 }
 
+static bool ends_in(const char *name, const char *ending)
+{
+    const size_t length = strlen(name), n = strlen(ending);
+    return length >= n && strcasecmp(name + length - n, ending) == 0;
+}
+
 /* ---- one picture ----------------------------------------------------------------------------- */
 
 static enum rudd_status deliver(struct predicting *p, struct train_answer *a, struct rudd_error *err)
@@ -193,10 +199,9 @@ static enum rudd_status predict_picture(struct predicting *p, const char *path, 
     struct train_answer a = {.path = path, .image = -1, .note = ""};
     struct rudd_error bad = {RUDD_OK, ""};
     uint8_t *bytes = NULL;
-    const size_t n = strlen(path);
     if (train_is_stopped(&p->events)) return RUDD_CANCELLED;
     p->found++;
-    if (n > 4 && strcasecmp(path + n - 4, ".npy") == 0) {
+    if (ends_in(path, ".npy")) {
         enum rudd_status status = predict_npy(p, &a, &bad, err);
         return status || !bad.status ? status : deliver_error(p, &a, &bad, err);
     }
@@ -312,6 +317,16 @@ static enum rudd_status check(const struct predicting *p, const struct predict_o
     if (standard && o->sort_into)
         return rudd_fail(err, RUDD_ARGUMENT,
                          "predict: the picture on standard input is no file, so --sort-into cannot sort it");
+    if (o->csv && ends_in(o->csv, ".html"))
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--csv %s: is a table, not a page; give a name that ends in .csv, or say "
+                         "--contact-sheet for a page",
+                         o->csv);
+    if (o->sheet && ends_in(o->sheet, ".csv"))
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "--contact-sheet %s: is a page, not a table; give a name that ends in .html, or "
+                         "say --csv for a table",
+                         o->sheet);
     if (o->copy && !o->sort_into) return rudd_fail(err, RUDD_ARGUMENT, "predict: --copy says how to --sort-into a folder");
     return RUDD_OK;
 }
