@@ -234,16 +234,63 @@ struct data_limits train_settings_limits(const struct train_settings *settings)
     return data_limits_of(settings->max_megapixels, settings->truncated);
 }
 
+/* What an option is to a run. What is neither changes what is learned from then on, and may. */
+enum { WHERE = 1, KEPT = 2 };
+static const struct {
+    const char *name;
+    int nature;
+} natures[] = {
+    /* Where and how, not what: equal runs may differ in them. */
+    {"resume", WHERE},
+    {"config", WHERE},
+    {"quiet", WHERE},
+    {"threads", WHERE},
+    {"memory-limit", WHERE},
+    {"max-steps", WHERE},
+    {"cache-dir", WHERE},
+    {"cache-max", WHERE},
+    {"prefetch", WHERE},
+    {"checkpoint-steps", WHERE},
+    {"checkpoint-minutes", WHERE},
+    {"checkpoint-seconds", WHERE},
+    {"find-lr", WHERE},
+    {"data", WHERE},           /* the pictures are named by their hash, here and when a run goes on */
+    {"weights", WHERE | KEPT}, /* likewise: other bytes are refused, another path is not */
+    {"out", WHERE | KEPT},     /* a run stays in its folder */
+    {"labels", WHERE | KEPT},  /* read once, into the model */
+    {"allow-missing", KEPT},   /* likewise */
+    {"arch", KEPT},            /* the model and its input are the checkpoint's */
+    {"head-hidden", KEPT},
+    {"image-size", KEPT},
+    {"resize", KEPT},
+    {"filter", KEPT},
+    {"reduce", KEPT},
+    {"split", KEPT}, /* which pictures are learned from, and in which order; */
+    {"seed", KEPT},  /* a checkpoint is at a batch of that order */
+    {"sampling", KEPT},
+    {"batch", KEPT},
+    {"accumulate", KEPT},
+    {"optimizer", KEPT}, /* which tensors the checkpoint has, and since which step */
+    {"ema", KEPT},
+    {"freeze", KEPT},
+    {"unfreeze-epochs", KEPT},
+};
+
+static int nature_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof natures / sizeof *natures; i++)
+        if (strcmp(name, natures[i].name) == 0) return natures[i].nature;
+    return 0;
+}
+
 bool train_settings_incidental(const char *name)
 {
-    /* clang-format off */
-    static const char *const names[] = {
-        "data", "weights", "out", "resume", "labels", "config", "quiet", "threads", "memory-limit", "max-steps",
-        "cache-dir", "cache-max", "prefetch", "checkpoint-steps", "checkpoint-minutes", "checkpoint-seconds", "find-lr"};
-    /* clang-format on */
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
+    return nature_of(name) & WHERE;
+}
+
+bool train_settings_kept(const char *name)
+{
+    return nature_of(name) & KEPT;
 }
 
 /* Whether frozen stages run once, and on what: a cached picture is the same in every epoch but for --cache-views. */

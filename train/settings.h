@@ -74,5 +74,8 @@ struct data_limits train_settings_limits(const struct train_settings *settings);
 
 /* The options that say where and how, not what: equal runs may differ in them (out, resume, threads, quiet, ...). */
 bool train_settings_incidental(const char *name);
+/* The options whose value a run keeps for good: given with --resume, another value is refused. All others may
+ * change when a run goes on. */
+bool train_settings_kept(const char *name);
 
 #endif
