@@ -179,7 +179,7 @@ $(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/te
 $(B)/tests/test_mistakes: $(B)/tests/pictures.o | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
 $(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o
-$(addprefix $(B)/tests/test_,train resume recipes kill cache limits export): $(B)/tests/training.o
+$(addprefix $(B)/tests/test_,train resume recipes kill cache limits export resume_options): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/libcore.a

@@ -3,7 +3,7 @@
  *     pictures --scan, hash--> splits        weights file | last.safetensors | nothing --> model
  *     per epoch:  learn -> (average in) validate -> better? keep it -> a line in metrics.jsonl
  *     checkpoint: model.safetensors, if better -> metrics.jsonl synced -> last.safetensors
- *     at the end: best model back -> test -> metrics into model.safetensors -> run.json, report.html
+ *     at the end: best model back -> test -> metrics into model.safetensors -> report.html -> run.json
  *
  * A checkpoint follows an epoch when the one before is some seconds old, since a small epoch takes
  * less time than a file that is synced. Its files are written in that order so that a run that dies
@@ -239,12 +239,13 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     if (status == RUDD_OK)
         status =
             weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
-    if (status == RUDD_OK) status = train_fit_record_finish(f, ending, final, err);
+    if (status == RUDD_OK) status = train_fit_record_end(f, ending, final, err);
     if (status == RUDD_OK)
         status =
             train_report_write(&(struct train_report){&f->folder, f->record, f->model, &evaluation, phase, set, limits}, err);
     if (status == RUDD_OK && f->frozen) status = train_frozen_check(f->frozen, err);
     if (status == RUDD_OK && f->cache_is_own) train_frozen_remove(f->frozen);
+    if (status == RUDD_OK) status = train_run_json_write(f->folder.path, f->record, err);
     if (status == RUDD_OK && outcome) {
         const struct train_metrics *m = &evaluation.metrics;
         /* The file's epoch. After a divergence it may be one behind the checkpoint. */

@@ -51,11 +51,15 @@ enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_er
     const char *id = json_string_value(json_object_get(f->record, "id"));
     if (!json_is_array(json_object_get(f->record, "skipped"))) json_object_set_new(f->record, "skipped", json_array());
     if (!root || !id) return rudd_fail(err, RUDD_FORMAT, "%s/run.json: lacks the run's id or its data set's hash", f->s.resume);
+    const char *data = json_string_value(json_object_get(json_object_get(f->record, "options"), "data"));
     if (strcmp(root, f->dataset) != 0)
         return rudd_fail(err, RUDD_MISMATCH,
-                         "%s: the pictures in %s are not those that this run began with; bring those back, or make a new run: "
-                         "rudd train --config %s/run.json --data %s",
-                         f->s.resume, f->s.data, f->s.resume, f->s.data);
+                         "%s: the pictures in %s %s; bring those back, or make a new run: rudd train --config %s/run.json "
+                         "--data %s",
+                         f->s.resume, f->s.data,
+                         data && strcmp(data, f->s.data) ? "are not those that this run began with"
+                                                         : "have changed since this run began",
+                         f->s.resume, f->s.data);
     /* Read again only where no checkpoint took their place. */
     const char *weights = json_string_value(json_object_get(json_object_get(f->record, "weights"), "sha256"));
     if (f->model->sha256 && weights && strcmp(weights, f->model->sha256) != 0)
@@ -105,7 +109,7 @@ static bool is_judged(const json_t *final)
     return json_object_get(final, "test") || json_object_get(final, "train");
 }
 
-enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
+enum rudd_status train_fit_record_end(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
 {
     bool failed = json_object_set_new(f->record, "status", json_string(outcome)) != 0;
     failed |= !add_skipped(f->record, f->learner.loader);
@@ -113,8 +117,13 @@ enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *ou
     /* A finished run that went on and was stopped keeps its figures until it has new ones of all its pictures. */
     const bool keeps = strcmp(outcome, "stopped") == 0 && is_judged(json_object_get(f->record, "final"));
     if (final && !keeps) failed |= json_object_set(f->record, "final", final) != 0;
-    if (failed) return rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record");
-    return train_run_json_write(f->folder.path, f->record, err);
+    return failed ? rudd_fail(err, RUDD_NO_MEMORY, "no memory for the run's record") : RUDD_OK;
+}
+
+enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err)
+{
+    enum rudd_status status = train_fit_record_end(f, outcome, final, err);
+    return status == RUDD_OK ? train_run_json_write(f->folder.path, f->record, err) : status;
 }
 
 /* The record says why, for whoever looks at the run later. */

@@ -66,7 +66,9 @@ enum rudd_status train_fit_record_begin(struct train_fit_run *f, struct rudd_err
 enum rudd_status train_fit_record_resume(struct train_fit_run *f, struct rudd_error *err);
 /* Adds what the learner, the validation and this loader could not read to the record. */
 enum rudd_status train_fit_record_skipped(struct train_fit_run *f, const struct data_loader *loader, struct rudd_error *err);
-/* outcome: "done", "stopped", "failed". final, not taken over, may be NULL. */
+/* The record of a run that ends, in memory. outcome: "done", "stopped", "failed". final, not taken over, may be NULL. */
+enum rudd_status train_fit_record_end(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err);
+/* The same, and run.json. A run whose run.json says "done" has nothing left to write: this comes last. */
 enum rudd_status train_fit_record_finish(struct train_fit_run *f, const char *outcome, json_t *final, struct rudd_error *err);
 /* The outcome "failed", with the reason; without, where the disk has no room for it. */
 void train_fit_record_failure(struct train_fit_run *f, const struct rudd_error *why);
