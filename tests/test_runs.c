@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -210,6 +212,241 @@ static void listed_and_chosen(void **state)
     assert_int_equal(command(train_cmd_runs, "runs|list|/nowhere/at/all"), RUDD_IO);
 }
 
+/* Runs a command, and gives what it prints; good until the next call. */
+static const char *text_of(train_command *run, const char *line, enum rudd_status wanted)
+{
+    static char text[20000];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stdout);
+    int own = dup(STDOUT_FILENO);
+    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
+    enum rudd_status status = command(run, line);
+    fflush(stdout);
+    assert_true(dup2(own, STDOUT_FILENO) >= 0);
+    close(own);
+    if (status != wanted) fail_msg("%s gave %d: %s", line, status, err.message);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    return text;
+}
+
+/* The cell of a table whose columns are two blanks apart, in the row that begins with `row`. */
+static const char *cell(const char *table, const char *row, const char *title)
+{
+    static char text[100];
+    const char *head = strstr(table, title), *line = table;
+    assert_non_null(head);
+    const size_t end = (size_t)(head - table) + strlen(title);
+    while (line && strncmp(line, row, strlen(row)) != 0) line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL;
+    assert_non_null(line);
+    assert_true(strcspn(line, "\n") >= end);
+    size_t from = end;
+    while (from && line[from - 1] != ' ') from--;
+    snprintf(text, sizeof text, "%.*s", (int)(end - from), line + from);
+    return text;
+}
+
+static void put_run(const char *name, const char *status, const char *pictures, const char *final)
+{
+    char text[1000], file[200];
+    snprintf(
+        text, sizeof text,
+        "{\"id\":\"%.12s\",\"status\":\"%s\",\"options\":{\"data\":\"%s\"},\"dataset\":{\"root_hash\":\"%s%s\"},\"final\":%s}",
+        name, status, pictures, pictures, "0123456789abcdef", final);
+    snprintf(file, sizeof file, "%s/x.jpg", name);
+    put_record(file, text);
+}
+
+/* Figures of validation and of test pictures stand in columns of their own, and neither fills the other's. */
+static void phases_stay_apart(void **state)
+{
+    (void)state;
+    char line[600];
+    put_run("apart/a", "done", "fish", "{\"val\":{\"top1\":0.81,\"loss\":0.5},\"test\":{\"top1\":0.92}}");
+    put_run("apart/b", "done", "fish", "{\"val\":{\"top1\":0.83,\"top5\":0.97}}");
+    put_run("apart/c", "done", "fish", "{\"test\":{\"top1\":0.84}}");
+    snprintf(line, sizeof line, "runs|list|%s", in_root("apart"));
+    const char *table = text_of(train_cmd_runs, line, RUDD_OK);
+    assert_string_equal(cell(table, in_root("apart/a"), "val top-1"), "81.0%");
+    assert_string_equal(cell(table, in_root("apart/a"), "test top-1"), "92.0%");
+    assert_string_equal(cell(table, in_root("apart/b"), "val top-1"), "83.0%");
+    assert_string_equal(cell(table, in_root("apart/b"), "test top-1"), "-");
+    assert_string_equal(cell(table, in_root("apart/c"), "val top-1"), "-");
+    assert_string_equal(cell(table, in_root("apart/c"), "test top-1"), "84.0%");
+    assert_null(strstr(table, "pictures")); /* all have the same */
+
+    /* The day and minute of the record, as the clock on the wall has it. */
+    char path[TRAIN_PATH], when[32];
+    struct stat st;
+    struct tm tm;
+    assert_int_equal(stat(train_run_path(path, in_root("apart/a"), "run.json"), &st), 0);
+    assert_non_null(localtime_r(&st.st_mtim.tv_sec, &tm));
+    assert_true(strftime(when, sizeof when, "  %Y-%m-%d %H:%M  ", &tm) > 0);
+    assert_non_null(strstr(table, when));
+
+    /* A figure alone is the validation pictures', in order and choice; one that only records know has a column, too. */
+    snprintf(line, sizeof line, "runs|list|%s|--sort|top1", in_root("apart"));
+    table = text_of(train_cmd_runs, line, RUDD_OK);
+    assert_true(strstr(table, in_root("apart/b")) < strstr(table, in_root("apart/a")));
+    assert_true(strstr(table, in_root("apart/a")) < strstr(table, in_root("apart/c")));
+    snprintf(line, sizeof line, "runs|list|%s|--sort|val.top5", in_root("apart"));
+    assert_string_equal(cell(text_of(train_cmd_runs, line, RUDD_OK), in_root("apart/b"), "val.top5"), "0.9700");
+    snprintf(line, sizeof line, "runs|best|%s|--by|top1|--json", in_root("apart"));
+    json_t *run = json_of(train_cmd_runs, line);
+    assert_string_equal(json_string_value(json_object_get(run, "run")), in_root("apart/b"));
+    json_decref(run);
+}
+
+/* An order or figure that nobody has is refused, and the known ones are named. */
+static void unknown_figures_are_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"list|--sort", "val.top_1"}, {"list|--sort", "date"}, {"best|--by", "tst.top1"}, {"best|--by", "val."}};
+    char line[600];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(line, sizeof line, "runs|%s|%s|%s", wrong[i][0], wrong[i][1], in_root("apart"));
+        assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+        assert_non_null(strstr(err.message, wrong[i][1]));
+        assert_non_null(strstr(err.message, "top1, top3, balanced_accuracy, macro_f1, roc_auc, loss, ece"));
+    }
+    snprintf(line, sizeof line, "runs|list|--sort|val.top_1|%s", in_root("apart"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "did you mean val.top1?"));
+}
+
+/* A run whose record says that it runs is dead, unless a process has it. */
+static void dead_runs_are_called_dead(void **state)
+{
+    (void)state;
+    char line[600], wanted[300];
+    int claim = -1;
+    put_run("dead/a", "running", "fish", "null");
+    put_run("dead/b", "running", "fish", "null");
+    must(train_run_claim(&claim, in_root("dead/b"), &err));
+    snprintf(line, sizeof line, "runs|list|%s|--json", in_root("dead"));
+    json_t *list = json_of(train_cmd_runs, line);
+    int seen = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *run = json_array_get(list, i);
+        const char *status = json_string_value(json_object_get(run, "status"));
+        const char *resume = json_string_value(json_object_get(run, "resume"));
+        if (strcmp(json_string_value(json_object_get(run, "run")), in_root("dead/a")) == 0) {
+            snprintf(wanted, sizeof wanted, "rudd train --resume %s", in_root("dead/a"));
+            assert_string_equal(status, "dead");
+            assert_string_equal(resume, wanted);
+            seen++;
+        } else {
+            assert_string_equal(status, "running");
+            assert_null(resume);
+            seen++;
+        }
+    }
+    assert_int_equal(seen, 2);
+    json_decref(list);
+    snprintf(line, sizeof line, "runs|list|%s", in_root("dead"));
+    const char *table = text_of(train_cmd_runs, line, RUDD_OK);
+    assert_non_null(strstr(table, wanted));
+    assert_null(strstr(strstr(table, wanted) + 1, "--resume"));
+    train_run_release(claim);
+    snprintf(line, sizeof line, "runs|show|%s", in_root("dead/b"));
+    assert_non_null(strstr(text_of(train_cmd_runs, line, RUDD_OK), "--resume"));
+    snprintf(line, sizeof line, "runs|promote|%s|fish|--to|%s", in_root("dead/a"), in_root("models"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "\"dead\""));
+}
+
+/* Runs of other pictures do not compete: the choice is the user's. Unfinished ones do not count. */
+static void data_sets_do_not_compete(void **state)
+{
+    (void)state;
+    char line[900];
+    put_run("mixed/a", "done", "fish", "{\"val\":{\"top1\":0.8}}");
+    put_run("mixed/b", "done", "wine", "{\"val\":{\"top1\":0.99}}");
+    put_run("mixed/c", "done", "fish", "{\"val\":{\"top1\":0.9}}");
+    put_run("mixed/d", "stopped", "birds", "{\"val\":{\"top1\":1}}");
+    snprintf(line, sizeof line, "runs|best|%s", in_root("mixed"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "2 sets of pictures"));
+    assert_non_null(strstr(err.message, "fish (2 runs, such as "));
+    assert_non_null(strstr(err.message, "wine (1 run, such as "));
+    assert_null(strstr(err.message, "birds"));
+    static const char *const likes[][2] = {{"mixed/a", "mixed/c"}, {"mixed/b", "mixed/b"}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(line, sizeof line, "runs|best|%s|--json|--like|%s", in_root("mixed"), in_root(likes[i][0]));
+        json_t *run = json_of(train_cmd_runs, line);
+        assert_string_equal(json_string_value(json_object_get(run, "run")), in_root(likes[i][1]));
+        json_decref(run);
+    }
+    snprintf(line, sizeof line, "runs|best|%s|--like|%s", in_root("mixed"), in_root("mixed/d"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_MISMATCH);
+    snprintf(line, sizeof line, "runs|list|%s", in_root("mixed"));
+    const char *table = text_of(train_cmd_runs, line, RUDD_OK);
+    assert_non_null(strstr(table, "  pictures  "));
+    assert_non_null(strstr(table, "  fish0123  "));
+}
+
+/* Two runs of different pictures are compared on pictures that somebody names, and on no others. */
+static void other_pictures_are_not_compared(void **state)
+{
+    (void)state;
+    char line[1500];
+    snprintf(line, sizeof line,
+             "train|--quiet|--data|%s|--out|%s|--arch|rudd_nano|--image-size|32|--batch|8|--epochs|1|--split|0.5,0.25,0.25",
+             in_root("set"), in_root("divided"));
+    must(command(train_cmd_train, line));
+    snprintf(line, sizeof line, "runs|compare|%s|%s", in_root("first"), in_root("divided"));
+    assert_int_equal(command(train_cmd_runs, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "different pictures"));
+    assert_non_null(strstr(err.message, "--data DIR"));
+    snprintf(line, sizeof line, "runs|compare|--json|%s|%s|--data|%s", in_root("first"), in_root("divided"), in_root("set"));
+    json_decref(json_of(train_cmd_runs, line));
+}
+
+/* Nothing there yet is no mistake, a name that is not there is; the wrong level is told from the right one. */
+static void missing_runs_and_wrong_levels(void **state)
+{
+    (void)state;
+    char line[900], here[TRAIN_PATH];
+    assert_non_null(getcwd(here, sizeof here));
+    picture_put(root, "empty/x.jpg", 8, 8, 0);
+    assert_int_equal(chdir(in_root("empty")), 0);
+    assert_string_equal(text_of(train_cmd_runs, "runs|list", RUDD_OK), "no runs yet in runs/: rudd train makes one\n");
+    json_t *none = json_of(train_cmd_runs, "runs|list|--json");
+    assert_int_equal(json_array_size(none), 0);
+    json_decref(none);
+    assert_int_equal(command(train_cmd_runs, "runs|best"), RUDD_MISMATCH);
+    assert_non_null(strstr(err.message, "rudd train"));
+    assert_int_equal(command(train_cmd_runs, "runs|list|runs"), RUDD_IO);
+    assert_int_equal(chdir(root), 0);
+    assert_non_null(strstr(text_of(train_cmd_runs, "runs|list|empty", RUDD_OK), "no runs in empty"));
+
+    static const struct {
+        const char *line, *says;
+        enum rudd_status status;
+    } cases[] = {
+        {"runs|show|many", "give one of them, such as many/", RUDD_ARGUMENT},
+        {"runs|show|many/a/run.json", "give the run's folder, many/a", RUDD_ARGUMENT},
+        {"runs|show|empty", "holds no run.json", RUDD_IO},
+        {"runs|show|nowhere", "no such run", RUDD_IO},
+        {"runs|list|many/a", "rudd runs show many/a", RUDD_ARGUMENT},
+        {"runs|promote|many|fish", "give one of them, such as many/", RUDD_ARGUMENT},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(command(train_cmd_runs, cases[i].line), cases[i].status);
+        if (!strstr(err.message, cases[i].says)) fail_msg("%s: %s", cases[i].line, err.message);
+    }
+    put_run("runs/7", "done", "fish", "null");
+    assert_int_equal(command(train_cmd_runs, "runs|show|7"), RUDD_IO);
+    assert_non_null(strstr(err.message, "did you mean runs/7?"));
+    snprintf(line, sizeof line, "train|--resume|%s", in_root("many"));
+    assert_int_equal(command(train_cmd_train, line), RUDD_ARGUMENT);
+    assert_non_null(strstr(err.message, "holds runs, and is none itself"));
+    assert_int_equal(chdir(here), 0);
+}
+
 /* A model does not differ from itself; of two, the counts add up to the pictures and to the difference of their accuracies. */
 static void compared(void **state)
 {
@@ -355,9 +592,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_repeats_its_run), /* makes the run "other", too */
-        cmocka_unit_test(listed_and_chosen),        cmocka_unit_test(compared),
-        cmocka_unit_test(compared_by_name),         cmocka_unit_test(promoted),
+        cmocka_unit_test(listed_and_chosen),
+        cmocka_unit_test(compared),
+        cmocka_unit_test(compared_by_name),
+        cmocka_unit_test(promoted),
         cmocka_unit_test(calibrated_unless_raw),
+        cmocka_unit_test(phases_stay_apart),
+        cmocka_unit_test(unknown_figures_are_refused),
+        cmocka_unit_test(dead_runs_are_called_dead),
+        cmocka_unit_test(data_sets_do_not_compete),
+        cmocka_unit_test(other_pictures_are_not_compared),
+        cmocka_unit_test(missing_runs_and_wrong_levels),
     };
     return cmocka_run_group_tests_name("runs", tests, begin, end);
 }

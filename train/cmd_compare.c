@@ -72,7 +72,7 @@ static enum rudd_status open_split(struct comparing *c, const struct train_run *
     return rudd_fail(err, RUDD_ARGUMENT, "%s: has neither test nor validation pictures; give --data", s.data);
 }
 
-static enum rudd_status open_pictures(struct comparing *c, const struct train_events *events, struct rudd_error *err)
+static enum rudd_status open_pictures(struct comparing *c, struct rudd_error *err)
 {
     const struct train_run *a = &c->sides[0].run, *b = &c->sides[1].run;
     if (c->data) {
@@ -81,9 +81,10 @@ static enum rudd_status open_pictures(struct comparing *c, const struct train_ev
     }
     if (!a->path && !b->path) return rudd_fail(err, RUDD_ARGUMENT, "compare: neither is a run folder; say --data DIR");
     if (a->path && b->path && strcmp(train_run_text(a, "dataset.root_hash"), train_run_text(b, "dataset.root_hash")) != 0)
-        train_note(events,
-                   "caution: the two runs had other pictures or another split, so %s may have learned from some of these",
-                   b->path);
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "%s and %s learned from different pictures (%s, %s), so one may have learned from what the other is "
+                         "tested on; give --data DIR with pictures that neither has seen",
+                         a->path, b->path, train_run_text(a, "options.data"), train_run_text(b, "options.data"));
     return open_split(c, a->path ? a : b, err);
 }
 
@@ -148,7 +149,7 @@ static void print_table(const struct comparing *c, const struct train_comparison
 
 static enum rudd_status compare(struct comparing *c, const struct train_events *events, struct rudd_error *err)
 {
-    enum rudd_status status = open_pictures(c, events, err);
+    enum rudd_status status = open_pictures(c, err);
     for (int i = 0; i < 2 && status == RUDD_OK; i++) status = answer(c, &c->sides[i], events, err);
     if (status != RUDD_OK) return status;
     struct train_comparison result;

@@ -1,8 +1,9 @@
 /* cmd_runs.c - `rudd runs list|show|best|compare|promote`: what became of a folder of runs.
  *
- *     list     a table, the latest run last, or by a figure
+ *     list     a table, the latest run last, or by a figure (cli/cmd_runs_list.c)
  *     show     one run: what it did that is not the default, and its figures
- *     best     the finished run that is best by a figure of the validation pictures; the test pictures are for judging, not choosing
+ *     best     the finished run that is best by a figure of the validation pictures; the test pictures are for judging, not
+ *              choosing. Runs of other pictures do not compete (runs/choose.c)
  *     compare  two models on the same pictures (cmd_compare.c)
  *     promote  a run's model to DIR/NAME.safetensors, the name a server watches, and a line into DIR/NAME.history.jsonl */
 #include "train/cmd_runs.h"
@@ -10,10 +11,12 @@
 #include "data/image/decode.h"
 #include "nn/sha256.h"
 #include "nn/text.h"
+#include "train/cli/cmd_runs_list.h"
 #include "train/folder.h"
 #include "train/run_folder.h"
 #include "train/run_json.h"
 #include "train/runs.h"
+#include "train/runs/choose.h"
 #include "train/settings.h"
 #include "weights/replace.h"
 #include <errno.h>
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* Usage mistakes of commands that want one or two positional arguments. */
@@ -31,43 +35,6 @@ static enum rudd_status want_arguments(const struct nn_options *o, int least, st
 }
 
 /* ---- list, best -------------------------------------------------------------------------------------------------- */
-
-/* Best first; runs without the figure last. The sort below is stable, so equals stay oldest first. */
-static bool before(const struct train_run *a, const struct train_run *b, const char *figure)
-{
-    double x = train_run_figure(a, figure), y = train_run_figure(b, figure);
-    if (isnan(x) || isnan(y)) return !isnan(x) && isnan(y);
-    return train_figure_falls(figure) ? x < y : x > y;
-}
-
-static void sort_by(struct train_run *runs, int count, const char *figure)
-{
-    for (int i = 1; i < count; i++)
-        for (int j = i; j > 0 && before(&runs[j], &runs[j - 1], figure); j--) {
-            struct train_run swap = runs[j];
-            runs[j] = runs[j - 1];
-            runs[j - 1] = swap;
-        }
-}
-
-static void print_list(const struct train_run *runs, int count)
-{
-    int width = 4;
-    for (int i = 0; i < count; i++) width = (int)strlen(runs[i].path) > width ? (int)strlen(runs[i].path) : width;
-    printf("%-*s  %-9s %-13s %-24s", width, "run", "status", "id", "architecture");
-    for (const struct train_figure *f = train_figures; f->key; f++) printf(" %9s", f->title);
-    putchar('\n');
-    for (int i = 0; i < count; i++) {
-        const struct train_run *r = &runs[i];
-        printf("%-*s  %-9s %-13s %-24s", width, r->path, r->record ? train_run_text(r, "status") : "unreadable",
-               train_run_text(r, "id"), train_run_text(r, "model.arch"));
-        for (const struct train_figure *f = train_figures; f->key; f++) {
-            char text[16];
-            printf(" %9s", train_figure_text(text, f, train_run_figure(r, f->key)));
-        }
-        putchar('\n');
-    }
-}
 
 static enum rudd_status print_list_json(const struct train_run *runs, int count, struct rudd_error *err)
 {
@@ -80,15 +47,32 @@ static enum rudd_status print_list_json(const struct train_run *runs, int count,
     return train_command_print(list, err);
 }
 
+/* The runs that a command is about: those of the folder it was given, or of runs/, which may be missing yet. */
+struct chosen {
+    struct train_run *runs;
+    int count;
+    const char *dir;
+    bool given;
+};
+
+static enum rudd_status choose(struct chosen *c, const struct nn_options *options, struct rudd_error *err)
+{
+    struct stat st;
+    *c = (struct chosen){.dir = "runs", .given = options->argument_count};
+    if (c->given) c->dir = options->arguments[0];
+    if (!c->given && stat(c->dir, &st) != 0 && errno == ENOENT) return RUDD_OK;
+    return train_runs_list(&c->runs, &c->count, c->dir, err);
+}
+
 static enum rudd_status list(int argc, char **argv, struct rudd_error *err)
 {
     const char *sort = NULL;
     bool json = false, done;
-    struct train_run *runs = NULL;
-    int count = 0;
+    struct chosen c = {.count = 0};
+    char figure[TRAIN_FIGURE_NAME];
     const struct nn_option rows[] = {
         {"sort", NN_OPTION_STRING, &sort, "FIGURE", 0, 0,
-         "best run first, by top1, val.macro_f1, loss ...; without it, the newest last"},
+         "best run first, by val.top1, val.macro_f1, loss ...; without it, the newest last"},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print a JSON list"},
     };
     static const struct nn_example examples[] = {
@@ -97,20 +81,25 @@ static enum rudd_status list(int argc, char **argv, struct rudd_error *err)
     };
     struct nn_options options = {.usage = "rudd runs list [DIR] [--sort FIGURE] [--json]",
                                  .about = "Lists the runs in a folder. DIR is runs/ if it is not "
-                                          "given. Figures are of the test pictures, or of the "
-                                          "validation pictures if there are no test pictures.",
+                                          "given. Shows the figures of the validation pictures and "
+                                          "of the test pictures.",
                                  .examples = examples,
                                  .rows = rows,
                                  .count = sizeof rows / sizeof *rows,
                                  .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
+    if (status == RUDD_OK && !done) status = choose(&c, &options, err);
+    if (status == RUDD_OK && !done && sort) status = train_figure_find(figure, "--sort", sort, c.runs, c.count, err);
     if (status == RUDD_OK && !done) {
-        status = train_runs_list(&runs, &count, options.argument_count ? options.arguments[0] : "runs", err);
-        if (status == RUDD_OK && sort) sort_by(runs, count, sort);
-        if (status == RUDD_OK && json) status = print_list_json(runs, count, err);
-        if (status == RUDD_OK && !json) print_list(runs, count);
-        train_runs_free(runs, count);
+        if (sort) train_runs_sort(c.runs, c.count, figure);
+        if (json)
+            status = print_list_json(c.runs, c.count, err);
+        else if (c.count)
+            train_runs_print(c.runs, c.count, sort ? figure : NULL);
+        else
+            printf("no runs %sin %s%s\n", c.given ? "" : "yet ", c.dir, c.given ? "" : "/: rudd train makes one");
     }
+    train_runs_free(c.runs, c.count);
     nn_options_free(&options);
     return status;
 }
@@ -126,20 +115,24 @@ static enum rudd_status print_best(const struct train_run *run, const char *figu
 
 static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
 {
-    const char *figure = "val.top1";
+    const char *by = "val.top1", *like = NULL;
     bool json = false, done;
-    struct train_run *runs = NULL;
-    int count = 0;
+    struct chosen c = {.count = 0};
+    struct train_run like_run = {.path = NULL};
+    char figure[TRAIN_FIGURE_NAME];
+    int at;
     const struct nn_option rows[] = {
-        {"by", NN_OPTION_STRING, &figure, "FIGURE", 0, 0,
+        {"by", NN_OPTION_STRING, &by, "FIGURE", 0, 0,
          "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
+        {"like", NN_OPTION_STRING, &like, "RUN", 0, 0,
+         "only compare runs that learned from the same pictures as RUN"},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print the run as runs list --json does"},
     };
     static const struct nn_example examples[] = {
         {"the run with the lowest loss", "rudd runs best --by val.loss"},
         {NULL, NULL},
     };
-    struct nn_options options = {.usage = "rudd runs best [DIR] [--by FIGURE] [--json]",
+    struct nn_options options = {.usage = "rudd runs best [DIR] [--by FIGURE] [--like RUN] [--json]",
                                  .about = "Shows the best finished run in a folder. DIR is runs/ "
                                           "if it is not given. Of equal runs it is the one with "
                                           "the lower validation loss.",
@@ -148,20 +141,15 @@ static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
                                  .count = sizeof rows / sizeof *rows,
                                  .max_arguments = 1};
     enum rudd_status status = train_command_parse(&options, &done, argc, argv, err);
-    if (status == RUDD_OK && !done) {
-        const char *dir = options.argument_count ? options.arguments[0] : "runs";
-        status = train_runs_list(&runs, &count, dir, err);
-        sort_by(runs, count, "val.loss");
-        sort_by(runs, count, figure);
-        int at = 0;
-        while (at < count && strcmp(train_run_text(&runs[at], "status"), "done") != 0) at++;
-        if (status == RUDD_OK && (at == count || isnan(train_run_figure(&runs[at], figure))))
-            status = rudd_fail(err, RUDD_ARGUMENT, "%s: %d runs, but no finished one with %s; see rudd runs list --json", dir,
-                               count, figure);
-        else if (status == RUDD_OK)
-            status = print_best(&runs[at], figure, json, err);
-        train_runs_free(runs, count);
-    }
+    if (status != RUDD_OK || done) goto done;
+    status = choose(&c, &options, err);
+    if (status == RUDD_OK && like) status = train_run_open(&like_run, like, err);
+    if (status == RUDD_OK) status = train_figure_find(figure, "--by", by, c.runs, c.count, err);
+    if (status == RUDD_OK) status = train_runs_best(&at, c.runs, c.count, figure, like ? &like_run : NULL, c.dir, err);
+    if (status == RUDD_OK) status = print_best(&c.runs[at], figure, json, err);
+done:
+    train_run_close(&like_run);
+    train_runs_free(c.runs, c.count);
     nn_options_free(&options);
     return status;
 }
@@ -189,7 +177,8 @@ static void print_run(const struct train_run *run)
 {
     static const char *const phases[] = {"train", "val", "test"};
     const json_t *final = json_object_get(run->record, "final"), *dataset = json_object_get(run->record, "dataset");
-    printf("%s  %s  id %s\n", run->path, train_run_text(run, "status"), train_run_text(run, "id"));
+    printf("%s  %s  id %s\n", run->path, train_run_status(run), train_run_text(run, "id"));
+    if (run->dead) printf("its process ended before the run did; go on with: rudd train --resume %s\n", run->path);
     printf("%s on %s: %d classes, %d pictures to train, %d to validate, %d to test\n", train_run_text(run, "model.arch"),
            train_run_text(run, "options.data"), (int)json_integer_value(json_object_get(dataset, "classes")),
            (int)json_integer_value(json_object_get(dataset, "train")), (int)json_integer_value(json_object_get(dataset, "val")),
@@ -282,9 +271,10 @@ static enum rudd_status promote_run(const struct train_run *run, const char *nam
     struct nn_sha256 hash;
     if (strlen(dir) + strlen(name) > TRAIN_PATH - 64 || strchr(name, '/') || name[0] == '.' || !name[0])
         return rudd_fail(err, RUDD_ARGUMENT, "promote: found the name \"%.80s\", expected a plain one such as \"fish\"", name);
-    if (strcmp(train_run_text(run, "status"), "done") != 0)
-        return rudd_fail(err, RUDD_ARGUMENT, "%s: its status is \"%s\", expected a finished run", run->path,
-                         train_run_text(run, "status"));
+    if (strcmp(train_run_status(run), "done") != 0)
+        return rudd_fail(err, RUDD_ARGUMENT,
+                         "%s: its status is \"%s\", expected a finished run; finish it by rudd train --resume %s", run->path,
+                         train_run_status(run), run->path);
     enum rudd_status status =
         data_file_read(&bytes, &length, train_run_path(from, run->path, "model.safetensors"), MODEL_MAX, err);
     if (status != RUDD_OK) return status;

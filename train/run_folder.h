@@ -41,6 +41,10 @@ void train_run_folder_free(struct train_run_folder *folder);
  * nobody is kept out. */
 enum rudd_status train_run_claim(int *claim, const char *path, struct rudd_error *err);
 void train_run_release(int claim); /* -1: nothing */
+/* Whether a process has the run for its own. UNKNOWN: the folder cannot be opened, or its file system
+ * knows no locks. Asking keeps nobody out for longer than it takes. */
+enum train_claim { TRAIN_CLAIM_FREE, TRAIN_CLAIM_HELD, TRAIN_CLAIM_UNKNOWN };
+enum train_claim train_run_claimed(const char *path);
 
 /* path/name, into out[TRAIN_PATH]. Returns out. */
 const char *train_run_path(char out[TRAIN_PATH], const char *path, const char *name);
