@@ -89,6 +89,7 @@ static const char *const special[][2] = {
     {"teacher", "teacher/model.safetensors"},
     {"freeze", "2"},
     {"cache-dir", "cached"},
+    {"cache-max", "1000000000"},
     {"memory-limit", "0"},
     {"crop-max", "0.9"},
 };

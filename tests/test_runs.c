@@ -349,7 +349,7 @@ static void dead_runs_are_called_dead(void **state)
     snprintf(line, sizeof line, "runs|list|%s", in_root("dead"));
     const char *table = text_of(train_cmd_runs, line, RUDD_OK);
     assert_non_null(strstr(table, wanted));
-    assert_null(strstr(strstr(table, wanted) + 1, "--resume"));
+    assert_null(strstr(strstr(table, wanted) + strlen(wanted), "--resume"));
     train_run_release(claim);
     snprintf(line, sizeof line, "runs|show|%s", in_root("dead/b"));
     assert_non_null(strstr(text_of(train_cmd_runs, line, RUDD_OK), "--resume"));

@@ -110,12 +110,12 @@ static enum rudd_status check_format(enum train_form form, const struct order *o
     const char *name = train_form_name(form);
     const struct weights_onnx_options *onnx = &o->onnx;
     if (!f->takes_names && o->form.dialect != WEIGHTS_TIMM)
-        return rudd_fail(err, RUDD_ARGUMENT, "--names is not for form %s, which has names of its own", name);
+        return rudd_fail(err, RUDD_ARGUMENT, "--names is not for --format %s, which has names of its own", name);
     if (!f->takes_dtype && o->form.dtype != WEIGHTS_F32)
-        return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for form %s, which holds float32", name);
+        return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for --format %s, which holds float32", name);
     if (!f->takes_onnx && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax || onnx->preprocess))
         return rudd_fail(err, RUDD_ARGUMENT,
-                         "--image-size, --keep-batchnorm, --softmax and --preprocess are for form onnx; %s holds weights alone",
+                         "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
                          name);
     if (onnx->raw && !onnx->softmax) return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
     return RUDD_OK;
