@@ -175,11 +175,11 @@ $(addprefix $(B)/tests/test_,fetch fetch_hub hub_names): $(B)/tests/pictures.o |
 $(B)/tests/test_beside $(B)/tests/test_bench_peers: | $(B)/rudd-bench
 $(B)/tests/test_feedback: | $(B)/rudd $(B)/rudd-serve
 $(B)/tests/test_help: | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
-$(addprefix $(B)/tests/test_,predict predict_outputs predict_sort) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
+$(addprefix $(B)/tests/test_,predict predict_outputs predict_sort progress) $(B)/tests/test_kill $(B)/tests/test_cache $(B)/tests/test_limits: | $(B)/rudd
 $(B)/tests/test_mistakes: $(B)/tests/pictures.o | $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench
-$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed): $(B)/tests/pictures.o
+$(addprefix $(B)/tests/test_,sets near decode reading resize augment loader predict predict_outputs predict_sort runs views engine models libraries formats embed advice): $(B)/tests/pictures.o
 $(addprefix $(B)/tests/test_,predict_outputs predict_sort): $(B)/tests/predicting.o
-$(addprefix $(B)/tests/test_,train resume recipes kill cache limits export resume_options): $(B)/tests/training.o
+$(addprefix $(B)/tests/test_,train resume recipes kill cache limits export resume_options progress): $(B)/tests/training.o
 
 # One test program per file; archives last, so that it takes only what it names.
 $(B)/tests/test_%: $(B)/tests/test_%.o $(B)/libbench.a $(B)/libtrain.a $(B)/libserve.a $(B)/libcore.a

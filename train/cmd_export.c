@@ -114,9 +114,9 @@ static enum rudd_status check_format(enum train_form form, const struct order *o
     if (!f->takes_dtype && o->form.dtype != WEIGHTS_F32)
         return rudd_fail(err, RUDD_ARGUMENT, "--dtype is not for --format %s, which holds float32", name);
     if (!f->takes_onnx && (onnx->image_size || onnx->keep_batchnorm || onnx->softmax || onnx->preprocess))
-        return rudd_fail(err, RUDD_ARGUMENT,
-                         "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone",
-                         name);
+        return rudd_fail(
+            err, RUDD_ARGUMENT,
+            "--image-size, --keep-batchnorm, --softmax and --preprocess are for --format onnx; %s holds weights alone", name);
     if (onnx->raw && !onnx->softmax) return rudd_fail(err, RUDD_ARGUMENT, "--raw is for --softmax; logits have no temperature");
     return RUDD_OK;
 }

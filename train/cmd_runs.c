@@ -122,10 +122,8 @@ static enum rudd_status best(int argc, char **argv, struct rudd_error *err)
     char figure[TRAIN_FIGURE_NAME];
     int at;
     const struct nn_option rows[] = {
-        {"by", NN_OPTION_STRING, &by, "FIGURE", 0, 0,
-         "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
-        {"like", NN_OPTION_STRING, &like, "RUN", 0, 0,
-         "only compare runs that learned from the same pictures as RUN"},
+        {"by", NN_OPTION_STRING, &by, "FIGURE", 0, 0, "figure that decides: val.top1, val.loss, val.macro_f1, test.ece ..."},
+        {"like", NN_OPTION_STRING, &like, "RUN", 0, 0, "only compare runs that learned from the same pictures as RUN"},
         {"json", NN_OPTION_FLAG, &json, NULL, 0, 0, "print the run as runs list --json does"},
     };
     static const struct nn_example examples[] = {

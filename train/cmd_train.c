@@ -73,6 +73,8 @@ static void print_outcome(const struct train_outcome *o)
     printf("best epoch %d; %s: %d pictures, top-1 %.1f%%, top-3 %.1f%%, macro F1 %.3f, loss %.4f\n"
            "model %s/model.safetensors, report %s/report.html\n",
            o->best_epoch, o->phase, o->images, 100 * o->top1, 100 * o->top3, o->macro_f1, o->loss, o->path, o->path);
+    for (int i = 0; i < TRAIN_ADVICE; i++)
+        if (*o->advice.text[i]) puts(o->advice.text[i]);
 }
 
 /* A finished run is told to go on, and not for longer: that is done already. */

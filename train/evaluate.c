@@ -227,10 +227,12 @@ static enum rudd_status run_pass(struct pass *p, const struct train_events *even
         memcpy(nn_plan_input(e->plan), batch.x, sizeof *batch.x * (size_t)batch.n * nn_plan_input_floats(e->plan));
         nn_plan_forward(e->plan, batch.n);
         status = take_batch(p, &batch, err);
-        if (events && events->tick) {
-            struct train_tick tick = {p->phase, 0, 0, p->out->count, e->set->count, NAN, train_now() - began};
-            events->tick(events->user, &tick);
-        }
+        train_tick(events, (struct train_tick){.phase = p->phase,
+                                               .done = p->out->count,
+                                               .total = e->set->count,
+                                               .loss = NAN,
+                                               .seconds = train_now() - began,
+                                               .kind = TRAIN_PACE_JUDGE});
         if (!status && train_is_stopped(events)) status = rudd_fail(err, RUDD_CANCELLED, "stopped on request");
     }
     if (!status) status = data_loader_status(e->loader, err);
@@ -257,6 +259,7 @@ enum rudd_status train_evaluate(struct train_evaluation *evaluation, struct trai
             : rudd_fail(err, RUDD_NO_MEMORY, "evaluation: no memory for the results of %d pictures", count);
     if (!status && !evaluator->raw) train_measure_set_temperature(pass.measure, model->temperature);
     if (!status) status = run_pass(&pass, events, err);
+    train_pass_over(events);
     if (!status) status = train_measure_finish(&out.metrics, &out.kept, pass.measure, events, err);
     train_measure_destroy(pass.measure);
     if (status) {

@@ -5,6 +5,7 @@
 #define TRAIN_EVENTS_H
 
 #include "train/record.h"
+#include "train/runs/pace.h"
 #include "weights/hub/events.h"
 
 /* One epoch: a line of metrics.jsonl. Accuracies are shares 0..1; val_ fields are NaN (null) without validation pictures. */
@@ -32,20 +33,31 @@ struct train_tick {
     int done, total;   /* pictures */
     double loss;       /* mean so far; NaN while evaluating */
     double seconds;    /* since the pass began */
+    enum train_pace_kind kind;
+    /* Seconds left of the whole run, where events have a pace, else of the pass; NaN: not known
+     * yet. train_tick fills it in. */
+    double left;
 };
 
 struct train_events {
     void *user;
     void (*tick)(void *user, const struct train_tick *tick);
+    void (*pass_over)(void *user); /* the pass that ticked has ended, whatever came of it */
     void (*epoch)(void *user, const struct train_epoch *epoch, int epochs, bool best);
     void (*note)(void *user, const char *line); /* what is opened, skipped, decided */
     void (*listen)(void *user); /* from now on there is something to save: signals ask, where they ended the process */
     bool (*stop)(void *user);   /* asked after each batch */
     const struct weights_hub_events *hub; /* of weights that are fetched; NULL: silence */
+    struct train_pace *pace;              /* of the whole run; NULL: passes stand alone */
 };
 
 /* note with a format; nothing when events or its note is NULL. */
 void train_note(const struct train_events *events, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* tick, with the time left filled in. Once the first batches of a long run show its pace, a note
+ * tells how long it will take. */
+void train_tick(const struct train_events *events, struct train_tick tick);
+/* pass_over. */
+void train_pass_over(const struct train_events *events);
 /* Whether it is time to stop; false when events or its stop is NULL. */
 bool train_is_stopped(const struct train_events *events);
 double train_now(void); /* seconds on a clock that only goes forward */

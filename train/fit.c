@@ -19,6 +19,7 @@
 #include "train/head_fit.h"
 #include "train/learn/cache_folder.h"
 #include "train/report.h"
+#include "train/runs/fit_words.h"
 #include "weights/model_file.h"
 #include <math.h>
 #include <stdio.h>
@@ -122,11 +123,15 @@ static enum rudd_status learn(struct train_fit_run *f, int epoch, struct rudd_er
     while (more && status == RUDD_OK) {
         if (is_stopped(f)) return rudd_fail(err, RUDD_CANCELLED, "stopped on request in epoch %d", epoch);
         status = train_learner_batch(&more, l, err);
-        if (more && f->events && f->events->tick) {
-            struct train_tick tick = {"train",           epoch,     f->s.epochs, (int)t->pictures, f->splits.train.count,
-                                      t->loss / t->mass, t->seconds};
-            f->events->tick(f->events->user, &tick);
-        }
+        if (more)
+            train_tick(f->events, (struct train_tick){.phase = "train",
+                                                      .epoch = epoch,
+                                                      .epochs = f->s.epochs,
+                                                      .done = (int)t->pictures,
+                                                      .total = f->splits.train.count,
+                                                      .loss = t->loss / t->mass,
+                                                      .seconds = t->seconds,
+                                                      .kind = TRAIN_PACE_LEARN});
         if (status == RUDD_OK && checkpoint_is_due(f)) status = train_fit_save(f, err);
     }
     note_skipped(f);
@@ -138,7 +143,9 @@ static enum rudd_status run_epoch(struct train_fit_run *f, int epoch, struct rud
 {
     struct train_epoch e = {0};
     bool best = false;
+    train_fit_plan_pace(f, epoch);
     enum rudd_status status = learn(f, epoch, err);
+    train_pass_over(f->events);
     if (status != RUDD_OK) return status;
     double learned = train_now();
     train_learner_result(&e, &f->learner);
@@ -161,7 +168,7 @@ static enum rudd_status run_epochs(struct train_fit_run *f, struct rudd_error *e
         /* An epoch that max_steps cut short still is validated. */
         if (train_learner_finished(&f->learner) && f->learner.tally.batches == 0) break;
         if (f->s.patience && f->state.stale >= f->s.patience) {
-            train_note(f->events, "stopped early: %d epochs without a better one", f->s.patience);
+            train_note(f->events, "Stopped early: %d epochs in a row brought nothing better.", f->s.patience);
             break;
         }
         enum rudd_status status = run_epoch(f, epoch, err);
@@ -200,18 +207,19 @@ static size_t at_the_end(const struct train_fit_run *f)
 static enum rudd_status finish(struct train_fit_run *f, const char *ending, struct train_outcome *outcome,
                                struct rudd_error *err)
 {
-    const struct data_set *set = f->splits.test.count  ? &f->splits.test
-                                 : f->splits.val.count ? &f->splits.val
-                                                       : &f->splits.train;
+    const struct data_set *set = train_fit_judging_set(f);
     const char *phase = set == &f->splits.test ? "test" : set == &f->splits.val ? "val" : "train";
     struct train_evaluator *evaluator = NULL;
     struct train_evaluation evaluation = {0};
+    struct train_advice advice;
+    const bool diverged = strcmp(ending, "failed") == 0;
     json_t *final = NULL;
     char path[TRAIN_PATH];
     /* Training pictures are cached as learning sees them, which need not be as evaluation does. */
     const bool cached = f->frozen && (set != &f->splits.train || f->s.cache_views == 0);
     const struct train_frontier at = train_frozen_frontier(f->frozen, set);
     const struct data_limits limits = train_settings_limits(&f->s);
+    train_fit_plan_pace(f, f->s.epochs + 1);
     /* Learning is over: its memory, which --memory-limit counts, goes to what judges. */
     nn_plan_destroy(f->learner.plan);
     f->learner.plan = NULL;
@@ -239,6 +247,7 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
     if (status == RUDD_OK)
         status =
             weights_model_save(train_run_path(path, f->folder.path, "model.safetensors"), f->model, NULL, WEIGHTS_TIMM, err);
+    if (status == RUDD_OK) status = train_fit_advise(&advice, f, &evaluation, phase, diverged, err);
     if (status == RUDD_OK) status = train_fit_record_end(f, ending, final, err);
     if (status == RUDD_OK)
         status =
@@ -255,7 +264,8 @@ static enum rudd_status finish(struct train_fit_run *f, const char *ending, stru
                                           .top1 = m->top1,
                                           .top3 = m->top3,
                                           .macro_f1 = m->macro_f1,
-                                          .loss = m->loss};
+                                          .loss = m->loss,
+                                          .advice = advice};
         snprintf(outcome->path, sizeof outcome->path, "%s", f->folder.path);
     }
 done:
@@ -280,6 +290,7 @@ static enum rudd_status end_early(struct train_fit_run *f, enum rudd_status stat
 {
     bool has_best = f->state.best_epoch > 0;
     if (status == RUDD_CANCELLED) {
+        json_object_del(f->record, "advice"); /* of where it stood before */
         json_t *best = has_best && f->model->metrics ? json_loads(f->model->metrics, 0, NULL) : NULL;
         train_fit_record_finish(f, "stopped", best, NULL);
         json_decref(best);
@@ -321,7 +332,9 @@ static enum rudd_status open_run(struct train_fit_run **run, const struct train_
     struct train_fit_run *f = *run = rudd_zalloc(1, sizeof *f);
     if (!f) return rudd_fail(err, RUDD_NO_MEMORY, "training: no memory");
     f->s = *settings;
-    f->events = events;
+    if (events) f->paced = *events;
+    f->paced.pace = &f->pace;
+    f->events = &f->paced;
     f->claim = -1;
     kern_set_threads(kern_threads_within(settings->threads));
     return train_fit_open(f, err);
@@ -334,6 +347,7 @@ enum rudd_status train_fit(struct train_outcome *outcome, const struct train_set
     enum rudd_status status = open_run(&f, settings, events, err);
     if (!f) return status;
     if (status == RUDD_OK) {
+        train_fit_plan_pace(f, 0);
         if (f->frozen) status = fill_frozen(f, err);
         if (status == RUDD_OK) status = run_epochs(f, err);
         enum rudd_status saved = settle(f, status, err);
@@ -353,6 +367,7 @@ enum rudd_status train_fit_find_lr(struct train_lr_sweep *sweep, char *path, con
     enum rudd_status status = open_run(&f, settings, events, err);
     if (!f) return status;
     if (status == RUDD_OK) status = train_lr_sweep_run(sweep, &f->learner, events, err);
+    train_pass_over(events);
     note_skipped(f);
     if (status == RUDD_OK) status = train_lr_sweep_write(sweep, f->folder.path, err);
     if (status == RUDD_OK) train_run_path(path, f->folder.path, TRAIN_LR_FINDER);

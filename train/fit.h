@@ -4,6 +4,7 @@
 
 #include "train/events.h"
 #include "train/lr_find.h"
+#include "train/runs/advice.h"
 #include "train/settings.h"
 
 /* What a finished run is worth. */
@@ -13,6 +14,7 @@ struct train_outcome {
     const char *phase; /* which pictures the figures below are of: "test", or "val", or "train" when there are no others */
     int images;
     double top1, top3, macro_f1, loss;
+    struct train_advice advice;
 };
 
 /* Runs it. settings are resolved (train_settings_resolve); with settings->resume, they are the run's own, and it goes on behind

@@ -7,8 +7,9 @@
 #include "nn/text.h"
 #include "train/labels.h"
 #include "train/left.h"
-#include "weights/hf_folder.h"
+#include "train/runs/fit_words.h"
 #include "weights/hub/hub.h"
+#include "weights/model_file.h"
 #include "data/image/decode.h"
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,8 @@ static void note_absent(const struct train_fit_run *f, const struct data_set *se
     }
     rudd_free(counts);
     if (absent)
-        train_note(f->events, "caution: %d of %d classes without a picture to %s: %s", absent, set->class_count, what, list);
+        train_note(f->events, "Caution: %d of %d classes %s no picture to %s: %s.", absent, set->class_count,
+                   absent == 1 ? "has" : "have", what, list);
 }
 
 /* Ten epochs over pictures that cannot be read are found out now, not behind the first. */
@@ -74,11 +76,13 @@ static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error
         return rudd_fail(err, RUDD_ARGUMENT, "%s: found one class, %s; expected a folder for each of two or more", f->s.data,
                          f->splits.train.class_names[0]);
     hash_pictures(f);
-    train_note(f->events, "%s: %d classes; %d pictures to train, %d to validate, %d to test", f->s.data,
-               f->splits.train.class_count, f->splits.train.count, f->splits.val.count, f->splits.test.count);
-    note_absent(f, &f->splits.train, "train");
-    note_absent(f, &f->splits.val, "validate");
-    note_absent(f, &f->splits.test, "test");
+    train_note(f->events,
+               "Pictures in %s: %d classes; %d to learn from, %d to choose the best epoch by, %d for the "
+               "final test.",
+               f->s.data, f->splits.train.class_count, f->splits.train.count, f->splits.val.count, f->splits.test.count);
+    note_absent(f, &f->splits.train, "learn from");
+    note_absent(f, &f->splits.val, "choose the best epoch by");
+    note_absent(f, &f->splits.test, "be tested with");
     train_left_note(f->events, f->s.data, &f->splits.left);
     const struct data_limits limits = train_settings_limits(&f->s);
     status = try_pictures(&f->splits.train, &limits, "train on", err);
@@ -87,9 +91,11 @@ static enum rudd_status open_pictures(struct train_fit_run *f, struct rudd_error
 
 static void note_weights(const struct train_fit_run *f, const struct weights_report *report)
 {
-    train_note(f->events, "%s: %s, names of %s%s", f->s.weights, f->model->arch, weights_dialect_name(report->dialect),
-               report->classifier_replaced ? "; a new classifier" : "");
-    for (int i = 0; i < report->missing_count; i++) train_note(f->events, "initialised: %s", report->missing[i]);
+    train_note(f->events, "Pretrained weights from %s (tensors named as by %s)%s.", f->s.weights,
+               weights_dialect_name(report->dialect),
+               report->classifier_replaced ? "; the last layer is new, since the classes are others" : "");
+    for (int i = 0; i < report->missing_count; i++)
+        train_note(f->events, "Not in that file, so it starts from random values: %s", report->missing[i]);
 }
 
 /* A model to start from: pretrained weights, or random ones. */
@@ -216,22 +222,9 @@ static enum rudd_status open_frozen(struct train_fit_run *f, int stage, struct r
     if (s->cache == TRAIN_CACHE_OFF || stage == 0) return RUDD_OK;
     if (!s->cache_views)
         train_note(f->events,
-                   "cache: every picture is seen once, as in evaluation; for altered ones, --cache-views N or --cache off");
+                   "Each picture goes through the frozen part of the network once, unaltered: --flip, --jitter and the "
+                   "like have no effect; with --cache-views N or --cache off they have.");
     return train_frozen_create(&f->frozen, f->model, &f->splits, &options, err);
-}
-
-/* How the plan spends memory, before anything starts. batch: as it was asked for. */
-static void note_memory(const struct train_fit_run *f, int batch)
-{
-    const struct train_learner *l = &f->learner;
-    const int part = nn_plan_recomputes(l->plan, NN_RECOMPUTE_ELEMENTWISE), all = nn_plan_recomputes(l->plan, NN_RECOMPUTE_ALL);
-    const int blocks = nn_plan_recomputes(l->plan, NN_RECOMPUTE_NOTHING) + part + all;
-    train_note(f->events, "memory: %.0f MiB to learn in; %d of %d blocks compute again what is elementwise, %d everything",
-               (double)(nn_plan_bytes(l->plan) + nn_plan_weight_bytes(l->plan)) / 1048576, part, blocks, all);
-    if (l->options.plan.batch < batch)
-        train_note(f->events,
-                   "memory: a limit of %.0f MiB takes batches of %d instead of %d, %d to a step; batch norm sees those",
-                   (double)f->budget.limit / 1048576, l->options.plan.batch, batch, l->options.accumulate);
 }
 
 /* A channel's variance of one value is 0, whatever the picture: the layer's answer would be a constant. */
@@ -246,7 +239,8 @@ static enum rudd_status check_norms(const struct train_fit_run *f, struct rudd_e
                          f->model->preprocess.image_size, f->learner.options.plan.batch, advice);
     if (values && values < 8)
         train_note(f->events,
-                   "caution: at %d pixels and with batches of %d, batch norm takes mean and variance from %d values; %s",
+                   "Caution: at %d pixels and with batches of %d, batch norm takes mean and variance from %d values, which is "
+                   "too few to rely on; %s.",
                    f->model->preprocess.image_size, f->learner.options.plan.batch, values, advice);
     return RUDD_OK;
 }
@@ -363,7 +357,7 @@ static enum rudd_status open_learner(struct train_fit_run *f, struct rudd_error 
         options.loader.source = train_frozen_frontier(f->frozen, &f->splits.train).source;
     }
     status = train_learner_init(&f->learner, f->model, &f->splits.train, &options, err);
-    if (status == RUDD_OK) note_memory(f, batch);
+    if (status == RUDD_OK) train_fit_note_memory(f, batch);
     if (status == RUDD_OK) status = check_norms(f, err);
     return status == RUDD_LIMIT ? too_much(f, &options, err) : status;
 }
@@ -467,7 +461,7 @@ static enum rudd_status restore_checkpoint(struct train_fit_run *f, const char *
     f->learner.tally = f->state.tally;
     f->saved_steps = f->learner.optim.steps;
     f->saved_epoch = (int)f->state.epoch;
-    train_note(f->events, "%s: goes on in epoch %d, behind %d of its batches", f->folder.path, (int)f->state.epoch + 1,
+    train_note(f->events, "%s goes on in epoch %d, after %d batches of it.", f->folder.path, (int)f->state.epoch + 1,
                (int)f->state.tally.batches);
     return RUDD_OK;
 }
@@ -497,10 +491,7 @@ enum rudd_status train_fit_open(struct train_fit_run *f, struct rudd_error *err)
         if (status == RUDD_OK) status = train_run_folder_open(&f->folder, f->s.resume, (int)f->state.epoch, err);
     }
     f->saved_at = train_now();
-    if (status == RUDD_OK)
-        train_note(f->events, "%s in %s: %s at %d pixels; activations %.0f MB", f->model->run, f->folder.path, f->model->arch,
-                   f->model->preprocess.image_size, (double)nn_plan_bytes(f->learner.plan) / 1e6);
-    return status;
+    return status == RUDD_OK ? train_fit_note_run(f, err) : status;
 }
 
 void train_fit_close(struct train_fit_run *f)

@@ -17,7 +17,9 @@
 
 struct train_fit_run {
     struct train_settings s;
-    const struct train_events *events;
+    const struct train_events *events; /* &paced */
+    struct train_events paced;         /* the caller's, with the run's pace */
+    struct train_pace pace;
     struct data_splits splits;
     char dataset[NN_SHA256_HEX];
     struct nn_model *model;

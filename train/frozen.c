@@ -342,13 +342,16 @@ static enum rudd_status run_job(struct job *job, int threads, const char *phase,
             status = train_cache_append(f->frozen->cache, key, batch.x + (size_t)i * options.source.floats, err);
         }
         done += batch.n;
-        if (events && events->tick) {
-            struct train_tick tick = {phase, 0, 0, done, job->missing.count, NAN, train_now() - began};
-            events->tick(events->user, &tick);
-        }
+        train_tick(events, (struct train_tick){.phase = phase,
+                                               .done = done,
+                                               .total = job->missing.count,
+                                               .loss = NAN,
+                                               .seconds = train_now() - began,
+                                               .kind = TRAIN_PACE_CACHE});
         if (status == RUDD_OK && events && events->stop && events->stop(events->user))
             status = rudd_fail(err, RUDD_CANCELLED, "stopped on request while caching");
     }
+    train_pass_over(events);
     if (status == RUDD_OK) status = data_loader_status(loader, err);
     data_loader_destroy(loader);
     return status;
@@ -391,7 +394,7 @@ static enum rudd_status open_cache(struct train_frozen *f, const char *folder, s
 enum rudd_status train_frozen_fill(struct train_frozen *frozen, const char *folder, const struct train_events *events,
                                    struct rudd_error *err)
 {
-    static const char *const phases[SETS] = {"cache train", "cache val", "cache test"};
+    static const char *const phases[SETS] = {"frozen: train", "frozen: val", "frozen: test"};
     struct train_frozen *f = frozen;
     struct nn_plan *plans[MAX_THREADS] = {NULL};
     const int all = kern_threads();
@@ -405,8 +408,11 @@ enum rudd_status train_frozen_fill(struct train_frozen *frozen, const char *fold
         if (f->features[i].set->count) status = fill_set(&f->features[i], plans, threads, phases[i], events, err);
     if (status == RUDD_OK) {
         train_cache_share(f->cache);
-        train_note(events, "%s: %ld activations of %zu numbers were there, %ld computed in %.1f s", f->path, before,
-                   nn_plan_output_floats(plans[0]), train_cache_count(f->cache) - before, train_now() - began);
+        const long computed = train_cache_count(f->cache) - before;
+        train_note(events,
+                   "The frozen part of the network has seen %ld pictures in %.1f s; %ld were kept from "
+                   "before in %s.",
+                   computed, train_now() - began, before, f->path);
     }
     for (int i = 0; i < threads; i++) nn_plan_destroy(plans[i]);
     kern_set_threads(all);

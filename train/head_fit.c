@@ -217,8 +217,13 @@ enum rudd_status train_head_learn(struct train_learner *learner, int views, cons
     status = train_head_fit(classifier_part(l->model, NN_LINEAR_WEIGHT), classifier_part(l->model, NN_BIAS), &result, logits, x,
                             q, inv_norm, n, (int)features, classes, &options, err);
     if (status != RUDD_OK) goto done;
-    train_note(events, "L-BFGS: %d iterations, %d evaluations; objective %.6f, largest gradient %.1e%s", result.iterations,
-               result.evaluations, result.value, result.gradient, result.converged ? "" : " (not below 1e-4)");
+    train_note(events,
+               "The last layer is fitted (L-BFGS: %d steps, %d evaluations, objective %.6f, largest "
+               "gradient %.1e).",
+               result.iterations, result.evaluations, result.value, result.gradient);
+    if (!result.converged)
+        train_note(events, "Caution: the fit ended before it was exact (gradient above 1e-4); a larger "
+                           "--weight-decay makes it easier.");
     struct train_tally *t = &l->tally;
     double loss;
     kern_table()->xent_f32(&loss, NULL, logits, q, 1, n, classes);

@@ -118,8 +118,8 @@ static enum rudd_status unfreeze(struct train_learner *l, int epoch, const struc
     enum rudd_status status = nn_plan_create(&l->plan, l->model, &options, err);
     if (status != RUDD_OK) return status;
     l->optim.first_stage = stage;
-    train_note(events, "epoch %d: %d of %d stages learn", epoch, nn_model_stage_count(l->model) - stage,
-               nn_model_stage_count(l->model));
+    train_note(events, "From epoch %d on, the upper %d of %d stages of the network learn.", epoch,
+               nn_model_stage_count(l->model) - stage, nn_model_stage_count(l->model));
     return RUDD_OK;
 }
 

@@ -56,16 +56,17 @@ enum rudd_status train_lr_sweep_run(struct train_lr_sweep *sweep, struct train_l
         sweep->smooth[i] = smooth;
         sweep->count = i + 1;
         sweep->diverged = smooth > too_much * best;
-        if (events && events->tick) {
-            struct train_tick tick = {
-                "sweep", 0, 0, pictures * (i + 1), pictures * TRAIN_LR_STEPS, smooth, train_now() - began};
-            events->tick(events->user, &tick);
-        }
+        train_tick(events, (struct train_tick){.phase = "sweep",
+                                               .done = pictures * (i + 1),
+                                               .total = pictures * TRAIN_LR_STEPS,
+                                               .loss = smooth,
+                                               .seconds = train_now() - began,
+                                               .kind = TRAIN_PACE_LEARN});
         if (events && events->stop && events->stop(events->user))
             return rudd_fail(err, RUDD_CANCELLED, "--find-lr: stopped on request after %d steps", i + 1);
     }
-    train_note(events, "swept the learning rate in %d steps%s", sweep->count,
-               sweep->diverged ? ", until the loss left the range of use" : "");
+    train_note(events, "Tried %d learning rates%s.", sweep->count,
+               sweep->diverged ? ", until the loss grew out of all bounds" : "");
     train_lr_sweep_suggest(sweep);
     return RUDD_OK;
 }

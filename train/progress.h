@@ -1,4 +1,8 @@
-/* progress.h - a run told to people: a bar that redraws itself on a terminal, plain lines everywhere else. */
+/* progress.h - a run told to people: a bar that redraws itself on a terminal, plain lines elsewhere.
+ *
+ * The bar is one line of the terminal, never wider than it. It is gone before anything else is
+ * printed there: notes, epochs, what a command prints at its end, an error, the shell's prompt after
+ * a signal. */
 #ifndef TRAIN_PROGRESS_H
 #define TRAIN_PROGRESS_H
 
@@ -8,7 +12,7 @@
 struct train_progress {
     bool bar, quiet;
     struct train_fetch_bar fetch;
-    double drawn; /* when, so that the terminal is not flooded */
+    double drawn; /* when, so that the terminal is not flooded; 0: nothing stands there */
 };
 
 /* Events that print: epochs and notes on stdout, the bar on stderr when that is a terminal. progress must outlive them. SIGINT

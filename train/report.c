@@ -1,4 +1,5 @@
-/* report.c - report.html: curves and calibration (charts.c), confusion matrix, classes, worst mistakes, options.
+/* report.c - report.html: advice, curves and calibration (charts.c), confusion matrix, mistakes
+ * (mistakes_page.c), classes, options.
  *
  * One page: style, SVG and thumbnails are inside it; there is no script. Colours follow the reader's light or dark setting.
  * All names, paths and options are escaped: a folder may be called anything.
@@ -6,16 +7,15 @@
  * Not here: comparing runs. */
 #include "train/report.h"
 
-#include "data/image/jpeg_write.h"
-#include "data/image/preprocess.h"
 #include "train/charts.h"
+#include "train/runs/mistakes_page.h"
 #include "weights/replace.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THUMB = 160, MISTAKES = 24, TABLE_CLASSES = 1000, MATRIX_CLASSES = 40, PAIRS = 12 };
+enum { TABLE_CLASSES = 1000, MATRIX_CLASSES = 40, PAIRS = 12 };
 
 static const char style[] =
     "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
@@ -50,9 +50,14 @@ static const char style[] =
     ".matrix th{font-weight:400}.matrix th:first-child{text-align:right;white-space:nowrap;padding-right:8px;position:sticky;"
     "left:0;background:var(--bg)}.matrix .up{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;"
     "vertical-align:bottom;white-space:nowrap}"
-    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:16px}figure{margin:0}"
-    "figure img{display:block;width:100%;height:auto;border-radius:6px;background:var(--bar)}"
-    "figcaption{font-size:12.5px;line-height:1.4;margin-top:6px;overflow-wrap:anywhere}figcaption span{color:var(--dim)}"
+    ".advice{margin:16px 0;padding:12px 16px 12px 36px;background:var(--card);border:1px solid var(--line);"
+    "border-left:4px solid var(--a);border-radius:8px}.advice li{margin:4px 0;max-width:85ch;overflow-wrap:anywhere}"
+    ".mistakes{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(300px,100%),1fr));gap:24px 20px}"
+    ".mistake p{font-size:12.5px;margin:6px 0 0}.pair{display:grid;grid-template-columns:1fr 1fr;gap:6px}figure{margin:0}"
+    "figure img,figure .none{display:block;width:100%;height:auto;aspect-ratio:1;border-radius:6px;background:var(--bar)}"
+    "figure .none{padding:12px;font-size:12.5px;color:var(--dim)}"
+    "figcaption{font-size:13px;line-height:1.4;margin-top:4px;overflow-wrap:anywhere}"
+    ".files td:nth-child(-n+3),.files th:nth-child(-n+3){text-align:left}"
     "code{white-space:nowrap}details{margin-top:40px}summary{font-size:18px;font-weight:600;cursor:pointer;margin-bottom:10px}"
     "@media(max-width:480px){table{font-size:12px}td,th{padding:4px 3px}.bar{min-width:52px}.matrix{font-size:11px}}"
     "</style></head><body>";
@@ -66,6 +71,20 @@ static void tile(struct train_page *p, const char *name, double value, const cha
     train_page_add(p, "<div class=\"tile\"><b>%s</b><span>%s</span></div>", isfinite(value) ? number : "-", name);
 }
 
+/* The record's three sentences. */
+static void add_advice(struct train_page *p, const struct train_report *r)
+{
+    const json_t *advice = json_object_get(r->record, "advice");
+    if (!json_array_size(advice)) return;
+    train_page_add(p, "<ol class=\"advice\">");
+    for (size_t i = 0; i < json_array_size(advice); i++) {
+        train_page_add(p, "<li>");
+        train_page_escaped(p, json_string_value(json_array_get(advice, i)));
+        train_page_add(p, "</li>");
+    }
+    train_page_add(p, "</ol>");
+}
+
 static void add_head(struct train_page *p, const struct train_report *r)
 {
     const struct train_metrics *m = &r->evaluation->metrics;
@@ -76,7 +95,9 @@ static void add_head(struct train_page *p, const struct train_report *r)
     train_page_escaped(p, r->model->run ? r->model->run : "");
     train_page_add(p, " in ");
     train_page_escaped(p, r->folder->path);
-    train_page_add(p, "; best model, on %d %s pictures:</p><div class=\"tiles\">", m->images, r->phase);
+    train_page_add(p, "</p>");
+    add_advice(p, r);
+    train_page_add(p, "<p>The best model, on %d %s pictures:</p><div class=\"tiles\">", m->images, r->phase);
     tile(p, "top-1", 100 * m->top1, "%.1f&nbsp;%%");
     tile(p, "top-3", 100 * m->top3, "%.1f&nbsp;%%");
     tile(p, "balanced accuracy", 100 * m->balanced_accuracy, "%.1f&nbsp;%%");
@@ -231,72 +252,16 @@ static void add_classes(struct train_page *p, const struct train_report *r)
 
 /* ---- mistakes ---------------------------------------------------------------------------------------------------- */
 
-struct mistake {
-    int row, said;
-    double loss, confidence;
-};
-
-static int by_loss(const void *a, const void *b)
-{
-    const struct mistake *x = a, *y = b;
-    if (x->loss != y->loss) return x->loss < y->loss ? 1 : -1;
-    return x->row - y->row;
-}
-
-/* The whole picture, scaled and centred, as a data: URI. A picture that cannot be read any more is left out. */
-static void add_thumbnail(struct train_page *p, const char *path, const struct data_limits *limits,
-                          const struct nn_preprocess *preprocess)
-{
-    struct nn_preprocess whole = *preprocess;
-    struct data_image image = {0}, small = {THUMB, THUMB, NULL};
-    uint8_t *jpeg = NULL;
-    size_t length;
-    whole.mode = NN_RESIZE_PAD;
-    small.rgb = rudd_alloc((size_t)THUMB * THUMB * 3);
-    if (small.rgb && data_image_read(&image, path, limits, NULL) == RUDD_OK &&
-        data_preprocess(small.rgb, &image, &whole, THUMB, NULL) == RUDD_OK &&
-        data_jpeg_write(&jpeg, &length, &small, 80, NULL) == RUDD_OK) {
-        train_page_add(p, "<img width=\"%d\" height=\"%d\" alt=\"\" src=\"data:image/jpeg;base64,", THUMB, THUMB);
-        train_page_base64(p, jpeg, length);
-        train_page_add(p, "\">");
-    }
-    rudd_free(jpeg);
-    rudd_free(small.rgb);
-    data_image_free(&image);
-}
-
 static void add_mistakes(struct train_page *p, const struct train_report *r)
 {
-    const struct train_evaluation *e = r->evaluation;
-    struct mistake *list = rudd_zalloc((size_t)e->count, sizeof *list);
-    int n = 0;
-    if (!list) {
-        p->failed = true;
-        return;
-    }
-    for (int i = 0; i < e->count; i++) {
-        const struct train_result *a = &e->results[i];
-        if (a->best != e->labels[i]) list[n++] = (struct mistake){i, a->best, a->surprise, a->confidence};
-    }
-    qsort(list, (size_t)n, sizeof *list, by_loss);
-    train_page_add(p,
-                   "<h2>Worst mistakes</h2><p>%d of %d %s pictures are wrong; first those whose truth surprised the model "
-                   "most. Look for wrong labels, too.</p><div class=\"grid\">",
-                   n, e->count, r->phase);
-    for (int i = 0; i < n && i < MISTAKES; i++) {
-        const char *path = r->set->items[e->items[list[i].row]].path, *slash = strrchr(path, '/');
-        train_page_add(p, "<figure>");
-        add_thumbnail(p, path, &r->limits, &r->model->preprocess);
-        train_page_add(p, "<figcaption>");
-        train_page_text(p, r->model->classes[e->labels[list[i].row]].name);
-        train_page_add(p, ", taken for ");
-        train_page_text(p, r->model->classes[list[i].said].name);
-        train_page_add(p, " at %.0f&nbsp;%%<br><span>", 100 * list[i].confidence);
-        train_page_text(p, slash ? slash + 1 : path);
-        train_page_add(p, "</span></figcaption></figure>");
-    }
-    train_page_add(p, "</div>");
-    rudd_free(list);
+    const struct train_mistakes_page what = {
+        .evaluation = r->evaluation,
+        .set = r->set,
+        .model = r->model,
+        .phase = r->phase,
+        .data = json_string_value(json_object_get(json_object_get(r->record, "options"), "data")),
+        .limits = r->limits};
+    train_mistakes_page(p, &what);
 }
 
 /* ---- the run itself ---------------------------------------------------------------------------------------------- */

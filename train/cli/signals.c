@@ -8,23 +8,42 @@
 void (*train_signals_exit)(void);
 
 static volatile sig_atomic_t asked;
-static const char *volatile last_words; /* set before the handler that reads it is installed */
+/* Both are set before the handlers that read them are installed. */
+static const char *volatile last_words, *volatile eraser = "";
 
-static void install(void (*handler)(int))
+static void handle(int number, void (*handler)(int))
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sigaction(number, &action, NULL);
+}
+
+static void install(void (*handler)(int))
+{
+    handle(SIGINT, handler);
+    handle(SIGTERM, handler);
+}
+
+static void put(const char *text)
+{
+    (void)!write(STDERR_FILENO, text, strlen(text));
+}
+
+/* Acts as if no handler were installed. */
+static void end(int number)
+{
+    put(eraser);
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 static void quit(int number)
 {
-    const char *line = last_words;
     (void)number;
-    (void)!write(STDERR_FILENO, line, strlen(line));
+    put(eraser);
+    put(last_words);
     train_signals_exit();
 }
 
@@ -35,13 +54,10 @@ void train_signals_quit(const char *line)
     install(quit);
 }
 
-/* The first signal asks. The second, of either kind, acts as if no handler were installed. */
+/* The first signal asks. The second, of either kind, ends the process. */
 static void ask(int number)
 {
-    if (asked) {
-        signal(number, SIG_DFL);
-        raise(number);
-    }
+    if (asked) end(number);
     asked = 1;
 }
 
@@ -53,4 +69,15 @@ void train_signals_listen(void)
 bool train_signals_asked(void)
 {
     return asked;
+}
+
+void train_signals_erase(const char *sequence)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    eraser = sequence;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction present;
+        if (sigaction(numbers[i], NULL, &present) == 0 && present.sa_handler == SIG_DFL)
+            handle(numbers[i], end);
+    }
 }

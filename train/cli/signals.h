@@ -20,5 +20,8 @@ void train_signals_quit(const char *line);
 /* From now on, a signal sets what train_signals_asked tells. */
 void train_signals_listen(void);
 bool train_signals_asked(void);
+/* From now on, a signal that ends the process writes sequence, a literal, to standard error first: what
+ * erases a line of progress. A signal that is ignored stays so. */
+void train_signals_erase(const char *sequence);
 
 #endif

@@ -150,6 +150,11 @@ enum rudd_status train_resume_outcome(struct train_outcome *outcome, int *epochs
         .loss = json_number_value(json_object_get(figures, "loss")),
     };
     snprintf(outcome->path, sizeof outcome->path, "%s", run->path);
+    const json_t *advice = json_object_get(run->record, "advice");
+    for (int i = 0; i < TRAIN_ADVICE; i++) {
+        const char *text = json_string_value(json_array_get(advice, (size_t)i));
+        snprintf(outcome->advice.text[i], TRAIN_ADVICE_TEXT, "%s", text ? text : "");
+    }
     *epochs = count_lines(train_run_path(file, run->path, "metrics.jsonl"));
     return RUDD_OK;
 }
