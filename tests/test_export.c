@@ -2,10 +2,10 @@
  *
  * Each command is the program itself, as a process: its exit status and its line on standard error
  * are part of the claims. */
+#include "tests/running.h"
 #include "tests/training.h"
 #include "weights/model_file.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,53 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 static char *model; /* the file that is exported */
-static char said[4000];
-
-/* Runs build/rudd with words separated by '|'. Its exit status; said is its stderr. */
-static int run(const char *line)
-{
-    char binary[PATH_MAX + 16], copy[2000], *argv[64];
-    int argc = 0, status, to[2];
-    const ssize_t n = readlink("/proc/self/exe", binary, PATH_MAX - 1);
-    assert_true(n > 0);
-    binary[n] = 0;
-    strcpy(strrchr(binary, '/'), "/../rudd");
-    argv[argc++] = binary;
-    snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok(copy, "|"); word && argc < 63; word = strtok(NULL, "|")) argv[argc++] = word;
-    argv[argc] = NULL;
-    assert_int_equal(pipe(to), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(to[1], 2);
-        dup2(open("/dev/null", O_WRONLY), 1);
-        execv(binary, argv);
-        _exit(121);
-    }
-    close(to[1]);
-    size_t used = 0;
-    for (ssize_t got; used < sizeof said - 1;) {
-        got = read(to[0], said + used, sizeof said - 1 - used);
-        if (got <= 0) break;
-        used += (size_t)got;
-    }
-    said[used] = 0;
-    close(to[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
+static char said[SAID];
 
 static int export_to(const char *out, const char *more)
 {
     char line[1500];
     snprintf(line, sizeof line, "export|--model|%s|-o|%s%s", model, out, more);
-    return run(line);
+    return run_within(0, said, line);
 }
 
 /* What a file is, by its first bytes. */
@@ -150,10 +114,10 @@ static void an_input_is_not_replaced(void **state)
     assert_int_equal(export_to(in_root("run"), ""), 2);
     assert_int_equal(export_to(in_root("run/"), "|--format|timm"), 2);
     snprintf(line, sizeof line, "import|%s|-o|%s|--dtype|float16", model, model);
-    assert_int_equal(run(line), 2);
+    assert_int_equal(run_within(0, said, line), 2);
     assert_non_null(strstr(said, "give another name"));
     snprintf(line, sizeof line, "import|%s|-o|%s", in_root("folder"), file_of("folder", "model.safetensors"));
-    assert_int_equal(run(line), 2);
+    assert_int_equal(run_within(0, said, line), 2);
     char *now = read_all(model, &after);
     assert_int_equal(length, after);
     assert_memory_equal(bytes, now, length);
@@ -169,15 +133,15 @@ static void imports_write_model_files(void **state)
     static const char *const others[] = {"i.onnx", "i.npz", "i.weights.h5"};
     for (int i = 0; i < 3; i++) {
         snprintf(line, sizeof line, "import|%s|-o|%s", model, in_root(others[i]));
-        assert_int_equal(run(line), 2);
+        assert_int_equal(run_within(0, said, line), 2);
         assert_non_null(strstr(said, "rudd export"));
         assert_int_not_equal(access(in_root(others[i]), F_OK), 0);
     }
     snprintf(line, sizeof line, "import|%s|-o|%s", model, in_root("there"));
-    assert_int_equal(run(line), 2);
+    assert_int_equal(run_within(0, said, line), 2);
     assert_non_null(strstr(said, "is a folder"));
     snprintf(line, sizeof line, "import|%s|-o|%s", model, in_root("i.safetensors"));
-    if (run(line)) fail_msg("%s", said);
+    if (run_within(0, said, line)) fail_msg("%s", said);
     assert_string_equal(kind_of(in_root("i.safetensors")), "safetensors");
 }
 

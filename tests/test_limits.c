@@ -3,10 +3,10 @@
  *
  * Each run is the program itself in a process of its own, since a limit once set stays. */
 #include "tests/sanitized.h"
+#include "tests/running.h"
 #include "tests/training.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <setjmp.h>
@@ -14,45 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-/* Runs build/rudd with words separated by '|' within so much address space; 0: any. Its exit
- * status; said [2000] is its stderr. */
-static int run_within(size_t mib, char *said, const char *line)
-{
-    char binary[PATH_MAX + 16], copy[2000], *argv[64];
-    int argc = 0, status, to[2];
-    const ssize_t n = readlink("/proc/self/exe", binary, PATH_MAX - 1);
-    assert_true(n > 0);
-    binary[n] = 0;
-    strcpy(strrchr(binary, '/'), "/../rudd");
-    argv[argc++] = binary;
-    snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok(copy, "|"); word && argc < 63; word = strtok(NULL, "|")) argv[argc++] = word;
-    argv[argc] = NULL;
-    assert_int_equal(pipe(to), 0);
-    const pid_t child = fork();
-    if (child == 0) {
-        const struct rlimit limit = {(rlim_t)mib << 20, (rlim_t)mib << 20}, stack = {8 << 20, RLIM_INFINITY};
-        setrlimit(RLIMIT_STACK, &stack);
-        if (mib && setrlimit(RLIMIT_AS, &limit) != 0) _exit(120);
-        dup2(to[1], 2);
-        dup2(open("/dev/null", O_WRONLY), 1);
-        execv(binary, argv);
-        _exit(121);
-    }
-    close(to[1]);
-    size_t used = 0;
-    for (ssize_t got; used < 1999 && (got = read(to[0], said + used, 1999 - used)) > 0;) used += (size_t)got;
-    said[used] = 0;
-    close(to[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (!WIFEXITED(status)) fail_msg("%s was killed within %zu MiB: %s", line, mib, said);
-    return WEXITSTATUS(status);
-}
 
 /* MiB by which a refusal says it is too little. */
 static double lacking(const char *said)
@@ -91,7 +54,7 @@ static double plan_bytes(const char *run)
 static void training_fits_or_refuses(void **state)
 {
     (void)state;
-    char line[1500], said[2000];
+    char line[1500], said[SAID];
     snprintf(line, sizeof line, RUN, in_root("set"), in_root("free"), "");
     if (run_within(0, said, line)) fail_msg("%s", said);
 
@@ -133,7 +96,7 @@ static void training_fits_or_refuses(void **state)
 static void inference_fits_or_refuses(void **state)
 {
     (void)state;
-    char line[1500], said[2000];
+    char line[1500], said[SAID];
     if (!start) skip(); /* the test above says why */
     static const char *const commands[] = {"eval|--quiet|--threads|1|--batch|12|--data|%s/test|--model|%s",
                                            "predict|--threads|1|%s/test/green/0.jpg|--model|%s"};

@@ -129,9 +129,10 @@ static void a_record_repeats_its_run(void **state)
     assert_false(same_file("first", "other", "model.safetensors")); /* the comparison can tell */
 }
 
-/* Runs a command and parses the JSON that it prints. */
-static json_t *json_of(train_command *run, const char *line)
+/* Runs a command, and gives what it prints; good until the next call. */
+static const char *text_of(train_command *run, const char *line, enum rudd_status wanted)
 {
+    static char text[200000];
     FILE *file = tmpfile();
     assert_non_null(file);
     fflush(stdout);
@@ -141,10 +142,17 @@ static json_t *json_of(train_command *run, const char *line)
     fflush(stdout);
     assert_true(dup2(own, STDOUT_FILENO) >= 0);
     close(own);
-    must(status);
+    if (status != wanted) fail_msg("%s gave %d: %s", line, status, err.message);
     rewind(file);
-    json_t *json = json_loadf(file, 0, NULL);
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
     fclose(file);
+    return text;
+}
+
+/* The same, parsed. */
+static json_t *json_of(train_command *run, const char *line)
+{
+    json_t *json = json_loads(text_of(run, line, RUDD_OK), 0, NULL);
     assert_non_null(json);
     return json;
 }
@@ -210,26 +218,6 @@ static void listed_and_chosen(void **state)
     assert_non_null(strstr(err.message, "did you mean list"));
     assert_int_equal(command(train_cmd_runs, "runs|show"), RUDD_ARGUMENT);
     assert_int_equal(command(train_cmd_runs, "runs|list|/nowhere/at/all"), RUDD_IO);
-}
-
-/* Runs a command, and gives what it prints; good until the next call. */
-static const char *text_of(train_command *run, const char *line, enum rudd_status wanted)
-{
-    static char text[20000];
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    fflush(stdout);
-    int own = dup(STDOUT_FILENO);
-    assert_true(dup2(fileno(file), STDOUT_FILENO) >= 0);
-    enum rudd_status status = command(run, line);
-    fflush(stdout);
-    assert_true(dup2(own, STDOUT_FILENO) >= 0);
-    close(own);
-    if (status != wanted) fail_msg("%s gave %d: %s", line, status, err.message);
-    rewind(file);
-    text[fread(text, 1, sizeof text - 1, file)] = 0;
-    fclose(file);
-    return text;
 }
 
 /* The cell of a table whose columns are two blanks apart, in the row that begins with `row`. */
