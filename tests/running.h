@@ -17,20 +17,34 @@
 
 enum { SAID = 4000 };
 
+/* build/rudd, beside the folder of this test. Good until the next call. */
+static inline const char *program_path(void)
+{
+    static char path[PATH_MAX + 16];
+    const ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    assert_true(n > 0);
+    path[n] = 0;
+    strcpy(strrchr(path, '/'), "/../rudd");
+    return path;
+}
+
+/* Splits line [n] at '|' into argv [64], behind the program's path. */
+static inline void program_words(char *argv[64], char *line)
+{
+    int argc = 0;
+    argv[argc++] = (char *)program_path();
+    for (char *word = strtok(line, "|"); word && argc < 63; word = strtok(NULL, "|")) argv[argc++] = word;
+    argv[argc] = NULL;
+}
+
 /* Runs build/rudd with words separated by '|' within so much address space; 0: any. Its exit
  * status; said [SAID] is its stderr. */
-static int run_within(size_t mib, char said[SAID], const char *line)
+static inline int run_within(size_t mib, char said[SAID], const char *line)
 {
-    char binary[PATH_MAX + 16], copy[2000], *argv[64];
-    int argc = 0, status, to[2];
-    const ssize_t n = readlink("/proc/self/exe", binary, PATH_MAX - 1);
-    assert_true(n > 0);
-    binary[n] = 0;
-    strcpy(strrchr(binary, '/'), "/../rudd");
-    argv[argc++] = binary;
+    char copy[2000], *argv[64];
+    int status, to[2];
     snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok(copy, "|"); word && argc < 63; word = strtok(NULL, "|")) argv[argc++] = word;
-    argv[argc] = NULL;
+    program_words(argv, copy);
     assert_int_equal(pipe(to), 0);
     const pid_t child = fork();
     if (child == 0) {
@@ -39,7 +53,7 @@ static int run_within(size_t mib, char said[SAID], const char *line)
         if (mib && setrlimit(RLIMIT_AS, &limit) != 0) _exit(120);
         dup2(to[1], 2);
         dup2(open("/dev/null", O_WRONLY), 1);
-        execv(binary, argv);
+        execv(argv[0], argv);
         _exit(121);
     }
     close(to[1]);

@@ -513,7 +513,7 @@ static const struct train_events listener = {.note = hear};
 /* What is told of classes with so many training pictures. */
 static void caution(const int *counts, int classes, const char *weights, const char *arch, int val, bool divided, bool balanced)
 {
-    static char class_names[12][8];
+    static char class_names[12][16];
     char *list[12];
     struct data_item items[2500];
     struct train_settings settings = train_settings_default;

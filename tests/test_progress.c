@@ -2,6 +2,7 @@
  * time left is computed.
  *
  * build/rudd runs on a pseudo-terminal. A small model of a screen takes what it writes, as a terminal would. */
+#include "tests/running.h"
 #include "tests/training.h"
 #include "train/progress.h"
 
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -91,26 +91,15 @@ static char raw[1 << 16];
 static size_t raw_used;
 static struct screen screen;
 
-static void program_of(char binary[PATH_MAX + 16])
-{
-    const ssize_t n = readlink("/proc/self/exe", binary, PATH_MAX - 1);
-    assert_true(n > 0);
-    binary[n] = 0;
-    strcpy(strrchr(binary, '/'), "/../rudd");
-}
-
 /* Runs build/rudd with words separated by '|' on a terminal of so many columns. Where `signals` are given, they are sent as soon as
  * a bar stands there. The wait status. */
 static int run_on_terminal(int width, const int *signals, int signal_count, const char *line)
 {
-    char binary[PATH_MAX + 16], copy[4000], *argv[64], c;
-    int argc = 0, master, status;
+    char copy[4000], *argv[64], c;
+    int master, status;
     struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)width};
-    program_of(binary);
-    argv[argc++] = binary;
     snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok(copy, "|"); word && argc < 63; word = strtok(NULL, "|")) argv[argc++] = word;
-    argv[argc] = NULL;
+    program_words(argv, copy);
     memset(&screen, 0, sizeof screen);
     screen.width = width;
     raw_used = 0;
@@ -118,7 +107,7 @@ static int run_on_terminal(int width, const int *signals, int signal_count, cons
     assert_true(child >= 0);
     if (child == 0) {
         setenv("TERM", "xterm", 1);
-        execv(binary, argv);
+        execv(argv[0], argv);
         _exit(121);
     }
     for (ssize_t got; (got = read(master, &c, 1)) == 1 || (got < 0 && errno == EINTR);) {
@@ -212,12 +201,11 @@ static void stopped_is_clean(void **state)
 static void plain_elsewhere(void **state)
 {
     (void)state;
-    char binary[PATH_MAX + 16], words[4000], shell[9000];
-    program_of(binary);
+    char words[4000], shell[9000];
     snprintf(words, sizeof words, "%s", train_line("plain", "|--epochs|2"));
     for (char *c = words; *c; c++)
         if (*c == '|') *c = ' ';
-    snprintf(shell, sizeof shell, "%s %s 2>&1", binary, words);
+    snprintf(shell, sizeof shell, "%s %s 2>&1", program_path(), words);
     FILE *pipe = popen(shell, "r");
     assert_non_null(pipe);
     raw_used = fread(raw, 1, sizeof raw - 1, pipe);

@@ -3,6 +3,7 @@
  * In memory there are the records' keys and a table of record numbers, open addressing over their first bytes, which are as good as random. The numbers themselves stay in the file; the system's page cache is the memory for them. */
 #include "train/cache.h"
 
+#include "nn/base/refuse.h"
 #include "nn/half.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -145,8 +146,7 @@ static enum rudd_status scan(struct train_cache *c, struct rudd_error *err)
     uint8_t header[HEADER], found[HEADER];
     make_header(header, &c->form);
     if (!read_at(c->fd, found, HEADER, 0) || memcmp(header, found, HEADER) != 0) {
-        if (ftruncate(c->fd, 0) != 0 || !write_at(c->fd, header, HEADER, 0))
-            return rudd_fail(err, RUDD_IO, "%s: cannot write: %s", c->path, strerror(errno));
+        if (ftruncate(c->fd, 0) != 0 || !write_at(c->fd, header, HEADER, 0)) return nn_refuse_write(c->path, errno, err);
         return RUDD_OK;
     }
     while (read_at(c->fd, c->record, c->record_bytes, record_at(c, c->count)) && record_is_sound(c->record, c->record_bytes))
@@ -233,8 +233,7 @@ enum rudd_status train_cache_append(struct train_cache *cache, const uint8_t key
         }
     uint32_t crc = record_crc(c->record, c->record_bytes);
     memcpy(c->record + CRC, &crc, sizeof crc);
-    if (!write_at(c->fd, c->record, c->record_bytes, record_at(c, c->count)))
-        return rudd_fail(err, RUDD_IO, "%s: cannot write: %s", c->path, strerror(errno));
+    if (!write_at(c->fd, c->record, c->record_bytes, record_at(c, c->count))) return nn_refuse_write(c->path, errno, err);
     if (!index_record(c, key)) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to list its records", c->path);
     return RUDD_OK;
 }

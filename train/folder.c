@@ -1,6 +1,8 @@
 /* folder.c - making, claiming and filling folders, and whose a file is; see folder.h. */
 #include "train/folder.h"
 
+#include "nn/base/refuse.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -12,7 +14,7 @@
 enum rudd_status train_folder_make(const char *path, struct rudd_error *err)
 {
     if (mkdir(path, 0777) == 0 || errno == EEXIST) return RUDD_OK;
-    return rudd_fail(err, RUDD_IO, "%s: the folder cannot be made: %s", path, strerror(errno));
+    return nn_refuse_folder(path, errno, err);
 }
 
 enum rudd_status train_folder_make_all(const char *path, struct rudd_error *err)
@@ -37,7 +39,7 @@ enum rudd_status train_folder_must_be_empty(const char *path, const char *what, 
 {
     enum rudd_status status = RUDD_OK;
     DIR *dir = opendir(path);
-    if (!dir) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    if (!dir) return nn_refuse_open(path, "folder", errno, err);
     const char *found = NULL;
     for (struct dirent *e; !found && (e = readdir(dir));)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && !(may_stay && may_stay(e->d_name)))
@@ -58,13 +60,13 @@ enum rudd_status train_folder_claim(const char *path, struct rudd_error *err)
 enum rudd_status train_folder_write(const char *path, const void *bytes, size_t length, struct rudd_error *err)
 {
     FILE *file = fopen(path, "wb");
-    if (!file) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    if (!file) return nn_refuse_write(path, errno, err);
     bool whole = fwrite(bytes, 1, length, file) == length;
     whole = fclose(file) == 0 && whole;
     if (whole) return RUDD_OK;
     int why = errno;
     unlink(path);
-    return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(why));
+    return nn_refuse_write(path, why, err);
 }
 
 enum rudd_status train_file_must_be_own(const char *path, const char *beginning, const char *what, struct rudd_error *err)
@@ -74,7 +76,7 @@ enum rudd_status train_file_must_be_own(const char *path, const char *beginning,
     const size_t length = strlen(beginning);
     if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size) return RUDD_OK;
     FILE *file = fopen(path, "rb");
-    if (!file) return rudd_fail(err, RUDD_IO, "%s: %s", path, strerror(errno));
+    if (!file) return nn_refuse_open(path, "file", errno, err);
     const bool own = length <= sizeof start && fread(start, 1, length, file) == length && !memcmp(start, beginning, length);
     fclose(file);
     if (own) return RUDD_OK;

@@ -14,6 +14,7 @@
  * moment leaves at most a line too many, and the script passes over what is not there. */
 #include "train/predict.h"
 
+#include "nn/base/refuse.h"
 #include "nn/text.h"
 #include "train/folder.h"
 #include "train/sort_undo.h"
@@ -156,7 +157,8 @@ static enum rudd_status write_unread(struct sorter *s, const char *path, const c
     train_page_add(row, "\n");
     if (row->failed) return rudd_fail(err, RUDD_NO_MEMORY, "%s/unread.csv: no memory for a row", s->folder);
     if (write(s->unread, row->text, row->length) == (ssize_t)row->length) return RUDD_OK;
-    return rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s", s->folder, strerror(errno));
+    return rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno),
+                     nn_write_advice(errno));
 }
 
 static enum rudd_status take(struct train_sink *sink, const struct train_answer *a, struct rudd_error *err)
@@ -179,7 +181,8 @@ static enum rudd_status end(struct train_sink *sink, bool stopped, struct rudd_e
     struct sorter *s = (struct sorter *)sink;
     enum rudd_status status = RUDD_OK;
     if (s->unread >= 0 && close(s->unread))
-        status = rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s", s->folder, strerror(errno));
+        status = rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno),
+                     nn_write_advice(errno));
     if (s->dir >= 0) close(s->dir);
     train_undo_close(s->undo);
     rudd_free(s->row.text);
@@ -206,7 +209,7 @@ enum rudd_status train_predict_sort(struct train_sink **sink, const char *folder
 {
     struct stat st;
     const bool made = mkdir(folder, 0777) == 0;
-    if (!made && errno != EEXIST) return rudd_fail(err, RUDD_IO, "%s: the folder cannot be made: %s", folder, strerror(errno));
+    if (!made && errno != EEXIST) return nn_refuse_folder(folder, errno, err);
     struct sorter *s = rudd_zalloc(1, sizeof *s);
     if (!s) return rudd_fail(err, RUDD_NO_MEMORY, "%s: no memory to sort into it", folder);
     *s = (struct sorter){.sink = {take, end}, .model = model, .sorting = *sorting, .folder = folder, .dir = -1, .unread = -1};

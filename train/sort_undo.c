@@ -15,6 +15,7 @@
  * its mark and nowhere else. */
 #include "train/sort_undo.h"
 
+#include "nn/base/refuse.h"
 #include "train/folder.h"
 #include "train/page.h"
 #include <errno.h>
@@ -107,7 +108,7 @@ struct train_undo {
 
 static enum rudd_status failed(const struct train_undo *u, const char *what, struct rudd_error *err)
 {
-    return rudd_fail(err, RUDD_IO, "%s/%s: cannot write: %s", u->folder, what, strerror(errno));
+    return rudd_fail(err, RUDD_IO, "%s/%s: cannot write: %s%s", u->folder, what, strerror(errno), nn_write_advice(errno));
 }
 
 /* The line as a whole, or not at all. */

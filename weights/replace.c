@@ -5,6 +5,8 @@
  * A full disk, a crash or a power cut leaves the old file or the new one, never a mixture; on an error the temporary file is
  * removed. A file that is replaced passes its permissions on. */
 #include "weights/replace.h"
+
+#include "nn/base/refuse.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -20,12 +22,6 @@ static enum rudd_status refuse_create(const char *path, int cause, struct rudd_e
     if (cause == EACCES || cause == EROFS)
         return rudd_fail(err, RUDD_IO, "%s: you may not write into its folder; give another name", path);
     return rudd_fail(err, RUDD_IO, "%s: cannot create a file beside it: %s", path, strerror(cause));
-}
-
-/* What to do about a disk that takes no more. */
-static const char *write_hint(int cause)
-{
-    return cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? "; make room or write elsewhere" : "";
 }
 
 enum rudd_status weights_replace_begin(struct weights_replacement *r, const char *path, struct rudd_error *err)
@@ -63,7 +59,7 @@ enum rudd_status weights_replace_write(struct weights_replacement *r, const void
         if (n <= 0) {
             const int cause = n ? errno : ENOSPC;
             return rudd_fail(err, RUDD_IO, "%s: cannot write: %s; the old file, if any, is unchanged%s", r->path,
-                             strerror(cause), write_hint(cause));
+                             strerror(cause), nn_write_advice(cause));
         }
         p += n;
         length -= (size_t)n;
