@@ -70,7 +70,7 @@ enum rudd_status train_cache_folder_list(struct train_cache_file **files, int *c
         }
         if (status) break;
         struct train_cache_file *file = &list[n++];
-        snprintf(file->name, sizeof file->name, "%s", e->d_name);
+        snprintf(file->name, sizeof file->name, "%.79s", e->d_name); /* is_cache bounds it */
         file->bytes = (uint64_t)st.st_size;
         file->used = (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec;
     }
