@@ -113,7 +113,8 @@ $(B)/flags: force
 	@echo '$(CC) $(CFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS) $(LDFLAGS)' > $@
 
 # The commit that is built. Its file changes only when the commit does, and one object hangs on it.
-COMMIT = $(shell [ -e .git ] && git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# A copy without git has it in .commit.
+COMMIT = $(shell [ -e .git ] && git rev-parse --short=12 HEAD 2>/dev/null || cat .commit 2>/dev/null || echo unknown)
 $(B)/commit.h: force
 	@mkdir -p $(@D)
 	@echo '#define RUDD_COMMIT "$(COMMIT)"' | cmp -s - $@ || echo '#define RUDD_COMMIT "$(COMMIT)"' > $@
@@ -278,17 +279,64 @@ man: $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench ## pages of the manual, into buil
 	for p in rudd rudd-bench; do for c in $$(commands ./$$p --help=words); do page $$p $$c; \
 	    for s in $$(commands ./$$p --help=words $$c); do page $$p $$c $$s; done; done; done
 
-install: all ## into DESTDIR/PREFIX: binaries, library, header, rudd.pc
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)
-	install -s -m 755 $(B)/rudd $(B)/rudd-serve $(B)/rudd-bench $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(B)/librudd.a $(DESTDIR)$(PREFIX)/lib
-	install -m 644 $(B)/librudd.so $(DESTDIR)$(PREFIX)/lib/librudd.so.$(VERSION)
-	ln -sf librudd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/librudd.so.0
-	ln -sf librudd.so.0 $(DESTDIR)$(PREFIX)/lib/librudd.so
-	install -m 644 nn/rudd.h $(DESTDIR)$(PREFIX)/include
-	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: rudd' \
+# Where things go. A package of Debian has other LIBDIR and UNITDIR (deploy/debian/rules).
+LIBDIR     ?= $(PREFIX)/lib
+SHARE       = $(PREFIX)/share
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+MANUAL      = $(shell echo $(B)/man/*.1)
+DOC         = $(SHARE)/doc/rudd
+# All that `make install` brings: MODE:TO:FROM, in this order.
+SHIPPED = $(foreach p,rudd rudd-serve rudd-bench,755:$(PREFIX)/bin/$(p):$(B)/$(p)) \
+    644:$(LIBDIR)/librudd.so.$(VERSION):$(B)/librudd.so link:$(LIBDIR)/librudd.so.0:librudd.so.$(VERSION) \
+    link:$(LIBDIR)/librudd.so:librudd.so.0 644:$(LIBDIR)/librudd.a:$(B)/librudd.a \
+    644:$(LIBDIR)/pkgconfig/rudd.pc:$(B)/ship/rudd.pc 644:$(PREFIX)/include/rudd.h:nn/rudd.h \
+    644:$(SHARE)/rudd/python/rudd.py:bindings/python/rudd.py \
+    $(foreach f,$(MANUAL),644:$(SHARE)/man/man1/$(notdir $(f)):$(f)) \
+    $(foreach p,rudd rudd-serve rudd-bench,644:$(SHARE)/bash-completion/completions/$(p):train/cli/completion.bash \
+        644:$(SHARE)/zsh/site-functions/_$(p):train/cli/completion.zsh 644:$(SHARE)/fish/vendor_completions.d/$(p).fish:train/cli/completion.fish) \
+    $(foreach f,LICENSE README.md $(wildcard docs/*),644:$(DOC)/$(f):$(f)) \
+    $(foreach f,$(wildcard deploy/*.yml deploy/*.json),644:$(DOC)/examples/$(notdir $(f)):$(f)) \
+    644:$(UNITDIR)/rudd-serve.service:$(B)/ship/rudd-serve.service \
+    conf:$(SYSCONFDIR)/rudd/rudd-serve.conf:deploy/rudd-serve.conf conf:$(SYSCONFDIR)/logrotate.d/rudd-serve:deploy/rudd-serve.logrotate
+INSTALLED = $(DESTDIR)$(SHARE)/rudd/installed
+
+# What is made for the place it goes to.
+.PHONY: ship
+ship: all man
+	@mkdir -p $(B)/ship
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' 'Name: rudd' \
 	    'Description: image classifiers on CPUs: load, predict' 'Version: $(VERSION)' 'Requires.private: $(LIB_PC)' \
-	    'Libs: -L$${libdir} -lrudd' 'Libs.private: $(LIB_LIBS) -pthread' 'Cflags: -I$${includedir}' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/rudd.pc
+	    'Libs: -L$${libdir} -lrudd' 'Libs.private: $(LIB_LIBS) -pthread' 'Cflags: -I$${includedir}' > $(B)/ship/rudd.pc
+	@sed 's|/usr/local/bin|$(PREFIX)/bin|; s| /etc/rudd| $(SYSCONFDIR)/rudd|' deploy/rudd-serve.service > $(B)/ship/rudd-serve.service
+
+install: ship ## into DESTDIR and PREFIX: programs, library, manual, completion, systemd's unit; make uninstall removes them
+	@umask 022; mkdir -p $(dir $(INSTALLED)) && : > $(INSTALLED); for f in $(SHIPPED); do \
+	    mode=$${f%%:*}; from=$${f##*:}; to=$${f#*:}; to=$${to%:*}; at="$(DESTDIR)$$to"; mkdir -p "$$(dirname "$$at")"; case $$mode in \
+	    link) ln -sf "$$from" "$$at" ;; \
+	    conf) [ -e "$$at" ] || install -m 644 "$$from" "$$at"; continue ;; \
+	    755) install $(STRIP) -m 755 "$$from" "$$at" ;; \
+	    *) install -m $$mode "$$from" "$$at" ;; esac || exit 1; echo "$$to" >> $(INSTALLED); done
+	@echo "rudd is installed: $$(wc -l < $(INSTALLED)) files below $(DESTDIR)$(PREFIX), their list is $(INSTALLED)"
+STRIP ?= -s
+
+uninstall: ## removes what make install brought; configuration stays
+	@[ -e $(INSTALLED) ] || { echo "rudd: $(INSTALLED) is not there: nothing to remove; say the PREFIX of make install" >&2; exit 1; }
+	@while read -r f; do rm -f "$(DESTDIR)$$f"; done < $(INSTALLED); rm -f $(INSTALLED); \
+	    rmdir $(addprefix $(DESTDIR),$(SHARE)/rudd/python $(SHARE)/rudd $(DOC)/docs $(DOC)/examples $(DOC)) 2> /dev/null; true
+
+# The packages rudd, rudd-serve, librudd0 and librudd-dev: deploy/debian, beside a copy of the sources that git knows.
+deb: ## packages for this Debian, into build/deb (needs debhelper)
+	@command -v dh dpkg-buildpackage > /dev/null || { echo "rudd: debhelper is missing; apt-get install debhelper" >&2; exit 1; }
+	@rm -rf $(B)/deb && mkdir -p $(B)/deb/rudd-$(VERSION)
+	@git ls-files -z | xargs -0 cp --parents -t $(B)/deb/rudd-$(VERSION) && cp -r deploy/debian $(B)/deb/rudd-$(VERSION)
+	@echo $(COMMIT) > $(B)/deb/rudd-$(VERSION)/.commit
+	@cd $(B)/deb/rudd-$(VERSION) && sed -i 's/@BUILD_DEPENDS@/$(BUILD_DEPENDS)/' debian/control && \
+	    sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell git log -1 --format=%cD)/' debian/changelog && \
+	    sed -n 's/^function \(.*\)/ \1@Base $(VERSION)/p' tests/abi.txt | sed '1i librudd.so.0 librudd0 #MINVER#' > debian/librudd0.symbols
+	cd $(B)/deb/rudd-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u B dpkg-buildpackage -us -uc -b
+	@ls -l $(B)/deb/*.deb
+BUILD_DEPENDS = $(shell echo $(foreach p,$(DEPS_PC) $(TEST_PC) $(OPTIONAL),$(PACKAGE_$(p)),) pkg-config | sed 's/,\? \+/, /g')
 
 clean: ## removes what was built, and the demo
 	rm -rf $(B) $(B)-asan $(B)-ubsan $(B)-tsan $(B)-fuzz $(B)-clang demo
@@ -297,6 +345,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/    make \1 \2/p' Makefile | awk '{ printf "    make %-10s", $$2; $$1 = $$2 = ""; print }'
 
 force:
-.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install clean help man force
+.PHONY: all have-deps deps demo test run-tests parity bench peers check asan ubsan tsan fuzz run-fuzzers kill-train kill-serve install uninstall deb clean help man force
 .SECONDARY:
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
