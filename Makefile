@@ -333,7 +333,7 @@ deb: ## packages for this Debian, into build/deb (needs debhelper)
 	@echo $(COMMIT) > $(B)/deb/rudd-$(VERSION)/.commit
 	@cd $(B)/deb/rudd-$(VERSION) && sed -i 's/@BUILD_DEPENDS@/$(BUILD_DEPENDS)/' debian/control && \
 	    sed -i 's/@VERSION@/$(VERSION)/; s/@DATE@/$(shell git log -1 --format=%cD)/' debian/changelog && \
-	    sed -n 's/^function \(.*\)/ \1@Base $(VERSION)/p' tests/abi.txt | sed '1i librudd.so.0 librudd0 #MINVER#' > debian/librudd0.symbols
+	    sed -n 's/^function \(.*\)/ \1@Base $(VERSION)/p' tests/abi.txt | sed '1i librudd.so.0 librudd0 #MINVER#\n* Build-Depends-Package: librudd-dev' > debian/librudd0.symbols
 	cd $(B)/deb/rudd-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u B dpkg-buildpackage -us -uc -b
 	@ls -l $(B)/deb/*.deb
 BUILD_DEPENDS = $(shell echo $(foreach p,$(DEPS_PC) $(TEST_PC) $(OPTIONAL),$(PACKAGE_$(p)),) pkg-config | sed 's/,\? \+/, /g')

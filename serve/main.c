@@ -195,7 +195,7 @@ int main(int argc, char **argv)
          "PEM file with the certificate and its chain: the server speaks HTTPS", NN_COMMON},
         {"tls-key", NN_OPTION_STRING, &o->tls_key, "FILE", 0, 0, "PEM file with the private key of the certificate", NN_COMMON},
         {"insecure-open", NN_OPTION_FLAG, &o->guard.insecure_open, NULL, 0, 0,
-         "allow to listen beyond this machine without --keys"},
+         "listen beyond this machine although there are no --keys"},
         {"new-key", NN_OPTION_STRING, &s.new_key, "NAME:ROLES", 0, 0,
          "print a new key (to stderr) and its line for --keys (to stdout), and end"},
         {"hash-key", NN_OPTION_STRING, &s.hash_key, "NAME:ROLES", 0, 0,

@@ -12,11 +12,12 @@ root=$PWD
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-if [ "${1-}" != --system ]; then
-    make -s install B="${BUILD:-build}" PREFIX="$folder/usr" SYSCONFDIR="$folder/etc" UNITDIR="$folder/units" > "$folder/install.log" 2>&1 ||
-        { cat "$folder/install.log"; exit 1; }
+if [ "${1-}" = --system ]; then
+    export PYTHONPATH=/usr/share/rudd/python
+else
+    make -s install B="${BUILD:-build}" PREFIX="$folder/usr" > "$folder/install.log" 2>&1 || { cat "$folder/install.log"; exit 1; }
     export PATH="$folder/usr/bin:$PATH" PKG_CONFIG_PATH="$folder/usr/lib/pkgconfig" LD_LIBRARY_PATH="$folder/usr/lib"
-    export PYTHONPATH=$root/bindings/python
+    export PYTHONPATH=$folder/usr/share/rudd/python
 fi
 
 mkdir "$folder/work" && cd "$folder/work"
