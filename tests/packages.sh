@@ -108,9 +108,10 @@ on_bare_debian() { # folder
     inside() { chroot_run "$user" "cd /srv && $1"; }
     get() { chroot_run "$user" "apt-get install -q -y --no-install-recommends $*"; }
     mkdir -p "$1"
-    chroot_make "$builder" "$suite" ca-certificates,git,make,debhelper,lintian
+    chroot_make "$builder" "$suite" ca-certificates,git,make
     git clone -q --bare . "$builder/srv/rudd.git"
     chroot_run "$builder" 'git clone -q /srv/rudd.git /srv/rudd'
+    check "debhelper" chroot_run "$builder" 'apt-get update -q && apt-get install -q -y --no-install-recommends debhelper lintian'
     check "make deps" chroot_run "$builder" 'cd /srv/rudd && make -s deps'
     check "make deb" chroot_run "$builder" 'cd /srv/rudd && make -s deb'
     check "lintian" chroot_run "$builder" 'cd /srv/rudd && ! lintian --allow-root build/deb/*.changes | grep "^[EW]:"'
