@@ -327,7 +327,7 @@ uninstall: ## removes what make install brought; configuration stays
 
 # The packages rudd, rudd-serve, librudd0 and librudd-dev: deploy/debian, beside a copy of the sources that git knows.
 deb: ## packages for this Debian, into build/deb (needs debhelper)
-	@command -v dh dpkg-buildpackage > /dev/null || { echo "rudd: debhelper is missing; apt-get install debhelper" >&2; exit 1; }
+	@command -v dh dpkg-buildpackage > /dev/null || { echo "rudd: debhelper is missing; apt-get install build-essential debhelper" >&2; exit 1; }
 	@rm -rf $(B)/deb && mkdir -p $(B)/deb/rudd-$(VERSION)
 	@git ls-files -z | xargs -0 cp --parents -t $(B)/deb/rudd-$(VERSION) && cp -r deploy/debian $(B)/deb/rudd-$(VERSION)
 	@echo $(COMMIT) > $(B)/deb/rudd-$(VERSION)/.commit
