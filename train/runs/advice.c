@@ -185,13 +185,13 @@ static bool learned_by_heart(struct train_sentence *s, facts *f)
     if (last->val_loss > 1.05 * f->epochs[least].val_loss)
         train_say(s, ", whose loss has risen from %.2f in epoch %.0f to %.2f",
                   f->epochs[least].val_loss, f->epochs[least].epoch, last->val_loss);
-    train_say(s, "; more pictures help most, then ");
+    train_say(s, "; more pictures help most");
     if (!f->pretrained) {
-        train_say(s, "with photographs, pretrained weights (rudd fetch "
+        train_say(s, "; for photographs, pretrained weights help, too (rudd fetch "
                      "timm/tf_efficientnetv2_b0.in1k).");
         return true;
     }
-    train_say(s, "rudd train --config ");
+    train_say(s, ", then rudd train --config ");
     train_say_word(s, f->run, "/run.json");
     if (f->head_only) /* its pictures are seen unaltered, by default */
         train_say(s, " --mixup 0.2, which blends them in pairs.");
