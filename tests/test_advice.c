@@ -195,12 +195,12 @@ static void by_heart(void **state)
     static const struct {
         bool pretrained, head_only, augment, randaugment;
         const char *end;
-    } remedies[] = {
-        {true, false, true, true, "--freeze all, under which only the last layer learns."},
-        {true, false, true, false, "--randaugment 9, which alters them more."},
-        {true, false, false, false, "--augment, which alters them in every epoch."},
-        {true, true, false, false, "--mixup 0.2, which blends them in pairs."},
-        {false, false, true, false, "for photographs, pretrained weights help, too (rudd fetch timm/tf_efficientnetv2_b0.in1k)."}};
+    } remedies[] = {{true, false, true, true, "--freeze all, under which only the last layer learns."},
+                    {true, false, true, false, "--randaugment 9, which alters them more."},
+                    {true, false, false, false, "--augment, which alters them in every epoch."},
+                    {true, true, false, false, "--mixup 0.2, which blends them in pairs."},
+                    {false, false, true, false,
+                     "for photographs, pretrained weights help, too (rudd fetch timm/tf_efficientnetv2_b0.in1k)."}};
     for (size_t k = 0; k < sizeof remedies / sizeof *remedies; k++) {
         struct train_advice advice;
         s = scene_of(middling, 0.5);
