@@ -157,8 +157,7 @@ static enum rudd_status write_unread(struct sorter *s, const char *path, const c
     train_page_add(row, "\n");
     if (row->failed) return rudd_fail(err, RUDD_NO_MEMORY, "%s/unread.csv: no memory for a row", s->folder);
     if (write(s->unread, row->text, row->length) == (ssize_t)row->length) return RUDD_OK;
-    return rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno),
-                     nn_write_advice(errno));
+    return rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno), nn_write_advice(errno));
 }
 
 static enum rudd_status take(struct train_sink *sink, const struct train_answer *a, struct rudd_error *err)
@@ -181,8 +180,8 @@ static enum rudd_status end(struct train_sink *sink, bool stopped, struct rudd_e
     struct sorter *s = (struct sorter *)sink;
     enum rudd_status status = RUDD_OK;
     if (s->unread >= 0 && close(s->unread))
-        status = rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno),
-                     nn_write_advice(errno));
+        status =
+            rudd_fail(err, RUDD_IO, "%s/unread.csv: cannot write: %s%s", s->folder, strerror(errno), nn_write_advice(errno));
     if (s->dir >= 0) close(s->dir);
     train_undo_close(s->undo);
     rudd_free(s->row.text);

@@ -72,7 +72,7 @@ struct nn_suggestion nn_suggest(const char *wrong, const char *const *names, int
         s.advice = synonyms->advice;
         if (s.name || s.advice) return s;
     }
-    if (!s.name && !known) { /* a word that is known, of other commands, is spelled as it is meant */
+    if (!s.name && !known) { /* a known word, of other commands, is no spelling mistake */
         s.name = nn_option_nearest(word, names, count);
         s.spelled = s.name != NULL;
     }
