@@ -127,7 +127,7 @@ on_bare_debian() { # folder
     rm -f "$user"/srv/*-dbgsym_*.deb
     check "apt-get update" inside 'apt-get update -q'
     check "apt-get install" inside 'apt-get install -q -y --no-install-recommends ./*.deb'
-    check "rudd --version" inside "rudd --version | grep -q 'commit $(git rev-parse --short=12 HEAD)'"
+    check "rudd --version" inside "rudd --version | grep -q 'commit $(git -C "$builder/srv/rudd.git" rev-parse --short=12 HEAD)'"
     check "pictures, training, an answer" inside 'rudd data synth -o set --classes esox_lucius,perca_fluviatilis --per-class 12 --size 64 &&
         rudd train --data set --arch rudd_nano --image-size 32 --epochs 1 --out run && cp run/model.safetensors fish.safetensors &&
         rudd predict --model run set/test | grep -q esox_lucius'
