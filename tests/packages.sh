@@ -144,7 +144,7 @@ on_bare_debian() { # folder
     get systemd > "$log" 2>&1
     check "the unit" inside 'systemd-analyze verify /lib/systemd/system/rudd-serve.service'
     check "apt-get purge" inside 'apt-get purge -q -y rudd rudd-serve librudd0 librudd-dev'
-    check "nothing is left" inside '! find /etc /usr /lib /var -name "*rudd*" ! -path "/var/log/*" ! -path "/var/lib/apt/*" | grep .'
+    check "nothing is left" inside '! find /etc /usr /lib /var -name "*rudd*" ! -path "/var/log/*" ! -path "/var/lib/apt/*" ! -path "/var/cache/man/*" | grep .'
 }
 
 case ${1-} in
