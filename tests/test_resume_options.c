@@ -102,7 +102,8 @@ static void other_value(char *out, const struct nn_option *row, const char *name
         if (strcmp(special[i][0], name) != 0) continue;
         const char *value = special[i][1];
         const bool path = row->type == NN_OPTION_STRING && strcmp(name, "freeze") && strcmp(name, "arch");
-        snprintf(out, 400, *value ? "|--%s|%s" : "", name, path && *value ? in_root(value) : value);
+        out[0] = 0;
+        if (*value) snprintf(out, 400, "|--%s|%s", name, path ? in_root(value) : value);
         return;
     }
     nn_option_print(text, sizeof text, row);
