@@ -1,9 +1,13 @@
-# chroot.sh - bare Debian systems in folders, for scripts that try rudd on a fresh machine. Sourced, by root.
+# chroot.sh - bare Debian systems in folders, for scripts that try rudd on a fresh machine. Sourced,
+# by root.
 #
-#     chroot_make FOLDER SUITE PACKAGES     a system of debootstrap's smallest kind, made anew, with these packages (with commas between)
-#     chroot_run FOLDER COMMAND             runs a line of sh in it, with nothing of this shell's environment but proxies
+#     chroot_make FOLDER SUITE PACKAGES     a system of debootstrap's smallest kind, made anew, with
+#                                           these packages (with commas between)
+#     chroot_run FOLDER COMMAND             runs a line of sh in it, with nothing of this shell's
+#                                           environment but proxies
 #
-# Mirror, proxies and certificates are those of this machine's own apt. What is mounted is let go when the script ends; FOLDER stays.
+# Mirror, proxies and certificates are those of this machine's own apt. What is mounted is let go when
+# the script ends; FOLDER stays.
 
 chroot_folders=
 chroot_release() {
@@ -17,8 +21,8 @@ trap chroot_release EXIT
 
 chroot_die() { echo "${0##*/}: $*" >&2; exit 1; }
 
-# The first mirror that this machine's apt uses: `deb URL suite` lines, or URIs: of a deb822 stanza. One for the suite itself is
-# preferred; a mirror has the other suites, too.
+# The first mirror that this machine's apt uses: `deb URL suite` lines, or URIs: of a deb822 stanza.
+# One for the suite itself is preferred; a mirror has the other suites, too.
 chroot_mirror() { # suite
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2> /dev/null | awk -v suite="$1" '
         /^URIs:/ { uri = $2; if (!any) any = uri }

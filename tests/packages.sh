@@ -1,13 +1,15 @@
 #!/bin/bash
-# packages.sh - what `make install` and `make deb` bring is complete, clean, and works where it is installed.
+# packages.sh - what `make install` and `make deb` bring is complete, clean, and works where it is
+# installed.
 #
-#     tests/packages.sh                        in this tree: install and uninstall in a folder; build the packages, twice; lintian
-#     sudo tests/packages.sh --chroot [FOLDER]     on bare Debian (default: build/packages): one system builds the packages, another
-#                                              installs them and runs rudd, its manual, its completion and the examples of
-#                                              docs/embedding.md
+#     tests/packages.sh
+#         in this tree: install and uninstall in a folder; build the packages, twice; lintian
+#     sudo tests/packages.sh --chroot [FOLDER]
+#         on bare Debian (default: build/packages): one system builds the packages, another installs
+#         them and runs rudd, its manual, its completion and the examples of docs/embedding.md
 #
-# SUITE=trixie in the environment takes Debian 13 for the chroots, which need root, debootstrap and the network (chroot.sh). Ends with
-# `N passed, N failed, N skipped`.
+# SUITE=trixie in the environment takes Debian 13 for the chroots, which need root, debootstrap and
+# the network (chroot.sh). Ends with `N passed, N failed, N skipped`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 passed=0 failed=0 skipped=0
@@ -30,12 +32,16 @@ finish() {
     exit $?
 }
 
-# ---- in this tree ------------------------------------------------------------------------------------------------------------------
+# ---- in this tree --------------------------------------------------------------------------------
+
+configuration='/etc/logrotate.d/rudd-serve
+/etc/rudd/rudd-serve.conf'
+files() { find "$1" ! -type d -printf '/%P\n' | sort; } # DESTDIR
 
 # Every file in the list is there, and nothing but the list.
 listed() { # DESTDIR
-    diff <({ cat "$1/usr/share/rudd/installed"; printf '%s\n' /usr/share/rudd/installed /etc/rudd/rudd-serve.conf /etc/logrotate.d/rudd-serve; } | sort) \
-        <(find "$1" ! -type d -printf '/%P\n' | sort)
+    local list=/usr/share/rudd/installed
+    diff <({ cat "$1$list"; printf '%s\n' $list "$configuration"; } | sort) <(files "$1")
 }
 
 # A page for every command that the programs have.
@@ -49,7 +55,7 @@ paged() { # DESTDIR
 }
 
 only_configuration_is_left() { # DESTDIR
-    [ "$(find "$1" ! -type d -printf '/%P\n' | sort | tr '\n' ' ')" = "/etc/logrotate.d/rudd-serve /etc/rudd/rudd-serve.conf " ] || { find "$1"; return 1; }
+    diff <(echo "$configuration") <(files "$1")
 }
 
 # Twice the same bytes.
@@ -72,14 +78,17 @@ in_this_tree() {
     check "make install" make -s install DESTDIR="$to" PREFIX=/usr
     check "the list is what is there" listed "$to"
     check "a page of the manual for each command" paged "$to"
-    check "the unit starts what was installed" grep -q '^ExecStart=/usr/bin/rudd-serve --config /etc/rudd/rudd-serve.conf$' "$to/usr/lib/systemd/system/rudd-serve.service"
+    check "the unit starts what was installed" \
+        grep -q '^ExecStart=/usr/bin/rudd-serve --config /etc/rudd/rudd-serve.conf$' \
+        "$to/usr/lib/systemd/system/rudd-serve.service"
     echo '# mine' >> "$to/etc/rudd/rudd-serve.conf"
     check "make install again" make -s install DESTDIR="$to" PREFIX=/usr
     check "configuration is not written over" grep -q '# mine' "$to/etc/rudd/rudd-serve.conf"
     check "make uninstall" make -s uninstall DESTDIR="$to" PREFIX=/usr
     check "configuration alone is left" only_configuration_is_left "$to"
     if ! git ls-files > /dev/null 2>&1; then
-        skipped=$((skipped + 1)); echo "skipped: make deb takes the files that git knows, and this is no clone"
+        skipped=$((skipped + 1))
+        echo "skipped: make deb takes the files that git knows, and this is no clone"
         return
     elif command -v dh dpkg-buildpackage > /dev/null; then
         check "make deb" make -s deb
@@ -95,7 +104,7 @@ in_this_tree() {
     fi
 }
 
-# ---- on bare Debian ----------------------------------------------------------------------------------------------------------------
+# ---- on bare Debian ------------------------------------------------------------------------------
 
 complete_in_bash='. /usr/share/bash-completion/bash_completion; _completion_loader rudd 2> /dev/null || _comp_load rudd
     f=$(complete -p rudd | sed "s/.*-F \([^ ]*\).*/\1/"); COMP_WORDS=(rudd tra); COMP_CWORD=1; COMP_LINE="rudd tra"; COMP_POINT=8

@@ -5,13 +5,13 @@
         found = model.predict("photo.jpg")
         print(found.best.name, found.best.probability)
 
-A picture is a path, the bytes of a file (JPEG, PNG and what else librudd.so was built with), a Pillow
-image, or an array of bytes [height, width, channels] such as numpy's or OpenCV's (order="bgr").
+A picture is a path, the bytes of a file (JPEG, PNG and what else librudd.so was built with), a
+Pillow image, or an array of bytes [height, width, channels] such as numpy's or OpenCV's (order="bgr").
 Nothing but Python 3.7 is needed; numpy's arrays are taken where they lie.
 
 Several threads: a session each, `model.session()`. Python's lock is not held while rudd computes.
 
-librudd.so is searched as RUDD_LIBRARY in the environment says, then where the system has its libraries.
+librudd.so is the file that RUDD_LIBRARY in the environment names; without it, the system's.
 """
 import array
 import collections
@@ -34,7 +34,7 @@ class Error(Exception):
         self.status = status
 
 
-# ---- the C interface: rudd.h says what each is ----------------------------------------------------
+# ---- the C interface: rudd.h says what each is ---------------------------------------------------
 
 
 class _Error(ctypes.Structure):
@@ -240,7 +240,23 @@ class Prediction:
         return "<rudd.Prediction %s>" % ", ".join("%s %.3f" % a[:2] for a in self.top(3))
 
 
-class Session:
+class _Closing:
+    """What `with` closes, and whoever lets go of it."""
+
+    _handle = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        if self._handle is not None:
+            self.close()
+
+
+class Session(_Closing):
     """A model's place to compute in: Model.session() makes one. Threads that share it wait for each
     other, but for cancel()."""
 
@@ -263,8 +279,8 @@ class Session:
         return self._handle
 
     def predict(self, picture, order=None):
-        """What is on one picture. order, for arrays: "rgb", "bgr", "rgba", "bgra" or "gray"; without
-        it, by the number of channels, red first."""
+        """What is on one picture. order, for arrays: "rgb", "bgr", "rgba", "bgra" or "gray";
+        without it, by the number of channels, red first."""
         timing = _Timing()
         with self._lock:
             self._run(picture, order, timing)
@@ -332,26 +348,16 @@ class Session:
         ]
 
     def cancel(self):
-        """From any thread: the prediction that is being made, or else the next one, raises Error with
-        status "cancelled"."""
+        """From any thread: the prediction that is being made, or else the next one, raises Error
+        with status "cancelled"."""
         with self.model._guard:
             _lib.rudd_session_cancel(self._alive())
 
     def close(self):
         self.model._close_session(self._handle)
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.close()
-
-    def __del__(self):
-        if getattr(self, "_handle", None) is not None:
-            self.close()
-
-
-class Model:
+class Model(_Closing):
     """A model file, by its path or its bytes.
 
     arch, image_size, feature_count, temperature (None: not calibrated)
@@ -421,16 +427,6 @@ class Model:
         for session in list(self._sessions):
             self._close_session(session)
         _lib.rudd_model_close(handle)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def __del__(self):
-        if getattr(self, "_handle", None) is not None:
-            self.close()
 
     def __repr__(self):
         return "<rudd.Model %s, %d classes>" % (self.arch, len(self.classes))
